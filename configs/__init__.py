@@ -1,0 +1,1 @@
+"""Settings, as Hydra groups that mirror the folders of the code."""

@@ -1,0 +1,1 @@
+"""What is studied: the command line, reports, reproductions and benchmarks."""

@@ -1,0 +1,1 @@
+"""Constants of the cost model: fitted on half of a measured profile, judged on the rest."""

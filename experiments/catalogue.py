@@ -1,0 +1,62 @@
+"""What there is to choose from."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from sim.core.errors import ConfigError
+
+#: Groups in the order of interest, by the name used on the command line.
+_GROUPS = {
+    "experiment": "experiment",
+    "model": "model",
+    "gpu": "hardware/gpu",
+    "node": "hardware/node",
+    "ordering": "ordering",
+    "batching": "batching",
+    "routing": "routing",
+    "predictor": "predictor",
+    "workload": "workload",
+    "arrivals": "arrivals",
+    "client": "client",
+    "engine": "engine",
+    "efficiency": "efficiency",
+    "timeline": "timeline",
+    "cpu": "hardware/cpu",
+    "smartnic": "hardware/smartnic",
+    "fpga": "hardware/fpga",
+    "link": "hardware/link",
+}
+
+
+def choices(group: str) -> dict[str, str]:
+    """Choices of a group with the line that describes each. Raises ConfigError for no group."""
+    if group not in _GROUPS:
+        raise ConfigError(f"{group}: no such group; there are {', '.join(_GROUPS)}")
+    root = Path(str(files("configs")))
+    return {
+        path.stem: _description(path) for path in sorted((root / _GROUPS[group]).glob("*.yaml"))
+    }
+
+
+def print_catalogue(group: str | None) -> int:
+    """Print one group, or all of them."""
+    for name in _GROUPS if group is None else [group]:
+        found = choices(name)
+        if not found:
+            continue
+        print(f"{name}=")
+        width = max(len(choice) for choice in found)
+        for choice, line in found.items():
+            print(f"  {choice:<{width}}  {line}".rstrip())
+    return 0
+
+
+def _description(path: Path) -> str:
+    """The comment in a file's first lines."""
+    for line in path.read_text().splitlines():
+        if line.startswith("# @package"):
+            continue
+        return line.removeprefix("#").strip() if line.startswith("#") else ""
+    return ""

@@ -1,0 +1,56 @@
+"""The figures that matter most of a run, as text."""
+
+from __future__ import annotations
+
+from sim.core.result import Result
+
+_LATENCIES = {
+    "ttft_s": "time to first token",
+    "tpot_s": "time per output token",
+    "e2e_latency_s": "end-to-end latency",
+    "queue_s": "wait in queue",
+}
+
+
+def headline(result: Result) -> str:
+    """A short table of a serving run."""
+    get = result.summary.get
+    lines = []
+    finished, arrived = get("serving.requests_finished"), get("serving.requests_arrived")
+    if arrived is not None:
+        lines.append(
+            f"{finished} of {arrived} requests finished in {_number(get('simulated_s'))} simulated "
+            f"s ({get('serving.requests_rejected')} rejected, "
+            f"{get('serving.preemptions')} preemptions)"
+        )
+        lines.append(f"{'':24}{'mean':>10}{'p50':>10}{'p90':>10}{'p99':>10}")
+        for key, name in _LATENCIES.items():
+            cells = [_seconds(get(f"serving.{key}.{k}")) for k in ("mean", "p50", "p90", "p99")]
+            lines.append(f"{name:24}" + "".join(f"{cell:>10}" for cell in cells))
+        lines.append(
+            f"throughput {_number(get('serving.request_throughput_rps'))} requests/s, "
+            f"{_number(get('serving.output_throughput_tps'))} output tokens/s; GPU busy "
+            f"{_percent(get('serving.gpu_busy_share'))}, KV cache "
+            f"{_percent(get('serving.kv_occupancy.mean'))} (peak "
+            f"{_percent(get('serving.kv_occupancy.peak'))})"
+        )
+    lines.append(f"energy {_number(get('energy_j'))} J")
+    return "\n".join(lines)
+
+
+def _seconds(value: object) -> str:
+    if not isinstance(value, (int, float)):
+        return "-"
+    if value >= 1.0:
+        return f"{value:.2f} s"
+    return f"{value * 1e3:.1f} ms"
+
+
+def _number(value: object) -> str:
+    return f"{value:,.4g}" if isinstance(value, (int, float)) and value < 1e4 else (
+        f"{value:,.0f}" if isinstance(value, (int, float)) else "-"
+    )
+
+
+def _percent(value: object) -> str:
+    return f"{value:.0%}" if isinstance(value, (int, float)) else "-"

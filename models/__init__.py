@@ -1,0 +1,1 @@
+"""What things are and cost: pure functions and frozen dataclasses, without a clock."""

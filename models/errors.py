@@ -1,0 +1,31 @@
+"""Errors that a user can meet. The message says what, where, the value, and what would be right."""
+
+from __future__ import annotations
+
+
+class OrreryError(Exception):
+    """Any error that Orrery raises for a reason outside its own code."""
+
+
+class ConfigError(OrreryError):
+    """A setting is wrong: names the key, its value and what would be right."""
+
+
+class CapacityError(OrreryError):
+    """Something does not fit: names what, how large it is and how much there is."""
+
+
+class TraceError(OrreryError):
+    """A trace or data file is wrong: names file, line, column and value."""
+
+
+class LawBroken(OrreryError):
+    """A conservation law or a contract does not hold: names the law and both sides."""
+
+
+class Stalled(OrreryError):
+    """Events ran out with work unfinished. `snapshot` says what was waiting for what."""
+
+    def __init__(self, message: str, snapshot: dict[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.snapshot: dict[str, object] = snapshot or {}

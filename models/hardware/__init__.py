@@ -1,0 +1,17 @@
+"""Data sheets of hardware: what a part holds, how fast it is, what it draws, and who says so."""
+
+from models.hardware.cpu_spec import CpuSpec
+from models.hardware.fpga_spec import FpgaDesign, FpgaSpec
+from models.hardware.link_spec import LinkSpec
+from models.hardware.node_spec import NodeSpec
+from models.hardware.smartnic_spec import MemoryLevel, SmartNicSpec
+
+__all__ = [
+    "CpuSpec",
+    "FpgaDesign",
+    "FpgaSpec",
+    "LinkSpec",
+    "MemoryLevel",
+    "NodeSpec",
+    "SmartNicSpec",
+]

@@ -1,0 +1,105 @@
+"""Durations of a run of steps whose composition stays the same."""
+
+from __future__ import annotations
+
+from math import ceil, sqrt
+
+
+class Ramp:
+    """Step `j` (from 0) lasts `max(floor, first + slope * j)`; sums are closed forms.
+
+    Decode steps of a fixed batch are such a run: every step reads one token more per sequence.
+    `floor` is what hides the growth (a host-bound step, say). Units: seconds, or whatever the
+    three numbers share.
+    """
+
+    __slots__ = ("first", "slope", "floor", "_flat")
+
+    def __init__(self, first: float, slope: float = 0.0, floor: float = 0.0) -> None:
+        if not (first >= 0.0 and slope >= 0.0 and floor >= 0.0):
+            raise ValueError(f"a ramp needs numbers >= 0, not {first}, {slope}, {floor}")
+        self.first = first
+        self.slope = slope
+        self.floor = floor
+        # Steps that last `floor`: the ramp proper starts after them.
+        if floor <= first:
+            self._flat = 0
+        elif slope > 0.0:
+            self._flat = ceil((floor - first) / slope)
+        else:
+            self._flat = -1
+
+    def step(self, j: int) -> float:
+        """Duration of step `j`, counted from 0."""
+        return max(self.floor, self.first + self.slope * j)
+
+    def total(self, steps: int) -> float:
+        """Duration of the first `steps` steps."""
+        flat = self._flat
+        if flat == 0:
+            return steps * self.first + self.slope * (steps * (steps - 1) // 2)
+        if flat < 0 or steps <= flat:
+            return steps * self.floor
+        rest = steps - flat
+        return (
+            flat * self.floor
+            + rest * (self.first + self.slope * flat)
+            + self.slope * (rest * (rest - 1) // 2)
+        )
+
+    def steps_within(self, duration: float) -> int:
+        """Largest number of steps whose `total` is at most `duration`."""
+        guess = self._guess(duration)
+        while guess > 0 and self.total(guess) > duration:
+            guess -= 1
+        while self.total(guess + 1) <= duration:
+            guess += 1
+        return guess
+
+    def _guess(self, duration: float) -> int:
+        """A step count near the answer, from the continuous form."""
+        if duration <= 0.0:
+            return 0
+        flat = self._flat
+        if flat < 0 or (flat > 0 and duration <= flat * self.floor):
+            return int(duration / self.floor)
+        left = duration - flat * self.floor
+        first = self.first + self.slope * flat
+        if self.slope == 0.0:
+            if first == 0.0:
+                raise ValueError("a ramp without duration holds any number of steps")
+            return int(left / first)
+        b = first - 0.5 * self.slope
+        root = sqrt(b * b + 2.0 * self.slope * left)
+        return flat + int((root - b) / self.slope)
+
+    def __add__(self, other: Ramp) -> Ramp:
+        if self.floor or other.floor:
+            raise ValueError("only ramps without a floor add up to a ramp")
+        return Ramp(self.first + other.first, self.slope + other.slope)
+
+    def __repr__(self) -> str:
+        return f"Ramp(first={self.first!r}, slope={self.slope!r}, floor={self.floor!r})"
+
+
+    def weighted(self, steps: int, first_value: float, value_slope: float) -> float:
+        """Integral over the first `steps` steps of a value that is constant within each step and
+        `first_value + value_slope * j` in step `j`."""
+        flat = self._flat
+        if flat:
+            n = steps if flat < 0 else min(steps, flat)
+            area = self.floor * (first_value * n + value_slope * (n * (n - 1) // 2))
+            rest = steps - n
+            if rest == 0:
+                return area
+            start = first_value + value_slope * n
+            tail = Ramp(self.first + self.slope * n, self.slope)
+            return area + tail.weighted(rest, start, value_slope)
+        n = steps
+        ones = n * (n - 1) // 2
+        squares = (n - 1) * n * (2 * n - 1) // 6
+        return (
+            first_value * self.first * n
+            + (first_value * self.slope + value_slope * self.first) * ones
+            + value_slope * self.slope * squares
+        )

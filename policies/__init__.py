@@ -1,0 +1,1 @@
+"""What is decided: one folder for each kind of decision, its contract in `contract.py`."""

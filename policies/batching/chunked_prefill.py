@@ -1,0 +1,88 @@
+"""Chunked prefill: decodes first, prompts in pieces with what is left of the token budget."""
+
+from __future__ import annotations
+
+from policies.batching.contract import CARRY_ON, BatchView, Fate, Plan
+from policies.batching.memory import Room
+
+
+class ChunkedPrefill:
+    """Every iteration decodes all that can and fills its token budget with pieces of prompts.
+
+    Agrawal et al., "Taming throughput-latency tradeoff in LLM inference with Sarathi-Serve"
+    (OSDI 2024); vLLM's default since version 1. Prompts under way go on before new ones are
+    taken in; KV blocks for a whole prompt are taken when it is admitted. `preemption`: fate of a
+    request that leaves for lack of blocks ("recompute" or "swap").
+    """
+
+    def __init__(self, preemption: Fate = "recompute") -> None:
+        self.preemption: Fate = preemption
+
+    def plan(self, view: BatchView, now_s: float) -> Plan:
+        if not view.queued and not view.prefilling and view.free_blocks >= view.growth(1):
+            return CARRY_ON
+        plan = Plan()
+        room = Room(view, plan, self.preemption)
+        if room.free < 0:
+            room.secure_growth()
+        budget = view.max_batch_tokens - view.decoding
+        for request in view.prefilling:
+            if budget <= 0:
+                break
+            if request.id not in room.gone:
+                tokens = min(request.prefill_tokens, budget)
+                plan.chunks.append((request, tokens))
+                room.settled.add(request.id)
+                budget -= tokens
+        if room.gone:
+            plan.steps = 1
+            return plan
+        if not view.queued:
+            if plan.chunks:
+                self._repeat(plan, budget)
+            return plan
+        preemptive = view.ordering_preemptive
+        for request in view.waiting:
+            if request.id in room.gone:
+                break
+            if budget <= 0:
+                break
+            if room.size >= view.max_sequences and not (
+                preemptive and room.displace_for(request)
+            ):
+                if not preemptive:
+                    plan.arrivals = "none"
+                break
+            need = view.blocks_to_admit(request)
+            reserve = view.reserve_blocks if room.size else 0
+            if need + reserve > room.free and not (
+                preemptive and room.make_way_for(request, need + reserve)
+            ):
+                break
+            room.free -= need
+            room.size += 1
+            tokens = min(request.prefill_tokens, budget)
+            if tokens:
+                plan.chunks.append((request, tokens))
+                budget -= tokens
+            else:
+                plan.resume.append(request)
+                budget -= 1
+        if room.gone or plan.evict:
+            plan.steps = 1
+        elif plan.chunks:
+            self._repeat(plan, budget)
+        else:
+            plan.steps = view.order_holds()
+        return plan
+
+    @staticmethod
+    def _repeat(plan: Plan, budget: int) -> None:
+        """A single piece that uses up the budget repeats until the prompt's last piece."""
+        plan.steps = 1
+        if budget == 0 and len(plan.chunks) == 1 and not plan.resume:
+            request, tokens = plan.chunks[0]
+            pieces = -(-request.prefill_tokens // tokens)
+            if pieces > 1:
+                plan.steps = pieces - 1
+                plan.arrivals = "none"

@@ -1,0 +1,64 @@
+"""Prefill first: whole prompts as soon as they fit, decodes meanwhile wait."""
+
+from __future__ import annotations
+
+from policies.batching.contract import CARRY_ON, BatchView, Fate, Plan
+from policies.batching.memory import Room
+
+
+class PrefillFirst:
+    """An iteration is either whole prompts or decodes, prompts first.
+
+    The rule of vLLM before chunked prefill (Kwon et al., SOSP 2023): it keeps time to first token
+    low and stalls those that decode. A prompt longer than the token budget is computed alone.
+    `preemption`: fate of a request that leaves for lack of blocks ("recompute" or "swap").
+    """
+
+    def __init__(self, preemption: Fate = "recompute") -> None:
+        self.preemption: Fate = preemption
+
+    def plan(self, view: BatchView, now_s: float) -> Plan:
+        if not view.queued and view.free_blocks >= view.growth(1):
+            return CARRY_ON
+        plan = Plan()
+        room = Room(view, plan, self.preemption)
+        if room.free < 0:
+            room.secure_growth()
+        if room.gone:
+            plan.steps = 1
+            return plan
+        budget = view.max_batch_tokens
+        preemptive = view.ordering_preemptive
+        for request in view.waiting:
+            if request.id in room.gone:
+                break
+            if room.size >= view.max_sequences and not (
+                preemptive and room.displace_for(request)
+            ):
+                if not preemptive:
+                    plan.arrivals = "none"
+                break
+            tokens = request.prefill_tokens
+            if tokens > budget and plan.chunks:
+                break
+            need = view.blocks_to_admit(request)
+            reserve = view.reserve_blocks if room.size else 0
+            if need + reserve > room.free and not (
+                preemptive and room.make_way_for(request, need + reserve)
+            ):
+                break
+            room.free -= need
+            room.size += 1
+            if tokens:
+                plan.chunks.append((request, tokens))
+                budget -= tokens
+            else:
+                plan.resume.append(request)
+        if plan.chunks:
+            plan.decode = False
+            plan.steps = 1
+        elif room.gone or plan.evict:
+            plan.steps = 1
+        else:
+            plan.steps = view.order_holds()
+        return plan

@@ -1,0 +1,1 @@
+"""Who goes first, and who may be displaced."""

@@ -1,0 +1,185 @@
+"""One run from a configuration: build, simulate, write."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sim.core.errors import ConfigError, OrreryError
+from sim.core.result import Result
+from sim.core.simulation import Simulation
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+_SIMULATION_KEYS = ("seed", "mode", "until_s")
+
+
+def run(
+    config: Mapping[str, Any] | DictConfig,
+    folder: str | Path | None = None,
+    *,
+    overrides: list[str] | None = None,
+    progress: bool = False,
+) -> Result:
+    """Simulate what `config` describes.
+
+    `config` holds `simulation` (seed, mode, until_s), `cluster`, `systems` and `observers`, each
+    part with the `_target_` that Hydra instantiates. With a `folder` the result is written there,
+    whole or not at all: an error or Ctrl-C leaves nothing behind, and what the folder held of an
+    earlier run is replaced at the end. Raises ConfigError for settings that cannot be.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    register_resolvers()
+    settings = config if OmegaConf.is_config(config) else OmegaConf.create(dict(config))
+    try:
+        resolved = OmegaConf.to_container(settings, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_first_line(error)) from error
+    assert isinstance(resolved, dict)
+    plain: dict[str, Any] = {str(key): value for key, value in resolved.items()}
+    target = None if folder is None else Path(folder)
+    draft = None if target is None else _draft_folder(target)
+    try:
+        began = time.perf_counter()
+        simulation = _build(plain, draft)
+        if progress:
+            from sim.core.progress import Progress
+
+            simulation.observe(Progress())
+        built = time.perf_counter()
+        simulation.run()
+        simulation.finish()
+        provenance = _provenance(built - began, time.perf_counter() - built)
+        result = simulation.results.close(plain, provenance)
+        if target is not None and draft is not None:
+            _write_settings(draft, settings, overrides or [])
+            _replace(draft, target)
+            result.folder = target
+        return result
+    except BaseException:
+        if draft is not None:
+            shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def _build(config: dict[str, Any], folder: Path | None) -> Simulation:
+    parts = dict(config.get("simulation") or {})
+    unknown = sorted(set(parts) - set(_SIMULATION_KEYS))
+    if unknown:
+        raise ConfigError(
+            f"simulation.{unknown[0]}: unknown key; there are {', '.join(_SIMULATION_KEYS)}"
+        )
+    if not config.get("systems"):
+        raise ConfigError("systems: nothing to simulate")
+    cluster = instantiate("cluster", config.get("cluster"))
+    simulation = Simulation(**parts, cluster=cluster, folder=folder)
+    for name, part in config["systems"].items():
+        simulation.add(instantiate(f"systems.{name}", part))
+    for name, part in (config.get("observers") or {}).items():
+        observer = instantiate(f"observers.{name}", part)
+        if observer is not None:
+            simulation.observe(observer)
+    return simulation
+
+
+def instantiate(key: str, part: Any) -> Any:
+    """The object that a part of a configuration describes. Raises ConfigError naming the key."""
+    from hydra.errors import HydraException
+    from hydra.utils import instantiate as build
+
+    try:
+        return build(part, _convert_="all")
+    except HydraException as error:
+        cause = error.__cause__
+        if isinstance(cause, OrreryError):
+            raise cause from None
+        raise ConfigError(f"{key}: {_first_line(cause or error)}") from error
+
+
+def register_resolvers() -> None:
+    """Arithmetic for configurations: `${product:a,b,...}` and `${ceil_div:a,b}`."""
+    from math import prod
+
+    from omegaconf import OmegaConf
+
+    OmegaConf.register_new_resolver("product", lambda *xs: prod(xs), replace=True)
+    OmegaConf.register_new_resolver("ceil_div", lambda a, b: -(-a // b), replace=True)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]
+
+
+def _draft_folder(target: Path) -> Path:
+    if target.exists() and not target.is_dir():
+        raise ConfigError(f"{target}: is a file, not a folder to write a run into")
+    if target.is_dir() and any(target.iterdir()) and not (target / "summary.json").is_file():
+        raise ConfigError(f"{target}: holds files that are no run of Orrery; choose another folder")
+    draft = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        draft.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigError(f"{target}: cannot be written: {error.strerror}") from error
+    return draft
+
+
+def _replace(draft: Path, target: Path) -> None:
+    if target.exists():
+        shutil.rmtree(target)
+    draft.rename(target)
+
+
+def _write_settings(folder: Path, settings: Any, overrides: list[str]) -> None:
+    from omegaconf import OmegaConf
+
+    hydra = folder / ".hydra"
+    hydra.mkdir()
+    OmegaConf.save(settings, hydra / "config.yaml")
+    OmegaConf.save(OmegaConf.create(overrides), hydra / "overrides.yaml")
+
+
+def _provenance(build_s: float, run_s: float) -> dict[str, Any]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {}
+    for package in ("orrery-sim", "simpy", "numpy", "scipy", "pandas", "pyarrow", "hydra-core"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "python": platform.python_version(),
+        "packages": versions,
+        "git": _git_revision(),
+        "build_s": round(build_s, 3),
+        "run_s": round(run_s, 3),
+        "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _git_revision() -> str | None:
+    """Revision of the checkout that Orrery runs from; None where it is installed."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,168 @@
+"""Things that compute: a device, and several that act as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from models.step_cost import StepCost
+from sim.core.simulation import Simulation
+from sim.hardware.facts import DeviceChanged
+from sim.hardware.power import PowerMeter
+from sim.hardware.run import Run
+
+
+class DeviceSpec(Protocol):
+    """What every device's spec says."""
+
+    @property
+    def idle_w(self) -> float: ...
+
+    @property
+    def peak_w(self) -> float: ...
+
+
+class Device:
+    """One device: its speed (1 as specified), whether it is up, its power, its work.
+
+    `on_change` holds callables that are called after it failed, was repaired or changed speed.
+    """
+
+    def __init__(self, simulation: Simulation, spec: DeviceSpec, name: str) -> None:
+        self.simulation = simulation
+        self.spec = spec
+        self.name = name
+        self.speed = 1.0
+        self.up = True
+        self.meter = PowerMeter(spec.idle_w, spec.peak_w, simulation.now)
+        self.on_change: list[Callable[[Device], None]] = []
+        self._alone: DeviceGroup | None = None
+
+    def run(
+        self,
+        cost: StepCost,
+        steps: int,
+        on_boundary: Callable[[int], None],
+        on_failure: Callable[[int], None] | None = None,
+    ) -> Run:
+        """Run `steps` steps on this device alone (see `DeviceGroup.run`)."""
+        if self._alone is None:
+            self._alone = DeviceGroup([self])
+        return self._alone.run(cost, steps, on_boundary, on_failure)
+
+    def set_speed(self, factor: float) -> None:
+        """Run at `factor` times the specified speed from now on. Raises ValueError if not > 0."""
+        if not factor > 0.0:
+            raise ValueError(f"{self.name}: a speed factor is > 0, not {factor}; use fail()")
+        self.speed = factor
+        for group in list(self.meter.groups):
+            group.rescale()
+        self._changed("speed")
+
+    def fail(self) -> None:
+        """Stop at once: work under way is lost, no power is drawn until `repair`."""
+        if not self.up:
+            return
+        self.up = False
+        for group in list(self.meter.groups):
+            group.fail()
+        self.meter.stand(0.0, self.simulation.now)
+        self._changed("fail")
+
+    def repair(self) -> None:
+        """Back to work at the specified speed."""
+        if self.up:
+            return
+        self.up = True
+        self.speed = 1.0
+        self.meter.stand(self.spec.idle_w, self.simulation.now)
+        self._changed("repair")
+
+    def _changed(self, what: str) -> None:
+        self.simulation.facts.emit(
+            DeviceChanged(self.simulation.now, self.name, what, self.speed if self.up else 0.0)
+        )
+        for listener in list(self.on_change):
+            listener(self)
+
+
+class DeviceGroup:
+    """Devices that act as one (a tensor-parallel group): the slowest sets the pace.
+
+    Where steps of several groups end at the same instant, those of lower `order` (0 to 2**20)
+    come first, so that the sequence does not depend on which events were scheduled when.
+    """
+
+    def __init__(self, devices: Sequence[Device], order: int = 0) -> None:
+        if not devices:
+            raise ValueError("a group needs a device")
+        self.priority = order * 2.0**-20
+        self.devices = list(devices)
+        simulation = devices[0].simulation
+        self.simulation = simulation
+        self.env = simulation.env
+        self.stepwise = simulation.stepwise
+        self._runs: list[Run] = []
+        self._active_s = 0.0
+        for device in self.devices:
+            device.meter.groups.append(self)
+
+    @property
+    def name(self) -> str:
+        """The devices' names, joined."""
+        return "+".join(device.name for device in self.devices)
+
+    @property
+    def up(self) -> bool:
+        """Whether all devices are up."""
+        return all(device.up for device in self.devices)
+
+    @property
+    def speed(self) -> float:
+        """Speed of the slowest device."""
+        devices = self.devices
+        if len(devices) == 1:
+            return devices[0].speed
+        return min(device.speed for device in devices)
+
+    def run(
+        self,
+        cost: StepCost,
+        steps: int,
+        on_boundary: Callable[[int], None],
+        on_failure: Callable[[int], None] | None = None,
+    ) -> Run:
+        """Start `steps` steps at this moment.
+
+        `on_boundary(steps)` is called when they are done (at each boundary in step mode); the
+        caller then ends the run or lets it hold on. `on_failure(steps)` is called if a device
+        fails, with the steps done since the last boundary told.
+        """
+        run = Run(self, cost, on_boundary, on_failure)
+        self._runs.append(run)
+        run.hold(steps)
+        return run
+
+    def ended(self, run: Run, active_s: float) -> None:
+        """A run of this group is over, after so many full-power-equivalent seconds."""
+        self._runs.remove(run)
+        self._active_s += active_s
+
+    def active_at(self, now_s: float) -> float:
+        """Full-power-equivalent seconds of all its runs until now."""
+        return self._active_s + sum([run.active_at(now_s) for run in self._runs])
+
+    def intensity_at(self, now_s: float) -> float:
+        """Share of the dynamic power range that its runs draw now."""
+        return sum([run.intensity_at(now_s) for run in self._runs])
+
+    def rescale(self) -> None:
+        """A device's speed changed."""
+        speed = self.speed
+        for run in self._runs:
+            run.rescale(speed)
+
+    def fail(self) -> None:
+        """A device failed."""
+        for run in list(self._runs):
+            run.fail()

@@ -1,0 +1,188 @@
+"""Faults: slow-downs, failures and repairs of anything, at given times or at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from math import inf, prod
+from typing import Literal, Protocol
+
+import simpy
+
+from sim.core.errors import ConfigError, OrreryError
+from sim.core.simulation import Simulation
+
+
+class Down(OrreryError):
+    """Work was on a device or link that failed; raised in whoever waits for it."""
+
+
+class Faultable(Protocol):
+    """What can break: devices, links, cables."""
+
+    def set_speed(self, factor: float) -> None:
+        """Run at `factor` times the specified speed from now on."""
+        ...
+
+    def fail(self) -> None:
+        """Stop."""
+        ...
+
+    def repair(self) -> None:
+        """Back at the specified speed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One fault of one target.
+
+    kind: "slow" (to `speed` times the specified speed), "fail", or "repair" (ends every fault of
+    the target). duration_s: after that it ends by itself; None: it lasts until a "repair".
+    """
+
+    time_s: float
+    target: str
+    kind: Literal["slow", "fail", "repair"]
+    speed: float | None = None
+    duration_s: float | None = None
+
+    def __post_init__(self) -> None:
+        where = f"fault of {self.target} at {self.time_s} s:"
+        if self.kind not in ("slow", "fail", "repair"):
+            raise ConfigError(f"{where} kind = {self.kind!r} is none of slow, fail, repair")
+        if not 0.0 <= self.time_s < inf:
+            raise ConfigError(f"{where} time_s must be a time >= 0")
+        if self.kind == "slow" and not (self.speed is not None and 0.0 < self.speed < inf):
+            raise ConfigError(f"{where} speed = {self.speed!r} must be a factor > 0, like 0.5")
+        if self.kind != "slow" and self.speed is not None:
+            raise ConfigError(f"{where} speed = {self.speed!r} belongs to kind slow alone")
+        if self.duration_s is not None and (self.kind == "repair" or not self.duration_s > 0.0):
+            raise ConfigError(f"{where} duration_s = {self.duration_s!r}; a time > 0 of slow, fail")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomFaults:
+    """Each target breaks after exponential times of mean `mtbf_s` and is restored after
+    exponential times of mean `mttr_s`, until `until_s`; a repair under way then still ends.
+
+    kind, speed: as in `Fault`. Every target draws from a stream of its own, so that one target
+    more changes nothing for the others.
+    """
+
+    targets: Sequence[str]
+    mtbf_s: float
+    mttr_s: float
+    until_s: float
+    kind: Literal["slow", "fail"] = "fail"
+    speed: float | None = None
+
+    def __post_init__(self) -> None:
+        for key in ("mtbf_s", "mttr_s", "until_s"):
+            if not 0.0 < getattr(self, key) < inf:
+                raise ConfigError(f"random faults: {key} = {getattr(self, key)!r} must be > 0")
+
+    def draw(self, simulation: Simulation) -> list[Fault]:
+        """The faults of this run."""
+        faults = []
+        for target in self.targets:
+            stream = simulation.stream(f"faults/{self.kind}/{target}")
+            time_s = float(stream.exponential(self.mtbf_s))
+            while time_s < self.until_s:
+                lasts_s = float(stream.exponential(self.mttr_s))
+                faults.append(
+                    Fault(
+                        time_s=time_s,
+                        target=target,
+                        kind=self.kind,
+                        speed=self.speed,
+                        duration_s=lasts_s,
+                    )
+                )
+                time_s += lasts_s + float(stream.exponential(self.mtbf_s))
+        return faults
+
+
+class Faults:
+    """The faults of a run: listed ones and random processes.
+
+    Faults of one target that overlap add up: it is down while any failure lasts, and runs at the
+    product of the slow-downs that last.
+    """
+
+    def __init__(self, schedule: Sequence[Fault] = (), random: Sequence[RandomFaults] = ()) -> None:
+        self.schedule = schedule
+        self.random = random
+
+    def start(self, simulation: Simulation, targets: Mapping[str, Faultable]) -> None:
+        """Schedule all faults. Raises ConfigError for a target that does not exist."""
+        faults = list(self.schedule)
+        for process in self.random:
+            faults += process.draw(simulation)
+        troubles: dict[str, _Troubles] = {}
+        for fault in faults:
+            if fault.target not in targets:
+                near = get_close_matches(fault.target, targets, 3) or sorted(targets)[:3]
+                raise ConfigError(
+                    f"fault at {fault.time_s} s: there is no {fault.target!r}; "
+                    f"like {', '.join(near)}"
+                )
+            trouble = troubles.get(fault.target)
+            if trouble is None:
+                trouble = troubles[fault.target] = _Troubles(targets[fault.target])
+            if fault.kind == "repair":
+                simulation.at(fault.time_s, trouble.clear)
+                continue
+            begin, end = trouble.of(fault)
+            simulation.at(fault.time_s, begin)
+            if fault.duration_s is not None:
+                simulation.at(fault.time_s + fault.duration_s, end)
+
+
+class _Troubles:
+    """The faults that one target has at present."""
+
+    def __init__(self, target: Faultable) -> None:
+        self.target = target
+        self.now: dict[int, Fault] = {}
+        self.known = 0
+        self.down = False
+        self.speed = 1.0
+
+    def of(
+        self, fault: Fault
+    ) -> tuple[Callable[[simpy.Event], None], Callable[[simpy.Event], None]]:
+        """What begins and what ends this fault."""
+        key = self.known
+        self.known += 1
+
+        def begin(_: simpy.Event) -> None:
+            self.now[key] = fault
+            self.apply()
+
+        def end(_: simpy.Event) -> None:
+            if self.now.pop(key, None) is not None:
+                self.apply()
+
+        return begin, end
+
+    def clear(self, _: simpy.Event) -> None:
+        """All faults end."""
+        self.now.clear()
+        self.apply()
+
+    def apply(self) -> None:
+        """Bring the target to the state that its faults give."""
+        down = any(fault.kind == "fail" for fault in self.now.values())
+        speeds = [fault.speed for fault in self.now.values() if fault.speed is not None]
+        speed = prod(speeds, start=1.0)
+        if down and not self.down:
+            self.target.fail()
+        elif self.down and not down:
+            self.target.repair()
+            self.speed = 1.0
+        self.down = down
+        if not down and speed != self.speed:
+            self.target.set_speed(speed)
+            self.speed = speed

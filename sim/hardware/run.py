@@ -1,0 +1,171 @@
+"""Work in progress on one device or on several that act as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import simpy
+
+from models.step_cost import StepCost
+from sim.core.environment import BOUNDARY, Alarm
+
+if TYPE_CHECKING:
+    from sim.hardware.device import DeviceGroup
+
+
+class Run:
+    """Steps of one composition in progress.
+
+    Boundary `k` (the end of step `k - 1`) lies at one anchored closed form, whether the run is
+    told of every boundary or of the last alone: so a jump over steps is exact to the bit. `hold`
+    says how far to go, `cut` stops at the next boundary, a change of the devices' speed moves the
+    anchor. `on_boundary(steps)` is called with the steps done since the last call.
+    """
+
+    __slots__ = (
+        "_active",
+        "_alarm",
+        "_anchor_s",
+        "_anchor_work",
+        "_env",
+        "_group",
+        "_on_boundary",
+        "_on_failure",
+        "_past",
+        "_priority",
+        "_seconds",
+        "_slow",
+        "_stepwise",
+        "_target",
+        "done",
+        "start_s",
+    )
+
+    def __init__(
+        self,
+        group: DeviceGroup,
+        cost: StepCost,
+        on_boundary: Callable[[int], None],
+        on_failure: Callable[[int], None] | None,
+    ) -> None:
+        self._group = group
+        self._env = env = group.env
+        self._seconds = cost.seconds
+        self._active = cost.active
+        self._on_boundary = on_boundary
+        self._on_failure = on_failure
+        self._priority = BOUNDARY + group.priority
+        self._stepwise = group.stepwise
+        self.start_s = self._anchor_s = env.now
+        self._anchor_work = 0.0
+        self._slow = 1.0 / group.speed
+        # Spans of nominal work done at other speeds: (from, to, seconds per second of work).
+        self._past: list[tuple[float, float, float]] | None = None
+        self.done = 0
+        self._target = 0
+        self._alarm = Alarm(env, self._fire)
+
+    def boundary(self, k: int) -> float:
+        """Time of boundary `k`, if the speed stays as it is."""
+        return self._anchor_s + (self._seconds.total(k) - self._anchor_work) * self._slow
+
+    def hold(self, steps: int) -> None:
+        """Go on for `steps` steps from the last boundary told."""
+        self._schedule(self.done + 1 if self._stepwise else self.done + steps)
+
+    def cut(self) -> None:
+        """Stop at the next boundary; one that falls on this very moment is the next."""
+        target = self._target
+        first = self.done + 1
+        if target == first:
+            return
+        now = self._env.now
+        k = max(first, self._steps_at(now))
+        while k > first and self.boundary(k - 1) >= now:
+            k -= 1
+        while self.boundary(k) < now:
+            k += 1
+        if k < target:
+            self._schedule(k)
+
+    def steps_done(self, now_s: float) -> int:
+        """Steps complete at `now_s`."""
+        if self._target == self.done + 1 and now_s < self.boundary(self._target):
+            return self.done
+        return min(self._target, max(self.done, self._steps_at(now_s)))
+
+    def active_at(self, now_s: float) -> float:
+        """Full-power-equivalent seconds until `now_s`, a step under way counted in part."""
+        k = self.steps_done(now_s)
+        lasts = self._seconds.step(k) * self._slow
+        part = (now_s - self.boundary(k)) / lasts if lasts > 0.0 else 0.0
+        return self._active.total(k) + min(1.0, max(0.0, part)) * self._active.step(k)
+
+    def intensity_at(self, now_s: float) -> float:
+        """Share of the dynamic power range drawn at `now_s`."""
+        k = self.steps_done(now_s)
+        lasts = self._seconds.step(k) * self._slow
+        return self._active.step(k) / lasts if lasts > 0.0 else 0.0
+
+    def end(self) -> None:
+        """The run is over after the steps told so far."""
+        self._alarm.cancel()
+        self._group.ended(self, self._active.total(self.done))
+
+    def fail(self) -> None:
+        """A device failed: the step under way is lost, its energy is not."""
+        self._alarm.cancel()
+        now = self._env.now
+        active = self.active_at(now)
+        steps = self.steps_done(now) - self.done
+        self.done += steps
+        self._group.ended(self, active)
+        if self._on_failure is not None:
+            self._on_failure(steps)
+
+    def integral(self, first_value: float, value_slope: float) -> float:
+        """Integral over time of a value that is `first_value + value_slope * j` in step `j`,
+        over the steps done."""
+        if self._past is None:
+            return self._slow * self._seconds.weighted(self.done, first_value, value_slope)
+        end = self._seconds.total(self.done)
+        area = 0.0
+        for low, high, slow in [*self._past, (self._anchor_work, end, self._slow)]:
+            for sign, work in ((1.0, min(high, end)), (-1.0, min(low, end))):
+                k = self._seconds.steps_within(work)
+                part = (first_value + value_slope * k) * (work - self._seconds.total(k))
+                whole = self._seconds.weighted(k, first_value, value_slope)
+                area += sign * slow * (whole + part)
+        return area
+
+    def rescale(self, speed: float) -> None:
+        """The devices' speed changed at this moment."""
+        now = self._env.now
+        low = self._anchor_work
+        k = self.steps_done(now)
+        if self.boundary(k) == now:
+            self._anchor_work = self._seconds.total(k)
+        else:
+            self._anchor_work += (now - self._anchor_s) / self._slow
+        self._past = [*(self._past or []), (low, self._anchor_work, self._slow)]
+        self._anchor_s = now
+        self._slow = 1.0 / speed
+        if self._alarm.waiting:
+            self._schedule(self._target)
+
+    def _steps_at(self, now_s: float) -> int:
+        return self._seconds.steps_within((now_s - self._anchor_s) / self._slow + self._anchor_work)
+
+    def _schedule(self, target: int) -> None:
+        self._target = target
+        time_s = self._anchor_s + (self._seconds.total(target) - self._anchor_work) * self._slow
+        now = self._env.now
+        # A boundary recomputed after a change of speed may round to just before now.
+        self._alarm.ring(time_s if time_s > now else now, self._priority)
+
+    def _fire(self, _: simpy.Event) -> None:
+        target = self._target
+        steps = target - self.done
+        self.done = target
+        self._on_boundary(steps)

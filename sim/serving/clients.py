@@ -1,0 +1,121 @@
+"""Who sends requests, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+import simpy
+
+from sim.core.errors import ConfigError
+from sim.core.simulation import Simulation
+from sim.serving.gateway import Gateway
+from sim.serving.request import Request
+from workloads.demand import Demand, Workload
+
+
+class Arrivals(Protocol):
+    """When demands arrive (see `workloads.arrivals`)."""
+
+    def times(
+        self, demands: Iterator[Demand], rng: np.random.Generator
+    ) -> Iterator[tuple[float, Demand]]:
+        """Absolute times, never falling, with their demands."""
+        ...
+
+
+class Client(Protocol):
+    """Sends requests to a gateway."""
+
+    def start(self, simulation: Simulation, gateway: Gateway, name: str) -> None:
+        """Schedule the first requests."""
+        ...
+
+    def ended(self, request: Request) -> None:
+        """A request has finished or was rejected."""
+        ...
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no further request will come."""
+        ...
+
+
+class OpenLoop:
+    """Requests arrive at their own times, whatever the system does."""
+
+    def __init__(self, workload: Workload, arrivals: Arrivals) -> None:
+        self.workload = workload
+        self.arrivals = arrivals
+        self.exhausted = False
+
+    def start(self, simulation: Simulation, gateway: Gateway, name: str) -> None:
+        self._simulation = simulation
+        self._gateway = gateway
+        demands = self.workload.demands(simulation.stream(f"{name}.demands"))
+        self._coming = self.arrivals.times(demands, simulation.stream(f"{name}.arrivals"))
+        self._next: Demand | None = None
+        self._schedule()
+
+    def ended(self, request: Request) -> None:
+        """An open loop does not listen."""
+
+    def _schedule(self) -> None:
+        try:
+            time_s, self._next = next(self._coming)
+        except StopIteration:
+            self._next = None
+            self.exhausted = True
+            return
+        now = self._simulation.env.now
+        if time_s < now:
+            raise ConfigError(f"arrivals: a request at {time_s} s after one at {now} s")
+        self._simulation.at(time_s, self._arrive)
+
+    def _arrive(self, _: simpy.Event) -> None:
+        demand = self._next
+        assert demand is not None
+        self._schedule()
+        self._gateway.submit(demand)
+
+
+class ClosedLoop:
+    """A fixed number of requests in flight: as one ends, the next is sent after `think_s`.
+
+    `concurrency` requests start at once (the client of common serving benchmarks).
+    """
+
+    def __init__(self, workload: Workload, concurrency: int, think_s: float = 0.0) -> None:
+        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+            raise ConfigError(f"client.concurrency: {concurrency!r} is not a whole number >= 1")
+        if not think_s >= 0.0:
+            raise ConfigError(f"client.think_s: {think_s!r} is not a time >= 0")
+        self.workload = workload
+        self.concurrency = concurrency
+        self.think_s = think_s
+        self.exhausted = False
+        self._thinking = 0
+
+    def start(self, simulation: Simulation, gateway: Gateway, name: str) -> None:
+        self._simulation = simulation
+        self._gateway = gateway
+        self._demands = self.workload.demands(simulation.stream(f"{name}.demands"))
+        for _ in range(self.concurrency):
+            simulation.at(simulation.now, self._send)
+
+    def ended(self, request: Request) -> None:
+        """Send the next."""
+        simulation = self._simulation
+        if not self.exhausted:
+            simulation.at(simulation.env.now + self.think_s, self._send)
+
+    def _send(self, _: simpy.Event) -> None:
+        if self.exhausted:
+            return
+        demand = next(self._demands, None)
+        if demand is None:
+            self.exhausted = True
+            self._simulation.check_done()
+            return
+        self._gateway.submit(demand)

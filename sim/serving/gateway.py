@@ -1,0 +1,194 @@
+"""Where requests enter: the rule for those that never fit, prediction, routing, accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from models.prediction import Predictor
+from policies.routing.contract import Routing
+from sim.core.errors import CapacityError, LawBroken
+from sim.core.simulation import Simulation
+from sim.hardware.device import Device
+from sim.serving.facts import RequestArrived, RequestFinished, RequestRejected
+from sim.serving.limits import EngineLimits
+from sim.serving.replica import Replica
+from sim.serving.request import Request
+from workloads.demand import Demand
+
+
+class Gateway:
+    """Gives each request to a replica and keeps the accounts that routing policies see.
+
+    `context_tokens`: the longest prompt + output that the model takes. `frontend`: (seconds,
+    seconds per prompt token) between a request's arrival and its replica's queue.
+    """
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        name: str,
+        replicas: Sequence[Replica],
+        routing: Routing,
+        predictor: Predictor | None,
+        limits: EngineLimits,
+        context_tokens: int,
+        frontend: tuple[float, float],
+        on_end: Callable[[Request], None],
+    ) -> None:
+        self.replicas = list(replicas)
+        self.up: list[int] = list(range(len(self.replicas)))
+        self.outstanding_tokens: list[float] = [0] * len(self.replicas)
+        self.outstanding_requests = [0] * len(self.replicas)
+        self.arrived = self.finished = self.rejected = self.truncated = self.rerouted = 0
+        self.tokens_asked = 0
+        self._simulation = simulation
+        self._routing = routing
+        self._predictor = predictor
+        self._limits = limits
+        self._context_tokens = context_tokens
+        # The last output token's KV is never written.
+        self._most_kv = min(r.pool.total_blocks for r in self.replicas) * limits.block_tokens + 1
+        self._frontend_s, self._frontend_per_token_s = frontend
+        self._on_end = on_end
+        self._held: list[Request] = []
+        self._travelling: dict[int, Request] = {}
+        self._rng_routing = simulation.stream(f"{name}.routing")
+        self._rng_prediction = simulation.stream(f"{name}.prediction")
+        self._arrivals = simulation.listeners(RequestArrived)
+        self._ends = simulation.listeners(RequestFinished)
+        for replica in self.replicas:
+            for device in replica.group.devices:
+                device.on_change.append(lambda _device, r=replica: self._changed(r, _device))
+
+    def unfinished(self) -> int:
+        """Requests that have arrived and have neither finished nor been rejected."""
+        return self.arrived - self.finished - self.rejected
+
+    def in_flight(self) -> list[Request]:
+        """The unfinished requests."""
+        requests = [*self._held, *self._travelling.values()]
+        for replica in self.replicas:
+            requests += replica.requests()
+        return requests
+
+    def submit(self, demand: Demand) -> Request:
+        """A request arrives now. Raises CapacityError if it can never fit and the rule is
+        "error"."""
+        now = self._simulation.env.now
+        prompt, output = demand.prompt_tokens, demand.output_tokens
+        number = self.arrived
+        self.arrived += 1
+        most = min(self._context_tokens, self._most_kv)
+        rejected = ""
+        if prompt + output > most:
+            prompt, output, rejected = self._overlong(number, prompt, output, most)
+        predicted = None
+        if self._predictor is not None:
+            predicted = self._predictor.predict(prompt, output, self._rng_prediction)
+        request = Request(number, now, prompt, output, demand.kind, predicted)
+        if self._arrivals:
+            fact = RequestArrived(now, request)
+            for listener in self._arrivals:
+                listener(fact)
+        if rejected:
+            self.rejected += 1
+            self._simulation.facts.emit(RequestRejected(now, request, rejected))
+            self._on_end(request)
+            return request
+        self.tokens_asked += output
+        delay = self._frontend_s + self._frontend_per_token_s * prompt
+        if delay > 0.0:
+            self._travelling[number] = request
+            self._simulation.at(now + delay, lambda _: self._land(request))
+        else:
+            self._route(request)
+        return request
+
+    def ended(self, request: Request) -> None:
+        """A replica has finished a request."""
+        self._count(request, request.replica, -1)
+        self.finished += 1
+        if self._ends:
+            fact = RequestFinished(request.finish_s, request)
+            for listener in self._ends:
+                listener(fact)
+        self._on_end(request)
+
+    def snapshot(self) -> dict[str, object]:
+        """Who waits where."""
+        return {
+            "held": len(self._held),
+            "replicas": [
+                {
+                    "up": replica.group.up,
+                    "waiting": len(replica.waiting),
+                    "prefilling": len(replica.prefilling),
+                    "decoding": replica.batch.size,
+                    "free_blocks": replica.pool.free,
+                }
+                for replica in self.replicas
+            ],
+        }
+
+    def _overlong(self, number: int, prompt: int, output: int, most: int) -> tuple[int, int, str]:
+        """The `over_context` rule: prompt and output as served, and why it is rejected."""
+        rule = self._limits.over_context
+        if rule == "truncate":
+            self.truncated += 1
+            output = min(output, most - 1)
+            return most - output, output, ""
+        which = "context" if most == self._context_tokens else "kv"
+        if rule == "error":
+            limit = "the model's context" if which == "context" else "the KV pool"
+            raise CapacityError(
+                f"request {number}: {prompt} prompt + {output} output tokens exceed {limit} of "
+                f"{most} tokens; set engine.over_context to reject or truncate"
+            )
+        return prompt, output, which
+
+    def _land(self, request: Request) -> None:
+        del self._travelling[request.id]
+        self._route(request)
+
+    def _route(self, request: Request) -> None:
+        if not self.up:
+            self._held.append(request)
+            return
+        now = self._simulation.env.now
+        chosen = self._routing.choose(request, self, self._rng_routing, now)
+        if chosen not in self.up:
+            raise LawBroken(f"routing: request {request.id} to replica {chosen}, up: {self.up}")
+        self._count(request, chosen, 1)
+        self.replicas[chosen].submit(request)
+
+    def _count(self, request: Request, replica: int, sign: int) -> None:
+        predicted = request._predicted
+        tokens = request.prompt_tokens + (0 if predicted is None else predicted)
+        self.outstanding_tokens[replica] += sign * tokens
+        self.outstanding_requests[replica] += sign
+
+    def _changed(self, replica: Replica, _: Device) -> None:
+        """A device of a replica failed, came back or changed speed."""
+        now_up = replica.group.up
+        was_up = replica.index in self.up
+        if was_up and not now_up:
+            self.up.remove(replica.index)
+            lost = replica.drain()
+            for request in lost:
+                self._count(request, replica.index, -1)
+            self.rerouted += len(lost)
+            if lost:
+                self._simulation.at(self._simulation.now, lambda _: self._again(lost))
+        elif now_up and not was_up:
+            self.up.append(replica.index)
+            self.up.sort()
+            held, self._held = self._held, []
+            self._again(held)
+            replica.wake()
+
+    def _again(self, requests: Sequence[Request]) -> None:
+        for request in requests:
+            self._route(request)
+
+
+

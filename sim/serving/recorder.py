@@ -1,0 +1,165 @@
+"""The requests table and the figures that follow from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sim.core.records import Table
+from sim.core.result import Draft, Value
+from sim.serving.request import Request
+
+COLUMNS = {
+    "id": "int64",
+    "status": "string",
+    "kind": "string",
+    "replica": "int32",
+    "prompt_tokens": "int64",
+    "output_tokens": "int64",
+    "arrival_s": "float64",
+    "scheduled_s": "float64",
+    "first_token_s": "float64",
+    "finish_s": "float64",
+    "ttft_s": "float64",
+    "tpot_s": "float64",
+    "e2e_latency_s": "float64",
+    "queue_s": "float64",
+    "preemptions": "int32",
+    "recomputed_tokens": "int64",
+}
+_LATENCIES = ("ttft_s", "tpot_s", "e2e_latency_s", "queue_s")
+
+
+class Recorder:
+    """Writes a row for each request as it ends and keeps the latencies for exact percentiles.
+
+    `slo_ttft_s`, `slo_tpot_s`: the objective of `goodput_rps` (None: no limit).
+    """
+
+    def __init__(
+        self,
+        results: Draft,
+        name: str,
+        slo_ttft_s: float | None,
+        slo_tpot_s: float | None,
+    ) -> None:
+        self._table: Table = results.table(
+            "requests" if name == "serving" else f"{name}_requests", COLUMNS, self._keep
+        )
+        self._values: dict[str, list[Any]] = {key: [] for key in _LATENCIES}
+        self._slo_ttft_s = slo_ttft_s
+        self._slo_tpot_s = slo_tpot_s
+        self._good = 0
+        self._tokens_in = 0
+        self._tokens_out = 0
+
+    def end(self, request: Request) -> None:
+        """A request has finished or was rejected."""
+        arrival = request.arrival_s
+        finish = request.finish_s
+        output = request._output_tokens
+        if finish < 0.0:
+            self._row(request, "rejected")
+            return
+        first = request.first_token_s
+        self._table.append(
+            (
+                request.id,
+                "finished",
+                request.kind,
+                request.replica,
+                request.prompt_tokens,
+                output,
+                arrival,
+                request.scheduled_s,
+                first,
+                finish,
+                first - arrival,
+                (finish - first) / (output - 1) if output > 1 else None,
+                finish - arrival,
+                request.scheduled_s - arrival,
+                request.preemptions,
+                request.recomputed_tokens,
+            )
+        )
+        self._table.flush_when_full()
+
+    def unfinished(self, requests: list[Request]) -> None:
+        """Requests that the end of the run cuts off."""
+        for request in requests:
+            self._row(request, "unfinished")
+
+    def close(self, duration_s: float) -> dict[str, Value]:
+        """Figures over all finished requests; `duration_s` is the length of the run."""
+        self._table.write()
+        figures: dict[str, Value] = {}
+        count = 0
+        for key in _LATENCIES:
+            parts = self._values[key]
+            values = np.concatenate(parts) if parts else np.empty(0)
+            if key == "e2e_latency_s":
+                count = len(values)
+            figures |= spread(key, values)
+        per_s = (lambda n: n / duration_s) if duration_s > 0 else (lambda n: None)
+        figures["request_throughput_rps"] = per_s(count)
+        figures["prompt_throughput_tps"] = per_s(self._tokens_in)
+        figures["output_throughput_tps"] = per_s(self._tokens_out)
+        if self._slo_ttft_s is not None or self._slo_tpot_s is not None:
+            figures["goodput_rps"] = per_s(self._good)
+        return figures
+
+    def _row(self, request: Request, status: str) -> None:
+        scheduled = request.scheduled_s if request.scheduled_s >= 0.0 else None
+        first = request.first_token_s if request.first_token_s >= 0.0 else None
+        self._table.append(
+            (
+                request.id,
+                status,
+                request.kind,
+                request.replica if request.replica >= 0 else None,
+                request.prompt_tokens,
+                request._output_tokens,
+                request.arrival_s,
+                scheduled,
+                first,
+                None,
+                None if first is None else first - request.arrival_s,
+                None,
+                None,
+                None if scheduled is None else scheduled - request.arrival_s,
+                request.preemptions,
+                request.recomputed_tokens,
+            )
+        )
+        self._table.flush_when_full()
+
+    def _keep(self, batch: Any) -> None:
+        """Keep what the figures need of a row group."""
+        import pyarrow.compute as pc
+
+        finished = batch.filter(pc.equal(batch.column("status"), "finished"))
+        columns = {
+            key: finished.column(key).to_numpy(zero_copy_only=False) for key in _LATENCIES
+        }
+        for key, column in columns.items():
+            self._values[key].append(column[~np.isnan(column)])
+        self._tokens_in += int(finished.column("prompt_tokens").to_numpy().sum())
+        self._tokens_out += int(finished.column("output_tokens").to_numpy().sum())
+        good = np.ones(finished.num_rows, dtype=bool)
+        if self._slo_ttft_s is not None:
+            good &= columns["ttft_s"] <= self._slo_ttft_s
+        if self._slo_tpot_s is not None:
+            # A single-token answer has no time per output token to miss.
+            good &= ~(columns["tpot_s"] > self._slo_tpot_s)
+        self._good += int(good.sum())
+
+
+def spread(name: str, values: Any) -> dict[str, Value]:
+    """Mean, percentiles (linear interpolation) and maximum of values; None of no values."""
+    keys = ("mean", "p50", "p90", "p99", "max")
+    if not len(values):
+        return {f"{name}.{key}": None for key in keys}
+    p50, p90, p99 = np.percentile(values, [50, 90, 99]).tolist()
+    numbers = (float(values.mean()), p50, p90, p99, float(values.max()))
+    return {f"{name}.{key}": number for key, number in zip(keys, numbers, strict=True)}

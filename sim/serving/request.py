@@ -1,0 +1,112 @@
+"""A request on its way through the system."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sim.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sim.serving.decode_batch import DecodeBatch
+
+
+class Request:
+    """A request. What starts with `_` is the system's own; the rest is what policies may read.
+
+    While it decodes, its counts follow from the batch's step counter, so that a step touches no
+    request. `blocks`: KV blocks held on the GPU when it is not decoding, or when it began to.
+    """
+
+    __slots__ = (
+        "_batch",
+        "_ends",
+        "_generated",
+        "_joined",
+        "_kv",
+        "_output_tokens",
+        "_predicted",
+        "arrival_s",
+        "blocks",
+        "finish_s",
+        "first_token_s",
+        "id",
+        "kind",
+        "preemptions",
+        "prompt_tokens",
+        "rank",
+        "recomputed_tokens",
+        "replica",
+        "replica_s",
+        "scheduled_s",
+        "swapped",
+        "swapped_blocks",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        arrival_s: float,
+        prompt_tokens: int,
+        output_tokens: int,
+        kind: str = "",
+        predicted: float | None = None,
+    ) -> None:
+        self.id = number
+        self.arrival_s = arrival_s
+        self.prompt_tokens = prompt_tokens
+        self.kind = kind
+        self.rank = 0.0
+        self.blocks = 0
+        self.swapped = False
+        self.swapped_blocks = 0
+        self.replica = -1
+        self.replica_s = -1.0
+        self.scheduled_s = -1.0
+        self.first_token_s = -1.0
+        self.finish_s = -1.0
+        self.preemptions = 0
+        self.recomputed_tokens = 0
+        self._output_tokens = output_tokens
+        self._predicted = predicted
+        self._generated = 0
+        self._kv = 0
+        self._joined = 0
+        self._ends = 0
+        self._batch: DecodeBatch | None = None
+
+    @property
+    def generated_tokens(self) -> int:
+        """Tokens made so far."""
+        batch = self._batch
+        if batch is None:
+            return self._generated
+        return self._generated + batch.steps - self._joined
+
+    @property
+    def kv_tokens(self) -> int:
+        """Tokens whose KV it holds."""
+        batch = self._batch
+        if batch is None:
+            return self._kv
+        return self._kv + batch.steps - self._joined
+
+    @property
+    def prefill_tokens(self) -> int:
+        """Tokens still to prefill before the next token; 0 where it can decode at once."""
+        known = self.prompt_tokens + self._generated
+        if self._batch is not None or (self._generated and self._kv == known - 1):
+            return 0
+        return known - self._kv
+
+    @property
+    def predicted_output_tokens(self) -> float:
+        """Predicted length of the whole output. Raises ConfigError without a predictor."""
+        if self._predicted is None:
+            raise ConfigError("predictor: none, but the policy asks for predicted lengths")
+        return self._predicted
+
+    def __repr__(self) -> str:
+        return (
+            f"Request({self.id}, prompt {self.prompt_tokens}, made {self.generated_tokens}, "
+            f"kv {self.kv_tokens})"
+        )

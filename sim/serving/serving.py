@@ -1,0 +1,202 @@
+"""LLM serving as a system: replicas, a gateway and a client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from models.prediction import Predictor
+from models.served import Served
+from policies.batching.contract import Batching
+from policies.ordering.contract import Ordering
+from policies.routing.contract import Routing
+from sim.core.errors import ConfigError
+from sim.core.result import Draft, Value
+from sim.core.simulation import Simulation
+from sim.hardware.cluster import Cluster
+from sim.hardware.device import DeviceGroup
+from sim.hardware.gpu import Gpu
+from sim.hardware.memory import BlockPool
+from sim.serving.clients import Client
+from sim.serving.gateway import Gateway
+from sim.serving.limits import EngineLimits
+from sim.serving.recorder import Recorder
+from sim.serving.replica import Replica
+from sim.serving.request import Request
+from sim.serving.series import Series
+from sim.serving.swap import PcieChannel, SwapSpace
+
+
+class Serving:
+    """`replicas` copies of a served model behind a gateway, with a client that sends requests.
+
+    Policies are given as callables, called once for each replica (`ordering`, `batching`) or once
+    (`routing`), since a policy may keep state. `predictor`: predicts output lengths on arrival,
+    for policies that ask. `series_interval_s`: spacing of the series (None: no series).
+    `slo_ttft_s`, `slo_tpot_s`: the objective of `goodput_rps`. `gpu`: model of the GPUs to take,
+    by its spec's name (None: any).
+    """
+
+    def __init__(
+        self,
+        *,
+        served: Served,
+        client: Client,
+        ordering: Callable[[], Ordering],
+        batching: Callable[[], Batching],
+        routing: Callable[[], Routing],
+        engine: EngineLimits,
+        replicas: int = 1,
+        predictor: Predictor | None = None,
+        series_interval_s: float | None = None,
+        slo_ttft_s: float | None = None,
+        slo_tpot_s: float | None = None,
+        gpu: str | None = None,
+        name: str = "serving",
+    ) -> None:
+        if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 1:
+            raise ConfigError(f"replicas: {replicas!r} is not a whole number >= 1")
+        self.name = name
+        self.served = served
+        self.client = client
+        self.engine = engine
+        self.count = replicas
+        self.replicas: list[Replica] = []
+        self._ordering = ordering
+        self._batching = batching
+        self._routing = routing
+        self._predictor = predictor
+        self._series_interval_s = series_interval_s
+        self._gpu = gpu
+        self._slo = (slo_ttft_s, slo_tpot_s)
+
+    def start(self, simulation: Simulation) -> None:
+        """Take GPUs, build the replicas and let the client begin.
+
+        Raises CapacityError when there are too few GPUs or the model does not fit.
+        """
+        cluster = simulation.cluster
+        if cluster is None:
+            raise ConfigError(f"{self.name}: needs a cluster")
+        self._simulation = simulation
+        self.recorder = Recorder(simulation.results, self.name, *self._slo)
+        for index in range(self.count):
+            gpus = cluster.allocate(self.served.gpus, self._gpu)
+            self.replicas.append(self._replica(simulation, index, gpus, cluster))
+        self.gateway = Gateway(
+            simulation,
+            self.name,
+            self.replicas,
+            self._routing(),
+            self._predictor,
+            self.engine,
+            self.served.context_tokens,
+            self.served.frontend,
+            self._ended,
+        )
+        if self._series_interval_s is not None:
+            Series(simulation, self.name, self.replicas, self._series_interval_s)
+        self.client.start(simulation, self.gateway, self.name)
+
+    def _replica(
+        self, simulation: Simulation, index: int, gpus: Sequence[Gpu], cluster: Cluster
+    ) -> Replica:
+        engine = self.engine
+        served = self.served
+        gpu = gpus[0].spec
+        blocks = engine.kv_blocks
+        if blocks is None:
+            blocks = served.kv_blocks(
+                gpu, engine.block_tokens, engine.memory_fraction, engine.activation_bytes
+            )
+        block_bytes = served.block_bytes(engine.block_tokens)
+        host_blocks = int(engine.host_swap_bytes // block_bytes) if block_bytes else 0
+        return Replica(
+            simulation,
+            index,
+            DeviceGroup(gpus, index),
+            served.cost(gpu),
+            BlockPool(blocks),
+            self._ordering(),
+            self._batching(),
+            engine,
+            SwapSpace(BlockPool(host_blocks), block_bytes, PcieChannel(cluster, gpus)),
+            self._finished,
+        )
+
+    def _finished(self, request: Request) -> None:
+        self.gateway.ended(request)
+
+    def _ended(self, request: Request) -> None:
+        self.recorder.end(request)
+        self.client.ended(request)
+        if self.client.exhausted and self.done():
+            self._simulation.check_done()
+
+    def done(self) -> bool:
+        """Whether the client has sent all and all have ended."""
+        return self.client.exhausted and self.gateway.unfinished() == 0
+
+    def snapshot(self) -> dict[str, object]:
+        """Who waits where."""
+        return self.gateway.snapshot()
+
+    def finish(self, results: Draft) -> None:
+        """Figures of the run."""
+        now = self._simulation.now
+        gateway = self.gateway
+        for replica in self.replicas:
+            replica.close()
+        self.recorder.unfinished(
+            sorted(gateway.in_flight(), key=lambda request: request.id)
+        )
+        results.figures(self.name, self.recorder.close(now))
+        results.figures(self.name, self._counts())
+        results.figures(self.name, self._use(now))
+
+    def _counts(self) -> dict[str, Value]:
+        gateway = self.gateway
+        tallies = [replica.tally for replica in self.replicas]
+        figures: dict[str, Value] = {
+            "requests_arrived": gateway.arrived,
+            "requests_finished": gateway.finished,
+            "requests_rejected": gateway.rejected,
+            "requests_truncated": gateway.truncated,
+            "requests_rerouted": gateway.rerouted,
+            "requests_unfinished": gateway.unfinished(),
+        }
+        for key in (
+            "output_tokens",
+            "prefill_tokens",
+            "recomputed_tokens",
+            "preemptions",
+            "iterations",
+        ):
+            figures[key] = sum(getattr(tally, key) for tally in tallies)
+        return figures
+
+    def _use(self, now_s: float) -> dict[str, Value]:
+        """GPU time by phase, KV occupancy, energy."""
+        replicas = self.replicas
+        figures: dict[str, Value] = {}
+        capacity_s = now_s * len(replicas)
+        busy_s = 0.0
+        for phase in ("prefill", "mixed", "decode"):
+            spent = sum(replica.tally.phase_s[phase] for replica in replicas)
+            busy_s += spent
+            figures[f"gpu_time_share.{phase}"] = spent / capacity_s if capacity_s else None
+        figures["gpu_busy_share"] = busy_s / capacity_s if capacity_s else None
+        blocks = sum(replica.pool.total_blocks for replica in replicas)
+        tokens = blocks * self.engine.block_tokens
+        kv_token_s = sum(replica.tally.kv_token_s for replica in replicas)
+        figures["kv_blocks"] = blocks
+        figures["kv_occupancy.mean"] = kv_token_s / (tokens * now_s) if now_s else None
+        figures["kv_occupancy.peak"] = max(
+            replica.tally.peak_kv_blocks / replica.pool.total_blocks for replica in replicas
+        )
+        energy_j = sum(replica.energy_j(now_s) for replica in replicas)
+        figures["energy_j"] = energy_j
+        finished = self.gateway.finished
+        made = sum(replica.tally.output_tokens for replica in replicas)
+        figures["energy_per_request_j"] = energy_j / finished if finished else None
+        figures["energy_per_output_token_j"] = energy_j / made if made else None
+        return figures

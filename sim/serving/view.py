@@ -1,0 +1,90 @@
+"""What policies see of a replica."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from sim.serving.request import Request
+
+if TYPE_CHECKING:
+    from sim.serving.replica import Replica
+
+
+class ReplicaView:
+    """Read-only façade of a replica (see `policies.batching.contract.BatchView`)."""
+
+    __slots__ = ("_replica", "max_batch_tokens", "max_sequences", "ordering_preemptive",
+                 "reserve_blocks", "total_blocks")
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self.max_sequences = replica.limits.max_sequences
+        self.max_batch_tokens = replica.limits.max_batch_tokens
+        self.total_blocks = replica.pool.total_blocks
+        self.reserve_blocks = int(replica.limits.watermark * replica.pool.total_blocks)
+        self.ordering_preemptive = replica.ordering.preemptive
+
+    @property
+    def queued(self) -> int:
+        return len(self._replica.waiting)
+
+    @property
+    def waiting(self) -> Iterator[Request]:
+        return (entry[2] for entry in self._replica.waiting)
+
+    @property
+    def holders(self) -> Iterator[Request]:
+        if not self._replica.holders:
+            return iter(())
+        return (entry[2] for entry in reversed(self._replica.waiting) if entry[2].blocks)
+
+    @property
+    def prefilling(self) -> list[Request]:
+        return self._replica.prefilling
+
+    @property
+    def running(self) -> Iterable[Request]:
+        return [*self._replica.prefilling, *self._replica.batch]
+
+    @property
+    def batch_size(self) -> int:
+        return self._replica.batch.size + len(self._replica.prefilling)
+
+    @property
+    def decoding(self) -> int:
+        return self._replica.batch.size
+
+    @property
+    def free_blocks(self) -> int:
+        return self._replica.pool.free
+
+    def growth(self, steps: int) -> int:
+        batch = self._replica.batch
+        return batch.growth(batch.steps, steps)
+
+    def blocks_to_admit(self, request: Request) -> int:
+        return self._replica.blocks_to_admit(request)
+
+    def blocks_held(self, request: Request) -> int:
+        return self._replica.blocks_held(request)
+
+    def blocks_next(self, request: Request) -> int:
+        if request._batch is None:
+            return 0
+        return 1 if request.kv_tokens % self._replica.batch.block_tokens == 0 else 0
+
+    def rank(self, request: Request) -> float:
+        replica = self._replica
+        return replica.ordering.rank(request, self, replica.simulation.env.now)
+
+    def locked(self, request: Request) -> bool:
+        replica = self._replica
+        return replica.ordering.locked(request, replica.simulation.env.now)
+
+    def order_holds(self) -> int:
+        replica = self._replica
+        return replica.ordering.holds(self, replica.simulation.env.now)
+
+    def host_blocks_free(self) -> int:
+        return self._replica.host_blocks_free

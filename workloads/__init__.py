@@ -1,0 +1,1 @@
+"""What is asked: lazy iterators of demands, readers of trace formats, generators."""

@@ -31,7 +31,8 @@ class Efficiency:
       for reading 16-bit keys and values; decode_attention_memory_8bit: for 8-bit ones.
     elementwise_memory: of the bandwidth, for norms, activations, rotary embedding, additions.
     kernel_s, attention_kernel_s: what each matrix product and attention kernel takes beside its
-      work. elementwise_kernel_s: the least that an element-wise one takes. layer_overhead_s: GPU time per layer that belongs to no operator.
+      work. elementwise_kernel_s: the least that an element-wise kernel takes.
+    layer_overhead_s: GPU time per layer that belongs to no operator.
     link: of the link bandwidth, in collectives. collective_s: fixed time of a collective,
       collective_hop_s: more for each of its ring steps. send_link, send_s: the same for a
       message from one GPU to another.

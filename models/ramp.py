@@ -49,15 +49,15 @@ class Ramp:
 
     def steps_within(self, duration: float) -> int:
         """Largest number of steps whose `total` is at most `duration`."""
-        guess = self._guess(duration)
+        guess = self.near(duration)
         while guess > 0 and self.total(guess) > duration:
             guess -= 1
         while self.total(guess + 1) <= duration:
             guess += 1
         return guess
 
-    def _guess(self, duration: float) -> int:
-        """A step count near the answer, from the continuous form."""
+    def near(self, duration: float) -> int:
+        """About `steps_within(duration)`, mostly exact: the continuous form."""
         if duration <= 0.0:
             return 0
         flat = self._flat

@@ -83,7 +83,7 @@ def problems(draw):
     return uses, capacities, caps, weights
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=120)
 @given(problems())
 def test_every_flow_has_a_bottleneck(problem):
     """The definition: no link over its capacity, and each flow is at its cap or crosses a full

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from policies.batching.contract import CARRY_ON, BatchView, Fate, Plan
 from policies.batching.memory import Room
+from policies.ordering.contract import RequestView
 
 
 class ChunkedPrefill:
@@ -19,33 +20,51 @@ class ChunkedPrefill:
         self.preemption: Fate = preemption
 
     def plan(self, view: BatchView, now_s: float) -> Plan:
-        if not view.queued and not view.prefilling and view.free_blocks >= view.growth(1):
+        if view.steady:
             return CARRY_ON
         plan = Plan()
         room = Room(view, plan, self.preemption)
         if room.free < 0:
             room.secure_growth()
         budget = view.max_batch_tokens - view.decoding
+        chunks: list[tuple[RequestView, int]] = []
         for request in view.prefilling:
             if budget <= 0:
                 break
             if request.id not in room.gone:
                 tokens = min(request.prefill_tokens, budget)
-                plan.chunks.append((request, tokens))
-                room.settled.add(request.id)
+                chunks.append((request, tokens))
+                room.settle(request)
                 budget -= tokens
         if room.gone:
+            plan.chunks = chunks
             plan.steps = 1
             return plan
-        if not view.queued:
-            if plan.chunks:
-                self._repeat(plan, budget)
-            return plan
+        if budget > 0 and view.queued:
+            budget = self._take_in(view, plan, room, chunks, budget)
+        plan.chunks = chunks
+        if room.gone:
+            plan.steps = 1
+        elif chunks:
+            self._repeat(plan, chunks, budget)
+        elif view.queued:
+            plan.steps = view.order_holds()
+        return plan
+
+    @staticmethod
+    def _take_in(
+        view: BatchView,
+        plan: Plan,
+        room: Room,
+        chunks: list[tuple[RequestView, int]],
+        budget: int,
+    ) -> int:
+        """Admit waiting requests in rank order while tokens, slots and blocks last. Returns the
+        tokens left."""
         preemptive = view.ordering_preemptive
+        resume: list[RequestView] = []
         for request in view.waiting:
-            if request.id in room.gone:
-                break
-            if budget <= 0:
+            if budget <= 0 or request.id in room.gone:
                 break
             if room.size >= view.max_sequences and not (
                 preemptive and room.displace_for(request)
@@ -54,34 +73,27 @@ class ChunkedPrefill:
                     plan.arrivals = "none"
                 break
             need = view.blocks_to_admit(request)
-            reserve = view.reserve_blocks if room.size else 0
-            if need + reserve > room.free and not (
-                preemptive and room.make_way_for(request, need + reserve)
-            ):
+            short = need + (view.reserve_blocks if room.size else 0)
+            if short > room.free and not (preemptive and room.make_way_for(request, short)):
                 break
             room.free -= need
             room.size += 1
             tokens = min(request.prefill_tokens, budget)
             if tokens:
-                plan.chunks.append((request, tokens))
+                chunks.append((request, tokens))
                 budget -= tokens
             else:
-                plan.resume.append(request)
+                resume.append(request)
                 budget -= 1
-        if room.gone or plan.evict:
-            plan.steps = 1
-        elif plan.chunks:
-            self._repeat(plan, budget)
-        else:
-            plan.steps = view.order_holds()
-        return plan
+        plan.resume = resume
+        return budget
 
     @staticmethod
-    def _repeat(plan: Plan, budget: int) -> None:
+    def _repeat(plan: Plan, chunks: list[tuple[RequestView, int]], budget: int) -> None:
         """A single piece that uses up the budget repeats until the prompt's last piece."""
         plan.steps = 1
-        if budget == 0 and len(plan.chunks) == 1 and not plan.resume:
-            request, tokens = plan.chunks[0]
+        if budget == 0 and len(chunks) == 1 and not plan.resume:
+            request, tokens = chunks[0]
             pieces = -(-request.prefill_tokens // tokens)
             if pieces > 1:
                 plan.steps = pieces - 1

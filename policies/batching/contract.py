@@ -35,16 +35,14 @@ class Plan:
     `arrivals`: which arrivals end it.
     """
 
-    __slots__ = ("arrivals", "chunks", "decode", "evict", "preempt", "resume", "steps")
-
-    def __init__(self) -> None:
-        self.chunks: list[tuple[RequestView, int]] = []
-        self.resume: list[RequestView] = []
-        self.preempt: list[tuple[RequestView, Fate]] = []
-        self.evict: list[tuple[RequestView, Fate]] = []
-        self.decode = True
-        self.steps = FOREVER
-        self.arrivals: Openness = "head"
+    # Defaults stand on the class: a plan is made for nearly every change. Assign, do not append.
+    chunks: Sequence[tuple[RequestView, int]] = ()
+    resume: Sequence[RequestView] = ()
+    preempt: Sequence[tuple[RequestView, Fate]] = ()
+    evict: Sequence[tuple[RequestView, Fate]] = ()
+    decode = True
+    steps = FOREVER
+    arrivals: Openness = "head"
 
 
 #: The plan without a change: those that decode go on. Never modify it.
@@ -53,6 +51,12 @@ CARRY_ON = Plan()
 
 class BatchView(OrderingView, Protocol):
     """What a batching policy sees of a replica. Read-only, valid during the call."""
+
+    @property
+    def steady(self) -> bool:
+        """Whether nothing waits, nothing prefills and the next iteration's blocks are free: then
+        most policies have nothing to change."""
+        ...
 
     @property
     def queued(self) -> int:

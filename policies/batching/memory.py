@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from policies.batching.contract import BatchView, Fate, Plan
 from policies.ordering.contract import RequestView
+
+_NOBODY: Set[int] = frozenset()
 
 
 class Room:
@@ -22,10 +26,10 @@ class Room:
         self._plan = plan
         self._fate: Fate = fate
         self._host_blocks = -1
-        self.free = view.free_blocks - (view.growth(1) if view.decoding else 0)
+        self.free = view.free_blocks - view.growth(1)
         self.size = view.batch_size
-        self.gone: set[int] = set()
-        self.settled: set[int] = set()
+        self.gone: Set[int] = _NOBODY
+        self.settled: Set[int] = _NOBODY
 
     def secure_growth(self) -> None:
         """Make sure that those that decode can take their next step: where blocks run out, KV of
@@ -49,9 +53,9 @@ class Room:
             fate = "recompute"
         if fate == "swap":
             self._host_blocks -= held
-        self._plan.preempt.append((request, fate))
-        self.gone.add(request.id)
-        self.settled.add(request.id)
+        self._plan.preempt = [*self._plan.preempt, (request, fate)]
+        self.gone = self.gone | {request.id}
+        self.settled = self.settled | {request.id}
         self.size -= 1
         self.free += view.blocks_next(request) + (0 if fate == "keep" else held)
 
@@ -65,8 +69,8 @@ class Room:
                 return
             if holder.id in self.gone:
                 continue
-            self._plan.evict.append((holder, "recompute"))
-            self.gone.add(holder.id)
+            self._plan.evict = [*self._plan.evict, (holder, "recompute")]
+            self.gone = self.gone | {holder.id}
             self.free += self._view.blocks_held(holder)
 
     def worst_running(self) -> RequestView | None:
@@ -81,6 +85,10 @@ class Room:
             if worst is None or here > place:
                 worst, place = request, here
         return worst
+
+    def settle(self, request: RequestView) -> None:
+        """The plan computes a request: it may no longer be displaced."""
+        self.settled = self.settled | {request.id}
 
     def displace_for(self, newcomer: RequestView) -> bool:
         """Let the worst running request leave if the newcomer ranks before it."""
@@ -113,10 +121,12 @@ class Room:
             return False
         self.free -= need
         self.evict_waiting(place)
+        preempted = list(self._plan.preempt)
         for i, request in kept:
             if self.free < 0:
-                self._plan.preempt[i] = (request, "recompute")
+                preempted[i] = (request, "recompute")
                 self.free += view.blocks_held(request)
+        self._plan.preempt = preempted
         victims.sort(key=lambda r: (view.rank(r), r.id))
         while self.free < 0:
             self.preempt(victims.pop(), "recompute")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from policies.batching.contract import CARRY_ON, BatchView, Fate, Plan
 from policies.batching.memory import Room
+from policies.ordering.contract import RequestView
 
 
 class PrefillFirst:
@@ -18,7 +19,7 @@ class PrefillFirst:
         self.preemption: Fate = preemption
 
     def plan(self, view: BatchView, now_s: float) -> Plan:
-        if not view.queued and view.free_blocks >= view.growth(1):
+        if view.steady:
             return CARRY_ON
         plan = Plan()
         room = Room(view, plan, self.preemption)
@@ -29,6 +30,8 @@ class PrefillFirst:
             return plan
         budget = view.max_batch_tokens
         preemptive = view.ordering_preemptive
+        chunks: list[tuple[RequestView, int]] = []
+        resume: list[RequestView] = []
         for request in view.waiting:
             if request.id in room.gone:
                 break
@@ -39,25 +42,24 @@ class PrefillFirst:
                     plan.arrivals = "none"
                 break
             tokens = request.prefill_tokens
-            if tokens > budget and plan.chunks:
+            if tokens > budget and chunks:
                 break
             need = view.blocks_to_admit(request)
-            reserve = view.reserve_blocks if room.size else 0
-            if need + reserve > room.free and not (
-                preemptive and room.make_way_for(request, need + reserve)
-            ):
+            short = need + (view.reserve_blocks if room.size else 0)
+            if short > room.free and not (preemptive and room.make_way_for(request, short)):
                 break
             room.free -= need
             room.size += 1
             if tokens:
-                plan.chunks.append((request, tokens))
+                chunks.append((request, tokens))
                 budget -= tokens
             else:
-                plan.resume.append(request)
-        if plan.chunks:
+                resume.append(request)
+        plan.chunks, plan.resume = chunks, resume
+        if chunks:
             plan.decode = False
             plan.steps = 1
-        elif room.gone or plan.evict:
+        elif room.gone:
             plan.steps = 1
         else:
             plan.steps = view.order_holds()

@@ -35,22 +35,12 @@ def run(
     whole or not at all: an error or Ctrl-C leaves nothing behind, and what the folder held of an
     earlier run is replaced at the end. Raises ConfigError for settings that cannot be.
     """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    register_resolvers()
-    settings = config if OmegaConf.is_config(config) else OmegaConf.create(dict(config))
-    try:
-        resolved = OmegaConf.to_container(settings, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        raise ConfigError(_first_line(error)) from error
-    assert isinstance(resolved, dict)
-    plain: dict[str, Any] = {str(key): value for key, value in resolved.items()}
+    settings, plain = _resolve(config)
     target = None if folder is None else Path(folder)
     draft = None if target is None else _draft_folder(target)
     try:
         began = time.perf_counter()
-        simulation = _build(plain, draft)
+        simulation = _assemble(plain, draft)
         if progress:
             from sim.core.progress import Progress
 
@@ -71,7 +61,27 @@ def run(
         raise
 
 
-def _build(config: dict[str, Any], folder: Path | None) -> Simulation:
+def build(config: Mapping[str, Any] | DictConfig, folder: Path | None = None) -> Simulation:
+    """The simulation that `config` describes, ready to run (see `run`)."""
+    return _assemble(_resolve(config)[1], folder)
+
+
+def _resolve(config: Mapping[str, Any] | DictConfig) -> tuple[Any, dict[str, Any]]:
+    """The configuration as given and as plain values. Raises ConfigError where it has gaps."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    register_resolvers()
+    settings = config if OmegaConf.is_config(config) else OmegaConf.create(dict(config))
+    try:
+        resolved = OmegaConf.to_container(settings, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_first_line(error)) from error
+    assert isinstance(resolved, dict)
+    return settings, {str(key): value for key, value in resolved.items()}
+
+
+def _assemble(config: dict[str, Any], folder: Path | None) -> Simulation:
     parts = dict(config.get("simulation") or {})
     unknown = sorted(set(parts) - set(_SIMULATION_KEYS))
     if unknown:

@@ -221,14 +221,14 @@ class Cpu(Device):
         weight: float = 1.0,
         on_grant: Callable[[], None] | None = None,
     ) -> CpuLoad:
-        """Start a standing use. `on_grant` is called when what it is granted has changed."""
+        """Start a standing use. `on_grant` is called after what it is granted has changed."""
         self._check_numbers(cores_wanted, bandwidth_wanted_bytes_per_s, 1.0, weight)
         if cores_wanted == 0.0 and bandwidth_wanted_bytes_per_s == 0.0:
             raise ValueError(f"{self.name}: a load that wants nothing")
         use = CpuUse(self, tenant, weight, cores_wanted, bandwidth_wanted_bytes_per_s)
         use.work = inf
-        use.on_rate = on_grant
         self._begin(use, cores_wanted, bandwidth_wanted_bytes_per_s, None)
+        use.on_rate = on_grant
         return CpuLoad(self, use)
 
     def reserve(self, cores: float, bandwidth_bytes_per_s: float = 0.0) -> Reservation:

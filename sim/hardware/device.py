@@ -55,8 +55,8 @@ class Device:
         if not factor > 0.0:
             raise ValueError(f"{self.name}: a speed factor is > 0, not {factor}; use fail()")
         self.speed = factor
-        for group in list(self.meter.groups):
-            group.rescale()
+        for group in self.meter.groups:
+            group.refresh()
         self._changed("speed")
 
     def fail(self) -> None:
@@ -64,8 +64,8 @@ class Device:
         if not self.up:
             return
         self.up = False
-        for group in list(self.meter.groups):
-            group.fail()
+        for group in self.meter.groups:
+            group.refresh()
         self.meter.stand(0.0, self.simulation.now)
         self._changed("fail")
 
@@ -75,6 +75,8 @@ class Device:
             return
         self.up = True
         self.speed = 1.0
+        for group in self.meter.groups:
+            group.refresh()
         self.meter.stand(self.spec.idle_w, self.simulation.now)
         self._changed("repair")
 
@@ -89,6 +91,9 @@ class Device:
 class DeviceGroup:
     """Devices that act as one (a tensor-parallel group): the slowest sets the pace.
 
+    `up`: whether all devices are; `slow`: seconds that a second of specified work takes; `runs`:
+    the runs     under way, `active_s`: full-power-equivalent seconds of those that ended.
+
     Where steps of several groups end at the same instant, those of lower `order` (0 to 2**20)
     come first, so that the sequence does not depend on which events were scheduled when.
     """
@@ -102,8 +107,10 @@ class DeviceGroup:
         self.simulation = simulation
         self.env = simulation.env
         self.stepwise = simulation.stepwise
-        self._runs: list[Run] = []
-        self._active_s = 0.0
+        self.up = all(device.up for device in self.devices)
+        self.slow = 1.0 / min(device.speed for device in self.devices)
+        self.runs: list[Run] = []
+        self.active_s = 0.0
         for device in self.devices:
             device.meter.groups.append(self)
 
@@ -111,19 +118,6 @@ class DeviceGroup:
     def name(self) -> str:
         """The devices' names, joined."""
         return "+".join(device.name for device in self.devices)
-
-    @property
-    def up(self) -> bool:
-        """Whether all devices are up."""
-        return all(device.up for device in self.devices)
-
-    @property
-    def speed(self) -> float:
-        """Speed of the slowest device."""
-        devices = self.devices
-        if len(devices) == 1:
-            return devices[0].speed
-        return min(device.speed for device in devices)
 
     def run(
         self,
@@ -138,31 +132,26 @@ class DeviceGroup:
         caller then ends the run or lets it hold on. `on_failure(steps)` is called if a device
         fails, with the steps done since the last boundary told.
         """
-        run = Run(self, cost, on_boundary, on_failure)
-        self._runs.append(run)
-        run.hold(steps)
+        run = Run(self, on_boundary, on_failure)
+        run.begin(cost, steps)
         return run
-
-    def ended(self, run: Run, active_s: float) -> None:
-        """A run of this group is over, after so many full-power-equivalent seconds."""
-        self._runs.remove(run)
-        self._active_s += active_s
 
     def active_at(self, now_s: float) -> float:
         """Full-power-equivalent seconds of all its runs until now."""
-        return self._active_s + sum([run.active_at(now_s) for run in self._runs])
+        return self.active_s + sum([run.active_at(now_s) for run in self.runs])
 
     def intensity_at(self, now_s: float) -> float:
         """Share of the dynamic power range that its runs draw now."""
-        return sum([run.intensity_at(now_s) for run in self._runs])
+        return sum([run.intensity_at(now_s) for run in self.runs])
 
-    def rescale(self) -> None:
-        """A device's speed changed."""
-        speed = self.speed
-        for run in self._runs:
-            run.rescale(speed)
-
-    def fail(self) -> None:
-        """A device failed."""
-        for run in list(self._runs):
-            run.fail()
+    def refresh(self) -> None:
+        """A device failed, came back or changed speed."""
+        up = all(device.up for device in self.devices)
+        speed = min(device.speed for device in self.devices)
+        self.slow = 1.0 / speed
+        self.up = up
+        for run in list(self.runs):
+            if up:
+                run.rescale(speed)
+            else:
+                run.fail()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from math import inf, prod
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import simpy
 
@@ -36,7 +37,7 @@ class Faultable(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault of one target.
+    """One fault of one target, or of all that a pattern like "node0/gpu*" matches.
 
     kind: "slow" (to `speed` times the specified speed), "fail", or "repair" (ends every fault of
     the target). duration_s: after that it ends by itself; None: it lasts until a "repair".
@@ -67,8 +68,8 @@ class RandomFaults:
     """Each target breaks after exponential times of mean `mtbf_s` and is restored after
     exponential times of mean `mttr_s`, until `until_s`; a repair under way then still ends.
 
-    kind, speed: as in `Fault`. Every target draws from a stream of its own, so that one target
-    more changes nothing for the others.
+    targets: names, or patterns like "node*/gpu*" for all that match. kind, speed: as in `Fault`.
+    Every target draws from a stream of its own, so that one more changes nothing for the others.
     """
 
     targets: Sequence[str]
@@ -83,10 +84,10 @@ class RandomFaults:
             if not 0.0 < getattr(self, key) < inf:
                 raise ConfigError(f"random faults: {key} = {getattr(self, key)!r} must be > 0")
 
-    def draw(self, simulation: Simulation) -> list[Fault]:
-        """The faults of this run."""
+    def draw(self, simulation: Simulation, targets: Sequence[str]) -> list[Fault]:
+        """The faults of these targets in this run."""
         faults = []
-        for target in self.targets:
+        for target in targets:
             stream = simulation.stream(f"faults/{self.kind}/{target}")
             time_s = float(stream.exponential(self.mtbf_s))
             while time_s < self.until_s:
@@ -108,29 +109,31 @@ class Faults:
     """The faults of a run: listed ones and random processes.
 
     Faults of one target that overlap add up: it is down while any failure lasts, and runs at the
-    product of the slow-downs that last.
+    product of the slow-downs that last. As one of a run's systems it acts on the run's cluster.
     """
+
+    name = "faults"
 
     def __init__(self, schedule: Sequence[Fault] = (), random: Sequence[RandomFaults] = ()) -> None:
         self.schedule = schedule
         self.random = random
 
-    def start(self, simulation: Simulation, targets: Mapping[str, Faultable]) -> None:
-        """Schedule all faults. Raises ConfigError for a target that does not exist."""
-        faults = list(self.schedule)
+    def start(self, simulation: Simulation, targets: Mapping[str, Faultable] | None = None) -> None:
+        """Schedule all faults of `targets` (by default all that can break in the run's cluster).
+        Raises ConfigError for a name or pattern that fits none."""
+        if targets is None:
+            if simulation.cluster is None:
+                raise ConfigError("faults: the run has no cluster whose parts could break")
+            targets = simulation.cluster.targets
+        faults = [(name, f) for f in self.schedule for name in _matching(f.target, targets)]
         for process in self.random:
-            faults += process.draw(simulation)
+            names = [name for pattern in process.targets for name in _matching(pattern, targets)]
+            faults += [(fault.target, fault) for fault in process.draw(simulation, names)]
         troubles: dict[str, _Troubles] = {}
-        for fault in faults:
-            if fault.target not in targets:
-                near = get_close_matches(fault.target, targets, 3) or sorted(targets)[:3]
-                raise ConfigError(
-                    f"fault at {fault.time_s} s: there is no {fault.target!r}; "
-                    f"like {', '.join(near)}"
-                )
-            trouble = troubles.get(fault.target)
+        for name, fault in faults:
+            trouble = troubles.get(name)
             if trouble is None:
-                trouble = troubles[fault.target] = _Troubles(targets[fault.target])
+                trouble = troubles[name] = _Troubles(targets[name])
             if fault.kind == "repair":
                 simulation.at(fault.time_s, trouble.clear)
                 continue
@@ -138,6 +141,28 @@ class Faults:
             simulation.at(fault.time_s, begin)
             if fault.duration_s is not None:
                 simulation.at(fault.time_s + fault.duration_s, end)
+
+    def done(self) -> bool:
+        """Nobody waits for faults."""
+        return True
+
+    def snapshot(self) -> dict[str, object]:
+        """Nothing waits."""
+        return {}
+
+    def finish(self, results: Any) -> None:
+        """What broke is among the facts; there is nothing to add."""
+
+
+def _matching(pattern: str, targets: Mapping[str, Faultable]) -> list[str]:
+    """Names that a name or pattern stands for."""
+    if pattern in targets:
+        return [pattern]
+    names = [name for name in targets if fnmatchcase(name, pattern)]
+    if not names:
+        near = get_close_matches(pattern, targets, 3) or sorted(targets)[:3]
+        raise ConfigError(f"fault: nothing is called {pattern!r}; there is {', '.join(near)}")
+    return names
 
 
 class _Troubles:

@@ -20,7 +20,9 @@ class Run:
     Boundary `k` (the end of step `k - 1`) lies at one anchored closed form, whether the run is
     told of every boundary or of the last alone: so a jump over steps is exact to the bit. `hold`
     says how far to go, `cut` stops at the next boundary, a change of the devices' speed moves the
-    anchor. `on_boundary(steps)` is called with the steps done since the last call.
+    anchor. `on_boundary(steps)` is called with the steps done since the last call; the caller
+    then ends the run or lets it hold on. `on_failure(steps)` is called, likewise, when a device
+    fails; the run is over then. A run that has ended may begin anew with other work.
     """
 
     __slots__ = (
@@ -39,32 +41,43 @@ class Run:
         "_stepwise",
         "_target",
         "done",
+        "live",
         "start_s",
     )
 
     def __init__(
         self,
         group: DeviceGroup,
-        cost: StepCost,
         on_boundary: Callable[[int], None],
-        on_failure: Callable[[int], None] | None,
+        on_failure: Callable[[int], None] | None = None,
     ) -> None:
         self._group = group
-        self._env = env = group.env
-        self._seconds = cost.seconds
-        self._active = cost.active
+        self._env = group.env
         self._on_boundary = on_boundary
         self._on_failure = on_failure
         self._priority = BOUNDARY + group.priority
         self._stepwise = group.stepwise
-        self.start_s = self._anchor_s = env.now
-        self._anchor_work = 0.0
-        self._slow = 1.0 / group.speed
+        self._alarm = Alarm(group.env, self._fire)
         # Spans of nominal work done at other speeds: (from, to, seconds per second of work).
         self._past: list[tuple[float, float, float]] | None = None
-        self.done = 0
+        self._anchor_work = 0.0
         self._target = 0
-        self._alarm = Alarm(env, self._fire)
+        self.live = False
+        self.done = 0
+        self.start_s = 0.0
+
+    def begin(self, cost: StepCost, steps: int) -> None:
+        """Start at this moment and go on for `steps` steps."""
+        self._seconds = cost.seconds
+        self._active = cost.active
+        self.start_s = self._anchor_s = self._env.now
+        self._anchor_work = 0.0
+        self._slow = self._group.slow
+        self._past = None
+        self.done = 0
+        self.live = True
+        self._group.runs.append(self)
+        self._schedule(1 if self._stepwise else steps)
 
     def boundary(self, k: int) -> float:
         """Time of boundary `k`, if the speed stays as it is."""
@@ -81,7 +94,7 @@ class Run:
         if target == first:
             return
         now = self._env.now
-        k = max(first, self._steps_at(now))
+        k = max(first, self._near(now))
         while k > first and self.boundary(k - 1) >= now:
             k -= 1
         while self.boundary(k) < now:
@@ -93,7 +106,13 @@ class Run:
         """Steps complete at `now_s`."""
         if self._target == self.done + 1 and now_s < self.boundary(self._target):
             return self.done
-        return min(self._target, max(self.done, self._steps_at(now_s)))
+        first = self.done
+        k = max(first, self._near(now_s))
+        while k > first and self.boundary(k) > now_s:
+            k -= 1
+        while k < self._target and self.boundary(k + 1) <= now_s:
+            k += 1
+        return min(self._target, k)
 
     def active_at(self, now_s: float) -> float:
         """Full-power-equivalent seconds until `now_s`, a step under way counted in part."""
@@ -111,7 +130,7 @@ class Run:
     def end(self) -> None:
         """The run is over after the steps told so far."""
         self._alarm.cancel()
-        self._group.ended(self, self._active.total(self.done))
+        self._over(self._active.total(self.done))
 
     def fail(self) -> None:
         """A device failed: the step under way is lost, its energy is not."""
@@ -120,7 +139,7 @@ class Run:
         active = self.active_at(now)
         steps = self.steps_done(now) - self.done
         self.done += steps
-        self._group.ended(self, active)
+        self._over(active)
         if self._on_failure is not None:
             self._on_failure(steps)
 
@@ -154,8 +173,14 @@ class Run:
         if self._alarm.waiting:
             self._schedule(self._target)
 
-    def _steps_at(self, now_s: float) -> int:
-        return self._seconds.steps_within((now_s - self._anchor_s) / self._slow + self._anchor_work)
+    def _over(self, active_s: float) -> None:
+        self.live = False
+        self._group.runs.remove(self)
+        self._group.active_s += active_s
+
+    def _near(self, now_s: float) -> int:
+        """About the number of steps done at `now_s`."""
+        return self._seconds.near((now_s - self._anchor_s) / self._slow + self._anchor_work)
 
     def _schedule(self, target: int) -> None:
         self._target = target

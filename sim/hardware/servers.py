@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heapq import heapify, heappop, heappush, heapreplace
+from heapq import heappop, heappush, heapreplace
 from math import inf
 
 import simpy
@@ -94,7 +94,6 @@ class Servers:
             self.jobs = 0
             for job in lost:
                 job[2].fail(self._down())
-        heapify(self._free)
         self._set_timer()
 
     def _count(self) -> float:

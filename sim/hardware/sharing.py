@@ -77,7 +77,6 @@ class Activity:
     __slots__ = (
         "_done",
         "_epoch",
-        "_finish_s",
         "_order",
         "_since_s",
         "cap",
@@ -111,14 +110,11 @@ class Activity:
         self.rate = 0.0
         self._done = 0.0
         self._since_s = 0.0
-        self._finish_s = inf
         self._epoch = 0
         self._order = -1
 
     def progress(self, now_s: float) -> float:
         """Work done until now."""
-        if now_s >= self._finish_s:
-            return self.work
         return min(self.work, self._done + self.rate * (now_s - self._since_s))
 
 
@@ -157,7 +153,8 @@ class Sharing:
                 rate = resource.capacity / factor
             others[activity] = factor
         if alone:
-            self._set_rate(activity, rate, now)
+            if rate > 0.0:
+                self._set_rate(activity, rate, now)
             for resource, factor in activity.uses:
                 resource._set_rate(rate * factor, now)
             self._set_timer()
@@ -201,35 +198,36 @@ class Sharing:
             self._settling = None
         seen: set[Resource] = set()
         for resource in dirty:
-            if resource not in seen:
+            if resource.activities and resource not in seen:
                 resources, activities = _component(resource)
                 seen.update(resources)
                 self._solve(resources, activities, now)
         self._set_timer()
 
     def _solve(self, resources: list[Resource], activities: list[Activity], now: float) -> None:
-        rates = progressive_filling(
-            [a.uses for a in activities],
-            {r: r.capacity for r in resources},
-            [a.cap for a in activities],
-            [a.weight for a in activities],
-        )
+        rates = _equal_uses(activities)
+        if rates is None:
+            rates = progressive_filling(
+                [a.uses for a in activities],
+                {r: r.capacity for r in resources},
+                [a.cap for a in activities],
+                [a.weight for a in activities],
+            )
         for activity, rate in zip(activities, rates, strict=True):
-            self._set_rate(activity, rate, now)
+            if rate != activity.rate:
+                self._set_rate(activity, rate, now)
         for resource in resources:
             taken = sum([f * a.rate for a, f in resource.activities.items()])
             resource._set_rate(min(taken, resource.capacity), now)
 
     def _set_rate(self, activity: Activity, rate: float, now: float) -> None:
-        if rate == activity.rate:
-            return  # its end stays where it is, to the bit
+        """Give it another rate than it has; one that keeps its rate keeps its end, to the bit."""
         activity._done += activity.rate * (now - activity._since_s)
         activity._since_s = now
         activity.rate = rate
         activity._epoch += 1
-        left = activity.work - activity._done
-        activity._finish_s = finish = now + max(0.0, left) / rate if rate > 0.0 else inf
-        if finish < inf:
+        if rate > 0.0 and activity.work < inf:
+            finish = now + max(0.0, activity.work - activity._done) / rate
             heappush(self._ends, (finish, activity._order, activity._epoch, activity))
         if activity.on_rate is not None:
             activity.on_rate()
@@ -251,7 +249,6 @@ class Sharing:
         now = self._env.now
         activity._done = done
         activity._since_s = now
-        activity._finish_s = inf
         activity.rate = 0.0
         activity._epoch += 1
         activity._order = -1
@@ -296,6 +293,21 @@ class Sharing:
         if time_s < inf:
             self._timer_s = time_s
             self._timer = self._simulation.at(time_s, self._due)
+
+
+def _equal_uses(activities: list[Activity]) -> list[float] | None:
+    """Max-min rates where all use the same resources and no cap binds; None elsewhere."""
+    uses = activities[0].uses
+    weights = []
+    for activity in activities:
+        if activity.uses is not uses:
+            return None
+        weights.append(activity.weight)
+    level = min([r.capacity / sum([f * w for w in weights]) for r, f in uses])
+    rates = [w * level for w in weights]
+    if any(rate > a.cap for rate, a in zip(rates, activities, strict=True)):
+        return None
+    return rates
 
 
 def _component(start: Resource) -> tuple[list[Resource], list[Activity]]:

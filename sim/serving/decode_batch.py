@@ -7,22 +7,27 @@ from heapq import heapify, heappop, heappush
 
 from sim.serving.request import Request
 
+_NEVER = 1 << 60
+
 
 class DecodeBatch:
     """Decoding requests as running sums.
 
     Every step gives each member one token. `steps` counts the steps ever made, `context` is the
-    sum of KV tokens that the next step reads. Growth of KV blocks follows from how many members
+    sum of KV tokens that the next step reads, `next_end` the number of steps at which the first
+    member will have all its tokens; whoever makes steps adds to the first two. Growth of KV blocks follows from how many members
     stand at each offset within a block; ends from a heap of step numbers.
     """
 
-    __slots__ = ("_ends", "_offsets", "block_tokens", "context", "members", "size", "steps")
+    __slots__ = ("_ends", "_offsets", "block_tokens", "context", "members", "next_end", "size",
+                 "steps")
 
     def __init__(self, block_tokens: int) -> None:
         self.block_tokens = block_tokens
         self.size = 0
         self.steps = 0
         self.context = 0
+        self.next_end = _NEVER
         self.members: dict[int, Request] = {}
         # Members that need a new block in steps whose number is congruent to the index.
         self._offsets = [0] * block_tokens
@@ -40,6 +45,8 @@ class DecodeBatch:
         ends = steps + request._output_tokens - request._generated
         request._ends = ends
         heappush(self._ends, (ends, request.id, request))
+        if ends < self.next_end:
+            self.next_end = ends
         self.members[request.id] = request
         self.size += 1
         self.context += kv + 1
@@ -56,14 +63,8 @@ class DecodeBatch:
         del self.members[request.id]
         self.size -= 1
         self.context -= request._kv + 1
-        if len(self._ends) > 64 and len(self._ends) > 4 * self.size:
-            self._ends = [entry for entry in self._ends if self._is_current(entry)]
-            heapify(self._ends)
-
-    def advance(self, steps: int) -> None:
-        """`steps` steps were made."""
-        self.steps += steps
-        self.context += self.size * steps
+        if request._ends > self.steps:
+            self._prune()
 
     def growth(self, start: int, steps: int) -> int:
         """Blocks that members need for `steps` steps from step number `start` on."""
@@ -102,25 +103,27 @@ class DecodeBatch:
             at = at + 1 if at + 1 < self.block_tokens else 0
         return min(steps, most)
 
-    def steps_to_end(self) -> int:
-        """Steps until the first member has all its tokens. The batch must not be empty."""
-        ends = self._ends
-        while not self._is_current(ends[0]):
-            heappop(ends)
-        return ends[0][0] - self.steps
-
     def ended(self) -> list[Request]:
         """Members that have all their tokens now, in order of id; they have left."""
         ends = self._ends
-        if not ends or ends[0][0] > self.steps:
-            return []
         over = []
         while ends and ends[0][0] <= self.steps:
             entry = heappop(ends)
             if self._is_current(entry):
                 over.append(entry[2])
                 self.leave(entry[2])
+        self._prune()
         return over
+
+    def _prune(self) -> None:
+        """Drop entries of the heap that speak of requests that have left before their end."""
+        ends = self._ends
+        while ends and not self._is_current(ends[0]):
+            heappop(ends)
+        self.next_end = ends[0][0] if ends else _NEVER
+        if len(ends) > 64 and len(ends) > 4 * self.size:
+            self._ends = [entry for entry in ends if self._is_current(entry)]
+            heapify(self._ends)
 
     def _is_current(self, entry: tuple[int, int, Request]) -> bool:
         """Whether an entry of the heap still speaks of a member: it may have left and rejoined."""

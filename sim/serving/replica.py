@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import simpy
-from sortedcontainers import SortedList
 
-from models.step_cost import IterationCost
-from policies.batching.contract import CARRY_ON, Batching, Fate, Plan
+from models.step_cost import IterationCost, StepCost
+from policies.batching.contract import CARRY_ON, FOREVER, Batching, Plan
 from policies.ordering.contract import Ordering
 from sim.core.environment import PLAN
 from sim.core.errors import LawBroken
@@ -16,16 +16,17 @@ from sim.core.simulation import Simulation
 from sim.hardware.device import DeviceGroup
 from sim.hardware.memory import BlockPool
 from sim.hardware.run import Run
+from sim.serving.changes import Changes
 from sim.serving.decode_batch import DecodeBatch
-from sim.serving.facts import Iterations, RequestPreempted, Swapped
+from sim.serving.facts import Iterations, Swapped
 from sim.serving.limits import EngineLimits
+from sim.serving.rank_queue import RankQueue
 from sim.serving.request import Request
 from sim.serving.swap import SwapSpace
 from sim.serving.tally import Tally
 from sim.serving.view import ReplicaView
 
-#: Steps of a run that nothing bounds but an end.
-_FAR = 1 << 40
+_NO_CHUNKS: list[tuple[Request, int]] = []
 
 
 class Replica:
@@ -59,7 +60,7 @@ class Replica:
         self.limits = limits
         self.swap = swap
         self.batch = DecodeBatch(limits.block_tokens)
-        self.waiting: SortedList = SortedList()
+        self.waiting = RankQueue()
         self.prefilling: list[Request] = []
         self.holders = 0
         self.tally = Tally()
@@ -67,35 +68,38 @@ class Replica:
         self._priority = PLAN + group.priority
         self._on_end = on_end
         self._incoming: list[Request] = []
-        self._run: Run | None = None
-        self._chunks: list[tuple[Request, int]] = []
+        self._env = simulation.env
+        self._changes = Changes(self)
+        self._run = Run(group, self._boundary, self._failed)
+        self._chunks: list[tuple[Request, int]] = _NO_CHUNKS
         self._decodes = False
         self._changed = False
         self._open = True
         self._planning = False
         self._moving = False
         self._planned: Plan | None = None
+        # Counts failures, so that swaps begun before one are not taken for later ones.
+        self._epoch = 0
         self._told_s = 0.0
         self._iterations = simulation.listeners(Iterations)
-        self._preemptions = simulation.listeners(RequestPreempted)
 
     # What the gateway calls
 
     def submit(self, request: Request) -> None:
         """A request arrives here."""
         request.replica = self.index
-        request.replica_s = self.simulation.env.now
+        request.replica_s = self._env.now
         run = self._run
-        if run is None or not self.limits.async_scheduling:
-            self._enqueue(request)
+        if not (run.live and self.limits.async_scheduling):
+            self.enqueue(request)
         else:
             self._incoming.append(request)
         if self._planning or self._moving:
             return
-        if run is None:
+        if not run.live:
             if self.group.up:
                 self._plan_soon()
-        elif self._open and (self._incoming or self.waiting[0][2] is request):
+        elif self._open and (self._incoming or self.waiting.head is request):
             run.cut()
 
     def busy(self) -> bool:
@@ -109,12 +113,11 @@ class Replica:
 
     def requests(self) -> list[Request]:
         """All unfinished requests here."""
-        waiting = [entry[2] for entry in self.waiting]
-        return [*self.prefilling, *self.batch, *waiting, *self._incoming]
+        return [*self.prefilling, *self.batch, *self.waiting, *self._incoming]
 
     def wake(self) -> None:
         """The devices are back: plan, if there is work."""
-        if self._run is None and not self._planning and self.busy():
+        if not self._run.live and not self._planning and self.busy():
             self._plan_soon()
 
     def drain(self) -> list[Request]:
@@ -123,11 +126,12 @@ class Replica:
         for request in list(self.batch):
             self.batch.leave(request)
         for request in lost:
-            self._forget_kv(request)
+            self._changes.forget(request)
         self.prefilling.clear()
         self._incoming.clear()
-        self._chunks = []
+        self._chunks = _NO_CHUNKS
         self._planning = self._moving = False
+        self._epoch += 1
         self.waiting.clear()
         self.holders = 0
         self.pool.release(self.pool.private)
@@ -135,8 +139,8 @@ class Replica:
 
     def close(self) -> None:
         """The simulation is over: account for the steps done."""
-        steps = self.steps_under_way()
-        if self._run is not None:
+        if self._run.live:
+            steps = self.steps_under_way()
             self._run.done += steps
             if steps:
                 self._account(steps)
@@ -165,11 +169,11 @@ class Replica:
     def steps_under_way(self) -> int:
         """Iterations done since the last boundary told (0 in step mode)."""
         run = self._run
-        return 0 if run is None else run.steps_done(self.simulation.env.now) - run.done
+        return run.steps_done(self._env.now) - run.done if run.live else 0
 
     def kv_blocks_used(self) -> int:
         """KV blocks in use now, the present iteration's among them."""
-        if not self._decodes or self._run is None:
+        if not self._decodes or not self._run.live:
             return self.pool.used
         batch = self.batch
         return self.pool.used + batch.growth(batch.steps + 1, self.steps_under_way())
@@ -186,7 +190,7 @@ class Replica:
         for request in self.prefilling:
             tokens += request._kv
         if self.holders:
-            tokens += sum(entry[2]._kv for entry in self.waiting if entry[2].blocks)
+            tokens += sum(request._kv for request in self.waiting if request.blocks)
         return tokens
 
     def energy_j(self, now_s: float) -> float:
@@ -197,42 +201,45 @@ class Replica:
 
     def _plan_soon(self) -> None:
         self._planning = True
-        self.simulation.at(self.simulation.env.now, self._plan_now, self._priority)
+        self.simulation.at(self._env.now, self._plan_now, self._priority)
 
     def _boundary(self, steps: int) -> None:
         """`steps` iterations are done: account for them, then plan the next."""
         self._account(steps)
         self._planning = True
-        env = self.simulation.env
+        env = self._env
         if env.quiet():
             self._plan_now(None)
         else:
             self.simulation.at(env.now, self._plan_now, self._priority)
 
     def _account(self, steps: int) -> None:
-        now = self.simulation.env.now
+        now = self._env.now
         batch = self.batch
         if self._iterations:
             self._tell(steps, now)
         self._told_s = now
         if self._decodes:
             if steps > 1:
-                self._take(batch.growth(batch.steps + 1, steps - 1))
-            batch.advance(steps)
-            self.tally.output_tokens += steps * batch.size
+                blocks = batch.growth(batch.steps + 1, steps - 1)
+                if blocks:
+                    self.take(blocks)
+            batch.steps += steps
+            made = steps * batch.size
+            batch.context += made
+            self.tally.output_tokens += made
         for request, tokens in self._chunks:
             request._kv += tokens * steps
             self.tally.prefill_tokens += tokens * steps
             if request._kv >= request.prompt_tokens + request._generated:
                 self._prefilled(request, now)
-        if self._decodes:
+        if self._decodes and batch.steps >= batch.next_end:
             for request in batch.ended():
                 self._changed = True
                 self._finish(request, now)
 
     def _tell(self, steps: int, now_s: float) -> None:
         batch = self.batch
-        assert self._run is not None
         fact = Iterations(
             self._told_s,
             now_s,
@@ -267,30 +274,59 @@ class Replica:
 
     def _plan_now(self, _: simpy.Event | None) -> None:
         """Ask for the next change and start what follows from it."""
+        if not self._planning:
+            return
         self._planning = False
         if not self.group.up:
             return
-        now = self.simulation.env.now
-        run = self._run
-        if self._incoming and run is None:
-            self._take_in(now)
-        elif self._incoming:
-            assert run is not None
-            self._take_in(run.boundary(run.done - 1) if run.done else run.start_s)
+        now = self._env.now
+        if self._incoming:
+            run = self._run
+            past = run.boundary(run.done - 1) if run.done else run.start_s
+            self._take_in(past if run.live else now)
         plan = self.batching.plan(self.view, now)
-        moved_bytes = self._apply(plan, now)
-        if moved_bytes is not None:
-            self._end_run()
-            self._moving = True
-            self._planned = plan
-            self._told_s = now
-            self.swap.move(*moved_bytes, self._moved)
+        if plan is CARRY_ON:
+            if self._chunks:
+                self._chunks = _NO_CHUNKS
+                self._changed = True
+            self._start(plan)
             return
+        if plan.preempt or plan.evict or plan.resume or plan.chunks:
+            moved = self._apply(plan, now)
+            if moved:
+                return
+        elif self._chunks:
+            self._chunks = _NO_CHUNKS
+            self._changed = True
         self._start(plan)
 
-    def _moved(self, out_bytes: float, in_bytes: float) -> None:
+    def _apply(self, plan: Plan, now_s: float) -> bool:
+        """Carry out the plan's changes. Returns whether the iteration waits for swaps."""
+        queued = len(self.waiting)
+        out_blocks, in_blocks = self._changes.apply(plan, now_s)
+        chunks: list[tuple[Request, int]] = plan.chunks  # type: ignore[assignment]
+        if plan.preempt or plan.resume or queued != len(self.waiting) or len(chunks) > 1:
+            self._changed = True
+        elif chunks != self._chunks or (chunks and chunks[0][0].prefill_tokens <= chunks[0][1]):
+            self._changed = True
+        self._chunks = chunks
+        if not (out_blocks or in_blocks):
+            return False
+        self._end_run()
+        self._moving = True
+        self._planned = plan
+        self._told_s = now_s
+        block_bytes = self.swap.block_bytes
+        self.swap.move(
+            out_blocks * block_bytes,
+            in_blocks * block_bytes,
+            partial(self._moved, self._epoch),
+        )
+        return True
+
+    def _moved(self, epoch: int, out_bytes: float, in_bytes: float) -> None:
         """Swaps are done: the iteration that waited for them begins."""
-        if not self._moving:
+        if epoch != self._epoch:
             return
         self._moving = False
         self.simulation.facts.emit(
@@ -307,218 +343,97 @@ class Replica:
         if not decodes and not chunks:
             self._end_run()
             if self._incoming:
-                self._take_in(self.simulation.env.now)
+                self._take_in(self._env.now)
                 self._plan_soon()
             return
         steps = plan.steps
         if decodes:
-            end = batch.steps_to_end()
+            end = batch.next_end - batch.steps
             if end < steps:
                 steps = end
             free = self.pool.free
-            if steps * decodes > free * batch.block_tokens - decodes * batch.block_tokens:
+            if steps * decodes > (free - decodes) * batch.block_tokens:
                 steps = batch.headroom(free, steps)
                 if steps < 1:
                     raise LawBroken(
                         f"replica {self.index}: the plan decodes {decodes} requests, which needs "
-                        f"{batch.growth(batch.steps, 1)} KV blocks where {free} are free"
+                        f"{batch.next_growth()} KV blocks where {free} are free"
                     )
-            self._take(batch.next_growth())
+            blocks = batch.next_growth()
+            if blocks:
+                self.take(blocks)
+        elif steps >= FOREVER:
+            raise LawBroken(f"replica {self.index}: a plan without decodes holds for ever")
         if self._incoming:
             steps = 1
-        if steps >= _FAR:
-            raise LawBroken(f"replica {self.index}: a plan without decodes holds for ever")
         self._open = plan.arrivals == "head"
         run = self._run
-        if run is not None and not self._changed and self._decodes == (plan.decode and decodes > 0):
-            run.hold(steps)
-            return
-        self._end_run()
+        if run.live:
+            if not self._changed and self._decodes == (decodes > 0):
+                run.hold(steps)
+                return
+            self._end_run()
         self._decodes = decodes > 0
         self._changed = False
-        env = self.simulation.env
-        self._told_s = env.now
-        if chunks:
-            pieces = [(request._kv, tokens) for request, tokens in chunks]
-            prefill = 0
-            sampled = decodes
-            for request, tokens in chunks:
-                prefill += tokens
-                if request._kv + tokens >= request.prompt_tokens + request._generated:
-                    sampled += 1
-            cost = self.cost.step(decodes, batch.context if decodes else 0, pieces, sampled)
-        else:
-            prefill = 0
-            cost = self.cost.step(decodes, batch.context, (), decodes)
-        if self.prefilling or self.holders:
+        tally = self.tally
+        kv_tokens = batch.context - batch.size
+        if self.holders or self.prefilling:
             kv_tokens = self.kv_tokens_settled()
+        if chunks:
+            cost = self._cost_with_chunks(decodes, chunks)
         else:
-            kv_tokens = batch.context - batch.size
-        self.tally.begin(decodes, prefill, kv_tokens)
-        self._run = self.group.run(cost, steps, self._boundary, self._failed)
+            tally.phase = "decode"
+            tally.kv_slope = decodes
+            cost = self.cost.step(decodes, batch.context, _NO_CHUNKS, decodes)
+        tally.first_kv = kv_tokens
+        self._told_s = self._env.now
+        run.begin(cost, steps)
+
+    def _cost_with_chunks(self, decodes: int, chunks: list[tuple[Request, int]]) -> StepCost:
+        pieces = []
+        prefill = 0
+        sampled = decodes
+        for request, tokens in chunks:
+            kv = request._kv
+            pieces.append((kv, tokens))
+            prefill += tokens
+            if kv + tokens >= request.prompt_tokens + request._generated:
+                sampled += 1
+        self.tally.phase = "mixed" if decodes else "prefill"
+        self.tally.kv_slope = decodes + prefill
+        return self.cost.step(decodes, self.batch.context if decodes else 0, pieces, sampled)
 
     def _end_run(self) -> None:
         run = self._run
-        if run is not None:
-            self._run = None
+        if run.live:
             run.end()
-            self.tally.end(run, self.simulation.env.now)
+            self.tally.end(run, self._env.now)
 
     def _failed(self, steps: int) -> None:
         """A device failed under a run, `steps` iterations after the last boundary told."""
         if steps:
             self._account(steps)
-        run = self._run
-        assert run is not None
-        self._run = None
-        self.tally.end(run, self.simulation.env.now)
+        self.tally.end(self._run, self._env.now)
 
-    # Changes
-
-    def _apply(self, plan: Plan, now_s: float) -> tuple[float, float] | None:
-        """Check the plan and carry it out. Returns bytes swapped (out, in), None without swaps."""
-        if plan is CARRY_ON:
-            if self._chunks:
-                self._chunks = []
-                self._changed = True
-            return None
-        out_blocks = in_blocks = 0
-        for request, fate in plan.preempt:
-            out_blocks += self._preempt(request, fate, now_s)  # type: ignore[arg-type]
-        for request, fate in plan.evict:
-            out_blocks += self._evict(request, fate)  # type: ignore[arg-type]
-        for request in plan.resume:
-            in_blocks += self._resume(request, now_s)  # type: ignore[arg-type]
-        chunks: list[tuple[Request, int]] = plan.chunks  # type: ignore[assignment]
-        for request, tokens in chunks:
-            if request not in self.prefilling:
-                in_blocks += self._admit(request, now_s)
-            if not 0 < tokens <= request.prefill_tokens:
-                raise LawBroken(
-                    f"replica {self.index}: a piece of {tokens} tokens for {request!r}, which "
-                    f"has {request.prefill_tokens} to prefill"
-                )
-        if chunks != self._chunks or len(chunks) > 1:
-            self._changed = True
-            self._chunks = chunks
-        elif chunks and chunks[0][0].prefill_tokens <= chunks[0][1]:
-            self._changed = True
-        if self.batch.size + len(self.prefilling) > self.limits.max_sequences:
-            raise LawBroken(
-                f"replica {self.index}: {self.batch.size + len(self.prefilling)} requests in the "
-                f"batch, max_sequences is {self.limits.max_sequences}"
-            )
-        if out_blocks or in_blocks:
-            return out_blocks * self.swap.block_bytes, in_blocks * self.swap.block_bytes
-        return None
-
-    def _take_in(self, until_s: float) -> None:
-        """Arrivals up to that time become visible to the policies."""
-        late = [request for request in self._incoming if request.replica_s > until_s]
-        for request in self._incoming:
-            if request.replica_s <= until_s:
-                self._enqueue(request)
-        self._incoming = late
-
-    def _enqueue(self, request: Request) -> None:
-        request.rank = self.ordering.rank(request, self.view, self.simulation.env.now)
-        self.waiting.add((request.rank, request.id, request))
+    def enqueue(self, request: Request) -> None:
+        """A request joins the waiting queue at its rank."""
+        request.rank = self.ordering.rank(request, self.view, self._env.now)
+        self.waiting.add(request)
         if request.blocks:
             self.holders += 1
 
-    def _dequeue(self, request: Request) -> None:
-        try:
-            self.waiting.remove((request.rank, request.id, request))
-        except ValueError:
-            raise LawBroken(
-                f"replica {self.index}: a plan takes in {request!r}, which is not waiting"
-            ) from None
-        if request.blocks:
-            self.holders -= 1
-
-    def _take(self, blocks: int) -> None:
+    def take(self, blocks: int) -> None:
+        """Take KV blocks."""
         pool = self.pool
         pool.take(blocks)
         used = pool.total_blocks - pool.free
         if used > self.tally.peak_kv_blocks:
             self.tally.peak_kv_blocks = used
 
-    def _take_blocks(self, request: Request, now_s: float) -> int:
-        """A waiting request enters the batch. Returns blocks that come back from the host."""
-        self._dequeue(request)
-        blocks = self.blocks_to_admit(request)
-        self._take(blocks)
-        request.blocks += blocks
-        if request.scheduled_s < 0.0:
-            request.scheduled_s = now_s
-        self._changed = True
-        return self.swap.bring_back(request) if request.swapped else 0
-
-    def _admit(self, request: Request, now_s: float) -> int:
-        returned = self._take_blocks(request, now_s)
-        self.prefilling.append(request)
-        return returned
-
-    def _resume(self, request: Request, now_s: float) -> int:
-        if request.prefill_tokens:
-            raise LawBroken(f"replica {self.index}: {request!r} cannot decode without prefill")
-        # The step that follows takes the block that its next token may need.
-        self._dequeue(request)
-        if request.scheduled_s < 0.0:
-            request.scheduled_s = now_s
-        self._changed = True
-        held = -(-request._kv // self.batch.block_tokens)
-        self._take(held - request.blocks)
-        request.blocks = held
-        returned = self.swap.bring_back(request) if request.swapped else 0
-        self.batch.join(request)
-        return returned
-
-    def _preempt(self, request: Request, fate: Fate, now_s: float) -> int:
-        """A running request leaves the batch. Returns blocks that go to the host."""
-        if request._batch is self.batch:
-            self.batch.leave(request)
-        elif request in self.prefilling:
-            self.prefilling.remove(request)
-        else:
-            raise LawBroken(f"replica {self.index}: a plan preempts {request!r}, not running")
-        self._changed = True
-        request.preemptions += 1
-        self.tally.preemptions += 1
-        out = self._dispose(request, fate)
-        self._enqueue(request)
-        if self._preemptions:
-            fact = RequestPreempted(now_s, request, fate)
-            for listener in self._preemptions:
-                listener(fact)
-        return out
-
-    def _evict(self, request: Request, fate: Fate) -> int:
-        """A waiting request loses its KV on the GPU. Returns blocks that go to the host."""
-        if not request.blocks or fate == "keep":
-            raise LawBroken(f"replica {self.index}: nothing to evict of {request!r} ({fate})")
-        self._dequeue(request)
-        out = self._dispose(request, fate)
-        self._enqueue(request)
-        return out
-
-    def _dispose(self, request: Request, fate: Fate) -> int:
-        if fate == "keep":
-            return 0
-        blocks = request.blocks
-        if fate == "swap":
-            out = self.swap.put_out(request)
-            self.pool.release(blocks)
-            request.blocks = 0
-            return out
-        self.pool.release(blocks)
-        self._forget_kv(request)
-        return 0
-
-    def _forget_kv(self, request: Request) -> None:
-        request.recomputed_tokens += request._kv
-        self.tally.recomputed_tokens += request._kv
-        request._kv = 0
-        request.blocks = 0
-        if request.swapped:
-            self.swap.drop(request)
+    def _take_in(self, until_s: float) -> None:
+        """Arrivals up to that time become visible to the policies."""
+        late = [request for request in self._incoming if request.replica_s > until_s]
+        for request in self._incoming:
+            if request.replica_s <= until_s:
+                self.enqueue(request)
+        self._incoming = late

@@ -17,30 +17,23 @@ class Request:
     request. `blocks`: KV blocks held on the GPU when it is not decoding, or when it began to.
     """
 
-    __slots__ = (
-        "_batch",
-        "_ends",
-        "_generated",
-        "_joined",
-        "_kv",
-        "_output_tokens",
-        "_predicted",
-        "arrival_s",
-        "blocks",
-        "finish_s",
-        "first_token_s",
-        "id",
-        "kind",
-        "preemptions",
-        "prompt_tokens",
-        "rank",
-        "recomputed_tokens",
-        "replica",
-        "replica_s",
-        "scheduled_s",
-        "swapped",
-        "swapped_blocks",
-    )
+    # Defaults stand on the class: making a request costs only what differs.
+    rank = 0.0
+    blocks = 0
+    swapped = False
+    swapped_blocks = 0
+    replica = -1
+    replica_s = -1.0
+    scheduled_s = -1.0
+    first_token_s = -1.0
+    finish_s = -1.0
+    preemptions = 0
+    recomputed_tokens = 0
+    _generated = 0
+    _kv = 0
+    _joined = 0
+    _ends = 0
+    _batch: DecodeBatch | None = None
 
     def __init__(
         self,
@@ -55,24 +48,8 @@ class Request:
         self.arrival_s = arrival_s
         self.prompt_tokens = prompt_tokens
         self.kind = kind
-        self.rank = 0.0
-        self.blocks = 0
-        self.swapped = False
-        self.swapped_blocks = 0
-        self.replica = -1
-        self.replica_s = -1.0
-        self.scheduled_s = -1.0
-        self.first_token_s = -1.0
-        self.finish_s = -1.0
-        self.preemptions = 0
-        self.recomputed_tokens = 0
         self._output_tokens = output_tokens
         self._predicted = predicted
-        self._generated = 0
-        self._kv = 0
-        self._joined = 0
-        self._ends = 0
-        self._batch: DecodeBatch | None = None
 
     @property
     def generated_tokens(self) -> int:

@@ -9,16 +9,20 @@ if TYPE_CHECKING:
 
 
 class Tally:
-    """What a replica has done: tokens, iterations, seconds by phase, KV token seconds."""
+    """What a replica has done: tokens, iterations, seconds by phase, KV token seconds.
+
+    Of the run under way: `phase`, `first_kv` tokens on the GPUs in its first iteration, `kv_slope`
+    more in each later one.
+    """
 
     __slots__ = (
-        "_first_kv",
-        "_kv_slope",
-        "_phase",
+        "first_kv",
         "iterations",
+        "kv_slope",
         "kv_token_s",
         "output_tokens",
         "peak_kv_blocks",
+        "phase",
         "phase_s",
         "preemptions",
         "prefill_tokens",
@@ -34,18 +38,12 @@ class Tally:
         self.peak_kv_blocks = 0
         self.kv_token_s = 0.0
         self.phase_s = {"prefill": 0.0, "mixed": 0.0, "decode": 0.0}
-        self._phase = "decode"
-        self._first_kv = 0
-        self._kv_slope = 0
-
-    def begin(self, decodes: int, prefill_tokens: int, kv_tokens: int) -> None:
-        """A run of iterations begins with so many KV tokens on the GPUs."""
-        self._phase = "decode" if not prefill_tokens else "mixed" if decodes else "prefill"
-        self._first_kv = kv_tokens
-        self._kv_slope = decodes + prefill_tokens
+        self.phase = "decode"
+        self.first_kv = 0
+        self.kv_slope = 0
 
     def end(self, run: Run, now_s: float) -> None:
         """A run of iterations is over."""
         self.iterations += run.done
-        self.phase_s[self._phase] += now_s - run.start_s
-        self.kv_token_s += run.integral(self._first_kv, self._kv_slope)
+        self.phase_s[self.phase] += now_s - run.start_s
+        self.kv_token_s += run.integral(self.first_kv, self.kv_slope)

@@ -26,18 +26,29 @@ class ReplicaView:
         self.ordering_preemptive = replica.ordering.preemptive
 
     @property
+    def steady(self) -> bool:
+        replica = self._replica
+        batch = replica.batch
+        free = replica.pool.free
+        return (
+            not replica.waiting
+            and not replica.prefilling
+            and (free >= batch.size or free >= batch.next_growth())
+        )
+
+    @property
     def queued(self) -> int:
         return len(self._replica.waiting)
 
     @property
     def waiting(self) -> Iterator[Request]:
-        return (entry[2] for entry in self._replica.waiting)
+        return iter(self._replica.waiting)
 
     @property
     def holders(self) -> Iterator[Request]:
         if not self._replica.holders:
             return iter(())
-        return (entry[2] for entry in reversed(self._replica.waiting) if entry[2].blocks)
+        return (request for request in reversed(self._replica.waiting) if request.blocks)
 
     @property
     def prefilling(self) -> list[Request]:

@@ -1,0 +1,145 @@
+"""Carries out what a plan changes, and checks that it can be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from policies.batching.contract import Fate, Plan
+from sim.core.errors import LawBroken
+from sim.serving.facts import RequestPreempted
+from sim.serving.request import Request
+
+if TYPE_CHECKING:
+    from sim.serving.replica import Replica
+
+
+class Changes:
+    """Moves requests of one replica between its queue, its batch and host memory.
+
+    Raises LawBroken, with the numbers, where a plan cannot be: a request that is not where the
+    plan takes it to be, or pieces larger than what is left to prefill; CapacityError for blocks
+    that are not free.
+    """
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self._preemptions = replica.simulation.listeners(RequestPreempted)
+
+    def apply(self, plan: Plan, now_s: float) -> tuple[int, int]:
+        """Carry out the plan's changes. Returns KV blocks that move to the host and back."""
+        out_blocks = in_blocks = 0
+        replica = self._replica
+        for request, fate in plan.preempt:
+            out_blocks += self._preempt(request, fate, now_s)  # type: ignore[arg-type]
+        for request, fate in plan.evict:
+            out_blocks += self._evict(request, fate)  # type: ignore[arg-type]
+        for request in plan.resume:
+            in_blocks += self._resume(request, now_s)  # type: ignore[arg-type]
+        prefilling = replica.prefilling
+        for request, tokens in plan.chunks:
+            if request not in prefilling:
+                in_blocks += self._admit(request, now_s)  # type: ignore[arg-type]
+            if not 0 < tokens <= request.prefill_tokens:
+                raise LawBroken(
+                    f"replica {replica.index}: a piece of {tokens} tokens for {request!r}, which "
+                    f"has {request.prefill_tokens} to prefill"
+                )
+        size = replica.batch.size + len(prefilling)
+        if size > replica.limits.max_sequences:
+            raise LawBroken(
+                f"replica {replica.index}: {size} requests in the batch, max_sequences is "
+                f"{replica.limits.max_sequences}"
+            )
+        return out_blocks, in_blocks
+
+    def forget(self, request: Request) -> None:
+        """A request's KV is thrown away, on the GPU and on the host."""
+        request.recomputed_tokens += request._kv
+        self._replica.tally.recomputed_tokens += request._kv
+        request._kv = 0
+        request.blocks = 0
+        if request.swapped:
+            self._replica.swap.drop(request)
+
+    def _admit(self, request: Request, now_s: float) -> int:
+        """A waiting request begins to prefill, or goes on."""
+        self._dequeue(request, now_s)
+        replica = self._replica
+        blocks = replica.blocks_to_admit(request)
+        replica.take(blocks)
+        request.blocks += blocks
+        replica.prefilling.append(request)
+        return replica.swap.bring_back(request) if request.swapped else 0
+
+    def _resume(self, request: Request, now_s: float) -> int:
+        """A waiting request decodes on."""
+        replica = self._replica
+        if request.prefill_tokens:
+            raise LawBroken(f"replica {replica.index}: {request!r} cannot decode without prefill")
+        self._dequeue(request, now_s)
+        # The iteration that follows takes the block that its next token may need.
+        held = -(-request._kv // replica.batch.block_tokens)
+        replica.take(held - request.blocks)
+        request.blocks = held
+        returned = replica.swap.bring_back(request) if request.swapped else 0
+        replica.batch.join(request)
+        return returned
+
+    def _preempt(self, request: Request, fate: Fate, now_s: float) -> int:
+        """A running request leaves the batch. Returns blocks that go to the host."""
+        replica = self._replica
+        if request._batch is replica.batch:
+            replica.batch.leave(request)
+        elif request in replica.prefilling:
+            replica.prefilling.remove(request)
+        else:
+            raise LawBroken(f"replica {replica.index}: a plan preempts {request!r}, not running")
+        request.preemptions += 1
+        replica.tally.preemptions += 1
+        out = self._dispose(request, fate)
+        replica.enqueue(request)
+        if self._preemptions:
+            fact = RequestPreempted(now_s, request, fate)
+            for listener in self._preemptions:
+                listener(fact)
+        return out
+
+    def _evict(self, request: Request, fate: Fate) -> int:
+        """A waiting request loses its KV on the GPU. Returns blocks that go to the host."""
+        replica = self._replica
+        if not request.blocks or fate == "keep":
+            raise LawBroken(f"replica {replica.index}: nothing to evict of {request!r} ({fate})")
+        self._remove(request)
+        out = self._dispose(request, fate)
+        replica.enqueue(request)
+        return out
+
+    def _dispose(self, request: Request, fate: Fate) -> int:
+        """What becomes of a request's KV. Returns blocks that go to the host."""
+        if fate == "keep":
+            return 0
+        replica = self._replica
+        blocks = request.blocks
+        if fate == "swap":
+            out = replica.swap.put_out(request)
+            replica.pool.release(blocks)
+            request.blocks = 0
+            return out
+        replica.pool.release(blocks)
+        self.forget(request)
+        return 0
+
+    def _dequeue(self, request: Request, now_s: float) -> None:
+        """A waiting request enters the batch."""
+        self._remove(request)
+        if request.scheduled_s < 0.0:
+            request.scheduled_s = now_s
+
+    def _remove(self, request: Request) -> None:
+        replica = self._replica
+        if not replica.waiting.remove(request):
+            raise LawBroken(
+                f"replica {replica.index}: a plan takes {request!r}, which is not waiting"
+            )
+        if request.blocks:
+            replica.holders -= 1

@@ -1,0 +1,221 @@
+"""Random small serving systems in which much goes on: tiny KV pools, ties, faults, swaps.
+
+The policies are those of `configs/`, so that a new one is covered as soon as it has its file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from serving_kit import Listed, Outcome, simulate, trace
+
+from models.constant_cost import ConstantCost, LinearCost, ProportionalCost
+from models.ramp import Ramp
+from models.step_cost import StepCost
+from sim.hardware.faults import Fault
+from sim.serving.clients import ClosedLoop
+from workloads.demand import Demand
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+Policy = Callable[[], Any]
+
+
+def names(group: str) -> list[str]:
+    """Choices of a group of `configs/`."""
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+@lru_cache
+def policies(group: str) -> dict[str, Policy]:
+    """The policies of a group by name; those that preempt, with each fate of the KV."""
+    found: dict[str, Policy] = {}
+    for name in names(group):
+        settings = OmegaConf.load(CONFIGS / group / f"{name}.yaml")
+        if "preemption" in settings:
+            for fate in ("recompute", "swap"):
+                settings.preemption = fate
+                found[f"{name}-{fate}"] = instantiate(settings)
+        else:
+            found[name] = instantiate(settings)
+    return found
+
+
+class HostBoundCost:
+    """Iterations that a host keeps from being shorter than `floor_s`, at half their power."""
+
+    def __init__(self, floor_s: float, per_token_s: float, per_context_token_s: float) -> None:
+        self.figures = floor_s, per_token_s, per_context_token_s
+
+    def step(
+        self, decodes: int, context_tokens: int, chunks: Sequence[tuple[int, int]], sampled: int
+    ) -> StepCost:
+        floor_s, per_token_s, per_context_s = self.figures
+        tokens, context = decodes, context_tokens
+        for cached, size in chunks:
+            tokens += size
+            context += cached
+        first, slope = per_token_s * tokens + per_context_s * context, per_context_s * tokens
+        return StepCost(Ramp(first, slope, floor_s), Ramp(0.5 * first, 0.5 * slope))
+
+
+COSTS: dict[str, Any] = {
+    "constant, dyadic": ConstantCost(0.125),
+    "constant, decimal": ConstantCost(0.1),
+    "linear, dyadic": LinearCost(1 / 64, 1 / 256, 1 / 2048),
+    "linear, decimal": LinearCost(0.01, 0.003, 0.0007),
+    "proportional": ProportionalCost(0.01),
+    "host bound": HostBoundCost(0.05, 0.004, 0.0005),
+}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A small system and what it is asked; `run` runs it."""
+
+    requests: tuple[tuple[float, int, int], ...]
+    cost: str = "constant, dyadic"
+    ordering: str = "fcfs"
+    batching: str = "chunked_prefill-recompute"
+    routing: str = "round_robin"
+    concurrency: int = 0
+    think_s: float = 0.0
+    replicas: int = 1
+    gpus: int = 1
+    max_sequences: int = 4
+    max_batch_tokens: int = 16
+    block_tokens: int = 4
+    kv_blocks: int = 12
+    host_blocks: int = 0
+    watermark: float = 0.0
+    async_scheduling: bool = False
+    over_context: str = "reject"
+    frontend: tuple[float, float] = (0.0, 0.0)
+    faults: tuple[Fault, ...] = ()
+    until_s: float | None = None
+    series_interval_s: float | None = 0.25
+
+    def client(self, *, eager: bool = False) -> Any:
+        """A new client."""
+        if not self.concurrency:
+            return trace(self.requests, eager=eager)
+        demands = [Demand(prompt, output) for _, prompt, output in self.requests]
+        return ClosedLoop(Listed(demands, eager=eager), self.concurrency, self.think_s)
+
+    def settings(self) -> dict[str, Any]:
+        """Keywords for `simulate`."""
+        return {
+            "client": self.client(),
+            "cost": COSTS[self.cost],
+            "ordering": policies("ordering")[self.ordering],
+            "batching": policies("batching")[self.batching],
+            "routing": policies("routing")[self.routing],
+            "engine": {
+                "max_sequences": self.max_sequences,
+                "max_batch_tokens": self.max_batch_tokens,
+                "block_tokens": self.block_tokens,
+                "kv_blocks": self.kv_blocks,
+                "host_swap_bytes": float(self.host_blocks * self.block_tokens),
+                "watermark": self.watermark,
+                "async_scheduling": self.async_scheduling,
+                "over_context": self.over_context,
+            },
+            "frontend": self.frontend,
+            "replicas": self.replicas,
+            "gpus": self.gpus,
+            "faults": self.faults,
+            "until_s": self.until_s,
+            "series_interval_s": self.series_interval_s,
+            # A block goes to the host in block_tokens / 64 seconds.
+            "link_bytes_per_s": 64.0,
+        }
+
+    def run(self, mode: str = "jump", **changes: Any) -> Outcome:
+        """Run it."""
+        return simulate(mode=mode, **self.settings() | changes)
+
+    def but(self, **changes: Any) -> Scenario:
+        """The same with some settings changed."""
+        return replace(self, **changes)
+
+
+def _times(most_s: float) -> st.SearchStrategy[float]:
+    """Times on boundaries of the constant steps, and others."""
+    eighths = st.integers(0, int(most_s * 8)).map(lambda n: n / 8)
+    tenths = st.integers(0, int(most_s * 10)).map(lambda n: n / 10)
+    return eighths | tenths | st.floats(0.0, most_s, allow_subnormal=False)
+
+
+@st.composite
+def _traces(draw: st.DrawFn) -> tuple[tuple[float, int, int], ...]:
+    number = draw(st.integers(1, 16))
+    span_s = draw(st.sampled_from([0.0, 2.0, 8.0, 20.0]))
+    times = sorted(draw(st.lists(_times(span_s), min_size=number, max_size=number)))
+    longest = draw(st.sampled_from([3, 12, 40]))
+    lengths = st.integers(1, longest)
+    return tuple((at, draw(lengths), draw(lengths)) for at in times)
+
+
+@st.composite
+def _faults(draw: st.DrawFn, replicas: int, gpus: int) -> tuple[Fault, ...]:
+    faults = []
+    for _ in range(draw(st.integers(0, 4))):
+        kind = draw(st.sampled_from(["slow", "fail"]))
+        node, gpu = draw(st.integers(0, replicas - 1)), draw(st.integers(0, gpus - 1))
+        faults.append(
+            Fault(
+                time_s=draw(_times(10.0)),
+                target=f"node{node}/gpu{gpu}",
+                kind=kind,
+                speed=draw(st.sampled_from([0.25, 0.3, 0.5, 0.9, 2.0])) if kind == "slow" else None,
+                duration_s=draw(_times(4.0).filter(lambda x: x > 1e-3)),
+            )
+        )
+    return tuple(faults)
+
+
+@st.composite
+def scenarios(
+    draw: st.DrawFn,
+    *,
+    faults: bool = True,
+    until: bool = True,
+    closed: bool = True,
+    frontend: bool = True,
+) -> Scenario:
+    """Random scenarios; the keywords leave something out."""
+    requests = draw(_traces())
+    replicas = draw(st.integers(1, 3))
+    gpus = draw(st.sampled_from([1, 1, 2]))
+    block_tokens = draw(st.sampled_from([1, 2, 4, 16]))
+    longest = max(prompt + output for _, prompt, output in requests)
+    enough = -(-longest // block_tokens)
+    return Scenario(
+        requests=requests,
+        cost=draw(st.sampled_from(sorted(COSTS))),
+        ordering=draw(st.sampled_from(sorted(policies("ordering")))),
+        batching=draw(st.sampled_from(sorted(policies("batching")))),
+        routing=draw(st.sampled_from(sorted(policies("routing")))),
+        concurrency=draw(st.sampled_from([0, 0, 1, 3, 6])) if closed else 0,
+        think_s=draw(st.sampled_from([0.0, 0.125, 0.3])),
+        replicas=replicas,
+        gpus=gpus,
+        max_sequences=draw(st.integers(1, 6)),
+        max_batch_tokens=draw(st.sampled_from([1, 2, 5, 16, 64])),
+        block_tokens=block_tokens,
+        kv_blocks=draw(st.integers(max(1, enough - 1), 3 * enough + 1)),
+        host_blocks=draw(st.sampled_from([0, enough, 100])),
+        watermark=draw(st.sampled_from([0.0, 0.01, 0.2])),
+        async_scheduling=draw(st.booleans()),
+        over_context=draw(st.sampled_from(["reject", "truncate"])),
+        frontend=draw(st.sampled_from([(0.0, 0.0), (0.05, 0.01)])) if frontend else (0.0, 0.0),
+        faults=draw(_faults(replicas, gpus)) if faults else (),
+        until_s=draw(st.none() | _times(6.0).filter(lambda x: x > 0.0)) if until else None,
+    )

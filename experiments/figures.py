@@ -47,8 +47,10 @@ def _seconds(value: object) -> str:
 
 
 def _number(value: object) -> str:
-    return f"{value:,.4g}" if isinstance(value, (int, float)) and value < 1e4 else (
-        f"{value:,.0f}" if isinstance(value, (int, float)) else "-"
+    return (
+        f"{value:,.4g}"
+        if isinstance(value, (int, float)) and value < 1e4
+        else (f"{value:,.0f}" if isinstance(value, (int, float)) else "-")
     )
 
 

@@ -13,7 +13,7 @@ class Ramp:
     three numbers share.
     """
 
-    __slots__ = ("first", "slope", "floor", "_flat")
+    __slots__ = ("_flat", "first", "floor", "slope")
 
     def __init__(self, first: float, slope: float = 0.0, floor: float = 0.0) -> None:
         if not (first >= 0.0 and slope >= 0.0 and floor >= 0.0):
@@ -81,25 +81,19 @@ class Ramp:
     def __repr__(self) -> str:
         return f"Ramp(first={self.first!r}, slope={self.slope!r}, floor={self.floor!r})"
 
-
     def weighted(self, steps: int, first_value: float, value_slope: float) -> float:
         """Integral over the first `steps` steps of a value that is constant within each step and
         `first_value + value_slope * j` in step `j`."""
-        flat = self._flat
-        if flat:
-            n = steps if flat < 0 else min(steps, flat)
-            area = self.floor * (first_value * n + value_slope * (n * (n - 1) // 2))
-            rest = steps - n
-            if rest == 0:
-                return area
-            start = first_value + value_slope * n
-            tail = Ramp(self.first + self.slope * n, self.slope)
-            return area + tail.weighted(rest, start, value_slope)
         n = steps
         ones = n * (n - 1) // 2
-        squares = (n - 1) * n * (2 * n - 1) // 6
-        return (
-            first_value * self.first * n
-            + (first_value * self.slope + value_slope * self.first) * ones
-            + value_slope * self.slope * squares
-        )
+        if not self._flat:
+            first, slope = self.first, self.slope
+            return (
+                first_value * first * n
+                + (first_value * slope + value_slope * first) * ones
+                + value_slope * slope * (ones * (2 * n - 1) / 3)
+            )
+        flat = n if self._flat < 0 else min(n, self._flat)
+        area = self.floor * (first_value * flat + value_slope * (flat * (flat - 1) // 2))
+        tail = Ramp(self.first + self.slope * flat, self.slope)
+        return area + tail.weighted(n - flat, first_value + value_slope * flat, value_slope)

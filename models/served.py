@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from models.efficiency import Efficiency
 from models.errors import ConfigError
 from models.gpu_spec import GpuSpec
-from models.efficiency import Efficiency
 from models.llm_cost import TransformerCost
 from models.llm_memory import kv_block_bytes, kv_blocks
 from models.step_cost import IterationCost

@@ -129,6 +129,7 @@ def test_shares_of_different_resources_compare_by_the_dominant_one():
     bench = Bench(cores=9, bandwidth=18.0)
     a = bench.cpu.load(cores_wanted=9, bandwidth_wanted_bytes_per_s=36.0, tenant="a")
     b = bench.cpu.load(cores_wanted=27, bandwidth_wanted_bytes_per_s=9.0, tenant="b")
+    bench.cpu.sharing.settle()
     assert (a.cores, a.bandwidth_bytes_per_s) == pytest.approx((3.0, 12.0))
     assert (b.cores, b.bandwidth_bytes_per_s) == pytest.approx((6.0, 2.0))
 

@@ -42,9 +42,8 @@ def print_speed(repeats: int) -> None:
         each = cost.cpu_s / cost.requests
         if replicas == 1:
             per_request[mode, rate] = each
-        print(
-            f"{mode:6}{rate:7g}{replicas:10d}{each:13.1f}{cost.cpu_s / cost.iterations:15.2f}   {bar}"
-        )
+        per_iteration = cost.cpu_s / cost.iterations
+        print(f"{mode:6}{rate:7g}{replicas:10d}{each:13.1f}{per_iteration:15.2f}   {bar}")
     for rate, bar in ((0.5, "at least 10"), (2.0, "at least 2"), (4.0, "at least 0.91")):
         ratio = per_request["step", rate] / per_request["jump", rate]
         print(f"step / jump at {rate:g} requests/s: {ratio:.2f}   {bar}")

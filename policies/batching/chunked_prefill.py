@@ -66,9 +66,7 @@ class ChunkedPrefill:
         for request in view.waiting:
             if budget <= 0 or request.id in room.gone:
                 break
-            if room.size >= view.max_sequences and not (
-                preemptive and room.displace_for(request)
-            ):
+            if room.size >= view.max_sequences and not (preemptive and room.displace_for(request)):
                 if not preemptive:
                     plan.arrivals = "none"
                 break

@@ -105,17 +105,13 @@ class Room:
         waiting ones, then of running ones. Changes nothing where that is not enough."""
         view = self._view
         place = (newcomer.rank, newcomer.id)
-        behind = [
-            r for r in view.holders if (r.rank, r.id) > place and r.id not in self.gone
-        ]
+        behind = [r for r in view.holders if (r.rank, r.id) > place and r.id not in self.gone]
         victims = [
             r
             for r in view.running
             if r.id not in self.settled and not view.locked(r) and (view.rank(r), r.id) > place
         ]
-        kept = [
-            (i, r) for i, (r, fate) in enumerate(self._plan.preempt) if fate == "keep"
-        ]
+        kept = [(i, r) for i, (r, fate) in enumerate(self._plan.preempt) if fate == "keep"]
         within_reach = sum(view.blocks_held(r) for r in behind + victims + [r for _, r in kept])
         if self.free + within_reach < need:
             return False

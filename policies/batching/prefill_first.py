@@ -35,9 +35,7 @@ class PrefillFirst:
         for request in view.waiting:
             if request.id in room.gone:
                 break
-            if room.size >= view.max_sequences and not (
-                preemptive and room.displace_for(request)
-            ):
+            if room.size >= view.max_sequences and not (preemptive and room.displace_for(request)):
                 if not preemptive:
                     plan.arrivals = "none"
                 break

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Any
 
 import simpy
 from simpy.events import NORMAL, URGENT
@@ -17,8 +16,12 @@ SAMPLE = NORMAL + 3
 
 
 class Environment(simpy.Environment):
-    """Events may be scheduled at absolute times, free of the rounding of `now + delay`."""
+    """Events may be scheduled at absolute times, free of the rounding of `now + delay`.
 
+    `now` is a plain attribute (SimPy's property costs a call, and it is read everywhere).
+    """
+
+    now = 0.0
     _now: float
 
     def schedule_at(self, event: simpy.Event, time_s: float, priority: float = NORMAL) -> None:
@@ -26,7 +29,7 @@ class Environment(simpy.Environment):
         if not time_s >= self._now:
             raise ValueError(f"cannot schedule at {time_s} s, the clock is at {self._now} s")
         # SimPy offers delays alone; `now + (t - now)` is not always `t`.
-        heappush(self._queue, (time_s, priority, next(self._eid), event))  # type: ignore[arg-type]
+        heappush(self._queue, (time_s, priority, next(self._eid), event))  # type: ignore[misc]
 
     def run_until(self, ended: simpy.Event) -> bool:
         """Process events until `ended` has been. Returns False when they run out before.
@@ -36,15 +39,23 @@ class Environment(simpy.Environment):
         """
         queue = self._queue
         while queue:
-            self._now, _, _, event = heappop(queue)
-            callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
+            now, _, _, event = heappop(queue)
+            self.now = self._now = now
+            callbacks: Any = event.callbacks
+            event.callbacks = None  # type: ignore[assignment]
             for callback in callbacks:
                 callback(event)
             if not event._ok and not hasattr(event, "_defused"):
-                raise event._value  # type: ignore[misc]
+                raise event._value
             if ended.callbacks is None:
                 return True
         return False
+
+    def step(self) -> None:
+        """Process the next event."""
+        if self._queue:
+            self.now = self._queue[0][0]
+        super().step()
 
     def quiet(self) -> bool:
         """Whether nothing else is scheduled at the present instant."""
@@ -93,7 +104,7 @@ class Alarm:
         else:
             moment.callbacks = []
             moment = self._moment = Moment(env, self._calls)
-        heappush(env._queue, (time_s, priority, next(env._eid), moment))  # type: ignore[arg-type]
+        heappush(env._queue, (time_s, priority, next(env._eid), moment))  # type: ignore[misc]
 
     def cancel(self) -> None:
         """Do not ring."""

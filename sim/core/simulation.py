@@ -43,7 +43,8 @@ class System(Protocol):
 
 class Simulation:
     """One run. `cluster` is the hardware that the systems share. Tables stream into `folder`
-    (memory without one). `mode` is "jump" (exact jumps over unchanged steps) or "step" (the reference).
+    (memory without one). `mode` is "jump" (exact jumps over unchanged steps) or "step" (every
+    step an event: the reference).
 
     `until_s` ends the run at that time even if work is left; without it the run ends when every
     system is done, and `Stalled` is raised when events run out before.
@@ -186,4 +187,3 @@ class Simulation:
             f"events ran out at {self.now} s with work unfinished in: {names}; {snapshot}",
             dict(snapshot),
         )
-

@@ -22,6 +22,8 @@ class Streams:
         if stream is None:
             digest = sha256(name.encode()).digest()
             words = [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 16, 4)]
-            stream = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, *words])))
+            stream = np.random.Generator(
+                np.random.PCG64(np.random.SeedSequence([self.seed, *words]))
+            )
             self._streams[name] = stream
         return stream

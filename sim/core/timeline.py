@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +22,17 @@ Event = dict[str, Any]
 def no_timeline() -> None:
     """The choice to write no timeline."""
     return
+
+
+def event(ph: str, name: str, pid: int, tid: int, time_s: float, **fields: Any) -> Event:
+    """A trace event of phase `ph` on thread `tid` of process `pid`."""
+    return {"ph": ph, "name": name, "pid": pid, "tid": tid, "ts": microseconds(time_s), **fields}
+
+
+def span(name: str, pid: int, tid: int, start_s: float, end_s: float, **fields: Any) -> Event:
+    """A complete event: something that lasted."""
+    lasts = microseconds(end_s) - microseconds(start_s)
+    return event("X", name, pid, tid, start_s, dur=lasts, **fields)
 
 
 def microseconds(time_s: float) -> int:
@@ -47,7 +59,7 @@ class TraceEvents:
         if self._file is not None:
             self._close = weakref.finalize(self, self._file.close)
 
-    def add(self, events: list[Event]) -> bool:
+    def add(self, events: Sequence[Event]) -> bool:
         """Take these events, all or none. Returns whether there was room."""
         if self.written + len(events) > self.max_events:
             return False
@@ -61,7 +73,7 @@ class TraceEvents:
         if self._file is not None:
             self._close()
 
-    def _put(self, events: list[Event]) -> None:
+    def _put(self, events: Sequence[Event]) -> None:
         self.written += len(events)
         if self._file is None:
             self.events += events
@@ -82,7 +94,7 @@ class _TraceFile:
         self._waiting: list[Event] = []
         self._separator = b"\n"
 
-    def write(self, events: list[Event]) -> None:
+    def write(self, events: Sequence[Event]) -> None:
         self._waiting += events
         if len(self._waiting) >= _BUFFER:
             self._flush()

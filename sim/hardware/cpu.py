@@ -65,7 +65,6 @@ class CpuTask(simpy.Event):
         """Share of the work that is done."""
         if self.use is None:
             return 1.0
-        self.cpu.sharing.settle()
         return self.use.progress(self.cpu.simulation.now) / self.use.work
 
     def cancel(self) -> float:
@@ -98,20 +97,17 @@ class CpuLoad:
 
     @property
     def cores(self) -> float:
-        """Cores granted at this moment."""
-        self.cpu.sharing.settle()
+        """Cores granted, as of the last settling."""
         return self.use.rate * self.use.per_core / self.cpu.speed
 
     @property
     def bandwidth_bytes_per_s(self) -> float:
-        """Memory bandwidth granted at this moment."""
-        self.cpu.sharing.settle()
+        """Memory bandwidth granted, as of the last settling."""
         return self.use.rate * self.use.per_read
 
     @property
     def core_seconds(self) -> float:
         """Core-seconds at the specified speed, granted until now."""
-        self.cpu.sharing.settle()
         return self.use.progress(self.cpu.simulation.now) * self.use.per_core
 
     def want(self, share: float) -> None:
@@ -167,20 +163,17 @@ class Cpu(Device):
 
     @property
     def busy_cores(self) -> float:
-        """Cores in use at this moment, reserved ones included."""
-        self.sharing.settle()
-        return self._busy_cores()
+        """Cores in use as of the last settling, reserved ones included."""
+        return self.cores.rate / self.speed + sum(r.cores for r in self.reservations)
 
     @property
     def core_seconds(self) -> float:
         """Core-seconds at the specified speed that tasks and loads have had until now."""
-        self.sharing.settle()
         return self.cores.amount(self.simulation.now)
 
     @property
     def read_bytes(self) -> float:
         """Bytes that tasks and loads have moved to or from memory until now."""
-        self.sharing.settle()
         return self.bandwidth.amount(self.simulation.now)
 
     def task(
@@ -301,16 +294,13 @@ class Cpu(Device):
                 self.sharing.set_bounds(use, cap=use.bound(self.speed))
         self._draw()
 
-    def _busy_cores(self) -> float:
-        return self.cores.rate / self.speed + sum(r.cores for r in self.reservations)
-
     def _draw(self) -> None:
         """Bring the power up to date."""
         if not self.up:
             return
         spec = self.spec
         bandwidth = self.bandwidth.rate + sum(r.bandwidth_bytes_per_s for r in self.reservations)
-        share = max(self._busy_cores() / spec.cores, bandwidth / spec.memory_bandwidth_bytes_per_s)
+        share = max(self.busy_cores / spec.cores, bandwidth / spec.memory_bandwidth_bytes_per_s)
         self.meter.stand(
             spec.idle_w + (spec.peak_w - spec.idle_w) * min(1.0, share), self.simulation.now
         )

@@ -55,20 +55,17 @@ class Link:
 
     @property
     def rate_bytes_per_s(self) -> float:
-        """Payload that flows at this moment."""
-        self._sharing.settle()
+        """Payload that flows, as of the last settling."""
         return self.resource.rate
 
     @property
     def bytes_sent(self) -> float:
         """Payload sent until now."""
-        self._sharing.settle()
         return self.resource.amount(self.simulation.now)
 
     @property
     def busy_s(self) -> float:
         """Seconds in which anything flowed, until now."""
-        self._sharing.settle()
         return self.resource.busy_s(self.simulation.now)
 
     @property

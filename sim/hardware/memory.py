@@ -11,17 +11,19 @@ class BlockPool:
     """A counted pool of equal blocks (of a KV cache), with groups that several holders share.
 
     Blocks are free, private (`take`, `release`) or in a shared group, which is stored and counted
-    once however many hold it. `free`, `private` and `shared` are plain counters of blocks. Every
+    once however many hold it. `free`, `private` and `shared` are plain counters of blocks,
+    `least_free` the fewest ever free. Every
     call checks, then acts.
     """
 
-    __slots__ = ("_groups", "free", "private", "shared", "total_blocks")
+    __slots__ = ("_groups", "free", "least_free", "private", "shared", "total_blocks")
 
     def __init__(self, total_blocks: int) -> None:
         if total_blocks < 0:
             raise CapacityError(f"a pool of {total_blocks} blocks")
         self.total_blocks = total_blocks
         self.free = total_blocks
+        self.least_free = total_blocks
         self.private = 0
         self.shared = 0
         self._groups: dict[Hashable, list[int]] = {}
@@ -35,7 +37,10 @@ class BlockPool:
         """Take private blocks. Raises CapacityError if fewer are free."""
         if not 0 <= blocks <= self.free:
             self._refuse(blocks)
-        self.free -= blocks
+        free = self.free - blocks
+        self.free = free
+        if free < self.least_free:
+            self.least_free = free
         self.private += blocks
 
     def release(self, blocks: int) -> None:
@@ -52,6 +57,7 @@ class BlockPool:
         if not 0 <= blocks <= self.free:
             self._refuse(blocks)
         self.free -= blocks
+        self.least_free = min(self.least_free, self.free)
         self.shared += blocks
         self._groups[key] = [blocks, 1]
 

@@ -62,15 +62,13 @@ class Transfer(simpy.Event):
         activity = self.activity
         if activity is None:
             return self.size_bytes
-        self.network.sharing.settle()
         return activity.progress(self.network.simulation.env.now)
 
     @property
     def rate_bytes_per_s(self) -> float:
-        """Rate at this moment; 0 when all is sent."""
+        """Rate as of the last settling; 0 when all is sent."""
         if self.activity is None:
             return 0.0
-        self.network.sharing.settle()
         return self.activity.rate
 
     def cancel(self) -> float:

@@ -68,20 +68,29 @@ class Run:
 
     def begin(self, cost: StepCost, steps: int) -> None:
         """Start at this moment and go on for `steps` steps."""
-        self._seconds = cost.seconds
+        seconds = cost.seconds
+        group = self._group
+        now = self._env.now
+        self._seconds = seconds
         self._active = cost.active
-        self.start_s = self._anchor_s = self._env.now
+        self.start_s = self._anchor_s = now
         self._anchor_work = 0.0
-        self._slow = self._group.slow
+        self._slow = group.slow
         self._past = None
         self.done = 0
         self.live = True
-        self._group.runs.append(self)
-        self._schedule(1 if self._stepwise else steps)
+        group.runs.append(self)
+        self._target = target = 1 if self._stepwise else steps
+        # The same formula as in `boundary`, at the anchor.
+        self._alarm.ring(now + seconds.total(target) * group.slow, self._priority)
 
     def boundary(self, k: int) -> float:
         """Time of boundary `k`, if the speed stays as it is."""
         return self._anchor_s + (self._seconds.total(k) - self._anchor_work) * self._slow
+
+    def step_s(self) -> float:
+        """Duration of the next step at the specified speed."""
+        return self._seconds.step(self.done)
 
     def hold(self, steps: int) -> None:
         """Go on for `steps` steps from the last boundary told."""
@@ -130,7 +139,10 @@ class Run:
     def end(self) -> None:
         """The run is over after the steps told so far."""
         self._alarm.cancel()
-        self._over(self._active.total(self.done))
+        self.live = False
+        group = self._group
+        group.runs.remove(self)
+        group.active_s += self._active.total(self.done)
 
     def fail(self) -> None:
         """A device failed: the step under way is lost, its energy is not."""
@@ -139,7 +151,9 @@ class Run:
         active = self.active_at(now)
         steps = self.steps_done(now) - self.done
         self.done += steps
-        self._over(active)
+        self.live = False
+        self._group.runs.remove(self)
+        self._group.active_s += active
         if self._on_failure is not None:
             self._on_failure(steps)
 
@@ -172,11 +186,6 @@ class Run:
         self._slow = 1.0 / speed
         if self._alarm.waiting:
             self._schedule(self._target)
-
-    def _over(self, active_s: float) -> None:
-        self.live = False
-        self._group.runs.remove(self)
-        self._group.active_s += active_s
 
     def _near(self, now_s: float) -> int:
         """About the number of steps done at `now_s`."""

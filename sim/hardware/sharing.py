@@ -121,8 +121,10 @@ class Activity:
 class Sharing:
     """Gives the activities their rates and ends them on time.
 
-    Changes of one instant are settled together, after all else of that instant; `settle` does it
-    at once for a caller who needs the rates. An activity alone on its resources needs no solver.
+    Changes of one instant are settled together, after all else of that instant (before observers
+    sample). Reading never settles, so that an observer steers nothing: amounts are exact at any
+    moment, rates are those of the last settling; a system that needs the rates of a change at
+    once calls `settle`. An activity alone on its resources needs no solver and no settling.
     """
 
     def __init__(self, simulation: Simulation) -> None:

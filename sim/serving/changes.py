@@ -66,7 +66,7 @@ class Changes:
         self._dequeue(request, now_s)
         replica = self._replica
         blocks = replica.blocks_to_admit(request)
-        replica.take(blocks)
+        replica.pool.take(blocks)
         request.blocks += blocks
         replica.prefilling.append(request)
         return replica.swap.bring_back(request) if request.swapped else 0
@@ -79,7 +79,7 @@ class Changes:
         self._dequeue(request, now_s)
         # The iteration that follows takes the block that its next token may need.
         held = -(-request._kv // replica.batch.block_tokens)
-        replica.take(held - request.blocks)
+        replica.pool.take(held - request.blocks)
         request.blocks = held
         returned = replica.swap.bring_back(request) if request.swapped else 0
         replica.batch.join(request)

@@ -15,12 +15,21 @@ class DecodeBatch:
 
     Every step gives each member one token. `steps` counts the steps ever made, `context` is the
     sum of KV tokens that the next step reads, `next_end` the number of steps at which the first
-    member will have all its tokens; whoever makes steps adds to the first two. Growth of KV blocks follows from how many members
-    stand at each offset within a block; ends from a heap of step numbers.
+    member will have all its tokens; whoever makes steps adds to the first two. Growth of KV
+    blocks follows from how many members stand at each offset within a block; ends from a heap of
+    step numbers.
     """
 
-    __slots__ = ("_ends", "_offsets", "block_tokens", "context", "members", "next_end", "size",
-                 "steps")
+    __slots__ = (
+        "_ends",
+        "_offsets",
+        "block_tokens",
+        "context",
+        "members",
+        "next_end",
+        "size",
+        "steps",
+    )
 
     def __init__(self, block_tokens: int) -> None:
         self.block_tokens = block_tokens

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from models.prediction import Predictor
 from policies.routing.contract import Routing
@@ -58,7 +59,7 @@ class Gateway:
         self._ends = simulation.listeners(RequestFinished)
         for replica in self.replicas:
             for device in replica.group.devices:
-                device.on_change.append(lambda _device, r=replica: self._changed(r, _device))
+                device.on_change.append(partial(self._changed, replica))
 
     def unfinished(self) -> int:
         """Requests that have arrived and have neither finished nor been rejected."""
@@ -121,7 +122,7 @@ class Gateway:
             "replicas": [
                 {
                     "up": replica.group.up,
-                    "waiting": len(replica.waiting),
+                    "waiting": replica.queued,
                     "prefilling": len(replica.prefilling),
                     "decoding": replica.batch.size,
                     "free_blocks": replica.pool.free,
@@ -189,6 +190,3 @@ class Gateway:
     def _again(self, requests: Sequence[Request]) -> None:
         for request in requests:
             self._route(request)
-
-
-

@@ -12,16 +12,20 @@ _SLACK = 1024
 
 
 class RankQueue:
-    """Requests sorted by (rank, id). Taking the head costs the same however many wait."""
+    """Requests sorted by (rank, id). Taking the head costs the same however many wait.
 
-    __slots__ = ("_entries", "_head")
+    `size` is their number.
+    """
+
+    __slots__ = ("_entries", "_head", "size")
 
     def __init__(self) -> None:
         self._entries: list[tuple[float, int, Request | None]] = []
         self._head = 0
+        self.size = 0
 
     def __len__(self) -> int:
-        return len(self._entries) - self._head
+        return self.size
 
     def __iter__(self) -> Iterator[Request]:
         entries = self._entries
@@ -41,6 +45,7 @@ class RankQueue:
 
     def add(self, request: Request) -> None:
         """Put a request at its rank."""
+        self.size += 1
         insort(self._entries, (request.rank, request.id, request), self._head)
 
     def remove(self, request: Request) -> bool:
@@ -49,6 +54,7 @@ class RankQueue:
         head = self._head
         if head < len(entries) and entries[head][2] is request:
             # The entry stays until enough have passed, without the request.
+            self.size -= 1
             entries[head] = (request.rank, request.id, None)
             head += 1
             if head == len(entries):
@@ -59,13 +65,14 @@ class RankQueue:
                 head = 0
             self._head = head
             return True
-        i = bisect_left(entries, (request.rank, request.id), head)  # type: ignore[type-var]
+        i = bisect_left(entries, (request.rank, request.id), head)
         if i == len(entries) or entries[i][2] is not request:
             return False
         del entries[i]
+        self.size -= 1
         return True
 
     def clear(self) -> None:
         """Forget all."""
         self._entries.clear()
-        self._head = 0
+        self._head = self.size = 0

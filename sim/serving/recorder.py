@@ -139,9 +139,7 @@ class Recorder:
         import pyarrow.compute as pc
 
         finished = batch.filter(pc.equal(batch.column("status"), "finished"))
-        columns = {
-            key: finished.column(key).to_numpy(zero_copy_only=False) for key in _LATENCIES
-        }
+        columns = {key: finished.column(key).to_numpy(zero_copy_only=False) for key in _LATENCIES}
         for key, column in columns.items():
             self._values[key].append(column[~np.isnan(column)])
         self._tokens_in += int(finished.column("prompt_tokens").to_numpy().sum())

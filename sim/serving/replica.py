@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import simpy
@@ -69,6 +69,7 @@ class Replica:
         self._on_end = on_end
         self._incoming: list[Request] = []
         self._env = simulation.env
+        self._stepwise = simulation.stepwise
         self._changes = Changes(self)
         self._run = Run(group, self._boundary, self._failed)
         self._chunks: list[tuple[Request, int]] = _NO_CHUNKS
@@ -104,12 +105,12 @@ class Replica:
 
     def busy(self) -> bool:
         """Whether it has unfinished requests."""
-        return bool(self.waiting or self.prefilling or self.batch.size or self._incoming)
+        return bool(self.waiting.size or self.prefilling or self.batch.size or self._incoming)
 
     @property
     def queued(self) -> int:
         """Requests that wait here, those not yet visible to the policies among them."""
-        return len(self.waiting) + len(self._incoming)
+        return self.waiting.size + len(self._incoming)
 
     def requests(self) -> list[Request]:
         """All unfinished requests here."""
@@ -223,7 +224,7 @@ class Replica:
             if steps > 1:
                 blocks = batch.growth(batch.steps + 1, steps - 1)
                 if blocks:
-                    self.take(blocks)
+                    self.pool.take(blocks)
             batch.steps += steps
             made = steps * batch.size
             batch.context += made
@@ -302,12 +303,17 @@ class Replica:
 
     def _apply(self, plan: Plan, now_s: float) -> bool:
         """Carry out the plan's changes. Returns whether the iteration waits for swaps."""
-        queued = len(self.waiting)
+        queued = self.waiting.size
         out_blocks, in_blocks = self._changes.apply(plan, now_s)
         chunks: list[tuple[Request, int]] = plan.chunks  # type: ignore[assignment]
-        if plan.preempt or plan.resume or queued != len(self.waiting) or len(chunks) > 1:
-            self._changed = True
-        elif chunks != self._chunks or (chunks and chunks[0][0].prefill_tokens <= chunks[0][1]):
+        if (
+            plan.preempt
+            or plan.resume
+            or queued != self.waiting.size
+            or len(chunks) > 1
+            or chunks != self._chunks
+            or (chunks and chunks[0][0].prefill_tokens <= chunks[0][1])
+        ):
             self._changed = True
         self._chunks = chunks
         if not (out_blocks or in_blocks):
@@ -361,7 +367,7 @@ class Replica:
                     )
             blocks = batch.next_growth()
             if blocks:
-                self.take(blocks)
+                self.pool.take(blocks)
         elif steps >= FOREVER:
             raise LawBroken(f"replica {self.index}: a plan without decodes holds for ever")
         if self._incoming:
@@ -370,6 +376,8 @@ class Replica:
         run = self._run
         if run.live:
             if not self._changed and self._decodes == (decodes > 0):
+                if self._stepwise:
+                    self._check_step(decodes, chunks)
                 run.hold(steps)
                 return
             self._end_run()
@@ -384,12 +392,30 @@ class Replica:
         else:
             tally.phase = "decode"
             tally.kv_slope = decodes
-            cost = self.cost.step(decodes, batch.context, _NO_CHUNKS, decodes)
+            cost = self.cost.step(decodes, batch.context, (), decodes)
         tally.first_kv = kv_tokens
         self._told_s = self._env.now
         run.begin(cost, steps)
 
-    def _cost_with_chunks(self, decodes: int, chunks: list[tuple[Request, int]]) -> StepCost:
+    def _check_step(self, decodes: int, chunks: Sequence[tuple[Request, int]]) -> None:
+        """Step mode is the reference: the next iteration, priced by itself, must last as long as
+        the closed form of the run says."""
+        if chunks:
+            alone = self._cost_with_chunks(decodes, chunks)
+        else:
+            alone = self.cost.step(decodes, self.batch.context, (), decodes)
+        run = self._run
+        expected, found = alone.seconds.first, run.step_s()
+        floor = alone.seconds.floor
+        if expected < floor:
+            expected = floor
+        if abs(found - expected) > 1e-9 * expected:
+            raise LawBroken(
+                f"replica {self.index}: iteration {run.done} of its run lasts {found} s by the "
+                f"closed form and {expected} s by itself"
+            )
+
+    def _cost_with_chunks(self, decodes: int, chunks: Sequence[tuple[Request, int]]) -> StepCost:
         pieces = []
         prefill = 0
         sampled = decodes
@@ -421,14 +447,6 @@ class Replica:
         self.waiting.add(request)
         if request.blocks:
             self.holders += 1
-
-    def take(self, blocks: int) -> None:
-        """Take KV blocks."""
-        pool = self.pool
-        pool.take(blocks)
-        used = pool.total_blocks - pool.free
-        if used > self.tally.peak_kv_blocks:
-            self.tally.peak_kv_blocks = used
 
     def _take_in(self, until_s: float) -> None:
         """Arrivals up to that time become visible to the policies."""

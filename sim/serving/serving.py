@@ -146,9 +146,7 @@ class Serving:
         gateway = self.gateway
         for replica in self.replicas:
             replica.close()
-        self.recorder.unfinished(
-            sorted(gateway.in_flight(), key=lambda request: request.id)
-        )
+        self.recorder.unfinished(sorted(gateway.in_flight(), key=lambda request: request.id))
         results.figures(self.name, self.recorder.close(now))
         results.figures(self.name, self._counts())
         results.figures(self.name, self._use(now))
@@ -191,7 +189,7 @@ class Serving:
         figures["kv_blocks"] = blocks
         figures["kv_occupancy.mean"] = kv_token_s / (tokens * now_s) if now_s else None
         figures["kv_occupancy.peak"] = max(
-            replica.tally.peak_kv_blocks / replica.pool.total_blocks for replica in replicas
+            1.0 - replica.pool.least_free / replica.pool.total_blocks for replica in replicas
         )
         energy_j = sum(replica.energy_j(now_s) for replica in replicas)
         figures["energy_j"] = energy_j

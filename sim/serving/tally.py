@@ -21,7 +21,6 @@ class Tally:
         "kv_slope",
         "kv_token_s",
         "output_tokens",
-        "peak_kv_blocks",
         "phase",
         "phase_s",
         "preemptions",
@@ -35,7 +34,6 @@ class Tally:
         self.recomputed_tokens = 0
         self.preemptions = 0
         self.iterations = 0
-        self.peak_kv_blocks = 0
         self.kv_token_s = 0.0
         self.phase_s = {"prefill": 0.0, "mixed": 0.0, "decode": 0.0}
         self.phase = "decode"

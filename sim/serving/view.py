@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from policies.ordering.contract import RequestView
 from sim.serving.request import Request
 
 if TYPE_CHECKING:
@@ -14,8 +15,14 @@ if TYPE_CHECKING:
 class ReplicaView:
     """Read-only façade of a replica (see `policies.batching.contract.BatchView`)."""
 
-    __slots__ = ("_replica", "max_batch_tokens", "max_sequences", "ordering_preemptive",
-                 "reserve_blocks", "total_blocks")
+    __slots__ = (
+        "_replica",
+        "max_batch_tokens",
+        "max_sequences",
+        "ordering_preemptive",
+        "reserve_blocks",
+        "total_blocks",
+    )
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
@@ -31,14 +38,14 @@ class ReplicaView:
         batch = replica.batch
         free = replica.pool.free
         return (
-            not replica.waiting
+            not replica.waiting.size
             and not replica.prefilling
             and (free >= batch.size or free >= batch.next_growth())
         )
 
     @property
     def queued(self) -> int:
-        return len(self._replica.waiting)
+        return self._replica.waiting.size
 
     @property
     def waiting(self) -> Iterator[Request]:
@@ -74,22 +81,22 @@ class ReplicaView:
         batch = self._replica.batch
         return batch.growth(batch.steps, steps)
 
-    def blocks_to_admit(self, request: Request) -> int:
-        return self._replica.blocks_to_admit(request)
+    def blocks_to_admit(self, request: RequestView) -> int:
+        return self._replica.blocks_to_admit(request)  # type: ignore[arg-type]
 
-    def blocks_held(self, request: Request) -> int:
-        return self._replica.blocks_held(request)
+    def blocks_held(self, request: RequestView) -> int:
+        return self._replica.blocks_held(request)  # type: ignore[arg-type]
 
-    def blocks_next(self, request: Request) -> int:
-        if request._batch is None:
+    def blocks_next(self, request: RequestView) -> int:
+        if request._batch is None:  # type: ignore[attr-defined]
             return 0
         return 1 if request.kv_tokens % self._replica.batch.block_tokens == 0 else 0
 
-    def rank(self, request: Request) -> float:
+    def rank(self, request: RequestView) -> float:
         replica = self._replica
         return replica.ordering.rank(request, self, replica.simulation.env.now)
 
-    def locked(self, request: Request) -> bool:
+    def locked(self, request: RequestView) -> bool:
         replica = self._replica
         return replica.ordering.locked(request, replica.simulation.env.now)
 

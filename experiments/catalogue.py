@@ -23,6 +23,7 @@ _GROUPS = {
     "engine": "engine",
     "efficiency": "efficiency",
     "timeline": "timeline",
+    "laws": "laws",
     "cpu": "hardware/cpu",
     "smartnic": "hardware/smartnic",
     "fpga": "hardware/fpga",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from sim.core.run import register_resolvers
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+#: Settings that must be whole numbers before others are computed from them.
+_COUNTS = ("replicas", "tensor_parallel", "pipeline_parallel")
 #: Short names of groups that carry a package.
 _SHORT = {"gpu": "hardware/gpu@node.gpu", "node": "hardware/node@node"}
 
@@ -34,6 +37,8 @@ def compose(
 
     register_resolvers()
     words = [_expand(word) for word in overrides]
+    for word in overrides:
+        _check_addition(word, name)
     if config_dir is not None:
         folder = Path(config_dir).resolve()
         if not folder.is_dir():
@@ -41,9 +46,14 @@ def compose(
         words.append(f"hydra.searchpath=['file://{folder}']")
     try:
         with initialize_config_module("configs", version_base="1.3"):
-            return hydra_compose(name, overrides=words)
+            config = hydra_compose(name, overrides=words)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_explain(error)) from error
+        raise ConfigError(_explain(error, name)) from error
+    for key in _COUNTS:
+        value = config.get(key, 1)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{key}: {value!r} is not a whole number >= 1")
+    return config
 
 
 def _expand(word: str) -> str:
@@ -51,9 +61,44 @@ def _expand(word: str) -> str:
     return f"{_SHORT[key]}={value}" if sign and key in _SHORT else word
 
 
-def _explain(error: Exception) -> str:
+def _check_addition(word: str, name: str) -> None:
+    """`+key=value` may add to a part, but a new top-level key would mean nothing to anyone."""
+    key = word.partition("=")[0]
+    if key.startswith("+") and not key.startswith("++"):
+        top = key.lstrip("+").split("@")[-1].split(".")[0].split("/")[0]
+        if top not in _top_keys(name):
+            raise ConfigError(f"{top}: no such setting, so nothing would read it{_near(top, name)}")
+
+
+def _top_keys(name: str) -> set[str]:
+    """Top-level keys and groups of a shipped configuration."""
+    from importlib.resources import files
+
+    from omegaconf import OmegaConf
+
+    config = OmegaConf.load(str(files("configs") / f"{name}.yaml"))
+    keys = {str(key) for key in config} - {"defaults"}
+    for entry in config.get("defaults", []):
+        for group in [entry] if isinstance(entry, str) else entry:
+            keys.add(str(group).split()[-1].split("@")[-1].split(".")[0].split("/")[0])
+    return keys - {"_self_"}
+
+
+def _near(key: str, name: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(key, sorted(_top_keys(name)), n=2)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _explain(error: Exception, name: str) -> str:
     """The lines of a Hydra message that help, on one line."""
     text = str(error.__cause__ or error)
+    unknown = re.match(r"Key '([^']+)' (?:is not in struct|not in)", text)
+    if unknown:
+        where = re.search(r"full_key: (\S+)", text)
+        key = where.group(1) if where else unknown.group(1)
+        return f"{key}: no such setting{_near(key, name)}"
     lines = [line.strip() for line in text.splitlines()]
     drop = ("full_key", "object_type", "reference_type", "Config search path", "provider=", "See ")
     kept = [line for line in lines if line and not line.startswith(drop)]

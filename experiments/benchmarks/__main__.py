@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from experiments.benchmarks.serving_scale import print_scale
 from experiments.benchmarks.serving_speed import print_scaling, print_speed
 
 
 def main() -> None:
     """Run the benchmarks named, or all of them."""
-    benchmarks = {"speed": print_speed, "scaling": print_scaling}
+    benchmarks = {"speed": print_speed, "scaling": print_scaling, "scale": print_scale}
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(benchmarks))
     parser.add_argument("--repeats", type=int, default=5, help="runs of each; the median counts")

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from experiments.compose import compose
-from sim.core.run import build
+from sim.core.run import build, instantiate
+from sim.core.simulation import Simulation
 from sim.serving.clients import OpenLoop
 from sim.serving.serving import Serving
 from workloads.arrivals import Poisson
@@ -21,6 +22,12 @@ from workloads.cut import Cut
 from workloads.demand import Demand
 
 _CONTEXT = 4096
+_SETTINGS = (
+    "model=llama2-7b",
+    "engine.max_sequences=128",
+    "engine.max_batch_tokens=512",
+    "series_interval_s=null",
+)
 
 
 class Listed:
@@ -58,8 +65,6 @@ def conversation(count: int) -> tuple[Listed, str]:
         trace = Cut(AzureLlm(str(path), limit=count), _CONTEXT)
         return Listed(list(trace.demands(rng))), "Azure conversation trace 2023"
     config = compose([f"workload.count={count}"])
-    from sim.core.run import instantiate
-
     chat = Cut(instantiate("workload", config.workload), _CONTEXT)
     return Listed(list(chat.demands(rng))), "generated chat (ORRERY_DATA is not set)"
 
@@ -73,29 +78,29 @@ def measure(
 ) -> Measured:
     """Serve the requests with Llama-2-7B on A100s, 128 sequences, chunks of 512 tokens, blocks of
     16; energy on, summary and requests table written."""
-    config = compose(
-        [
-            "model=llama2-7b",
-            "engine.max_sequences=128",
-            "engine.max_batch_tokens=512",
-            "series_interval_s=null",
-            f"mode={mode}",
-            f"replicas={replicas}",
-            *settings,
-        ]
-    )
+    config = compose([*_SETTINGS, f"mode={mode}", f"replicas={replicas}", *settings])
     with tempfile.TemporaryDirectory() as folder:
         simulation = build(config, Path(folder))
         (serving,) = simulation.systems
         assert isinstance(serving, Serving)
         serving.client = OpenLoop(requests, Poisson(rate_rps))
-        began = time.process_time()
-        simulation.run()
-        simulation.finish()
-        result = simulation.results.close({}, {})
-        cpu_s = time.process_time() - began
+        return _timed(simulation)
+
+
+def measure_generated(count: int, rate_rps: float, replicas: int) -> float:
+    """CPU seconds to generate chat requests lazily and serve them."""
+    settings = [f"workload.count={count}", f"arrivals.rate_rps={rate_rps}", f"replicas={replicas}"]
+    with tempfile.TemporaryDirectory() as folder:
+        return _timed(build(compose([*_SETTINGS, *settings]), Path(folder))).cpu_s
+
+
+def _timed(simulation: Simulation) -> Measured:
+    began = time.process_time()
+    simulation.run()
+    simulation.finish()
+    result = simulation.results.close({}, {})
     return Measured(
-        cpu_s,
+        time.process_time() - began,
         int(result.number("serving.requests_finished")),
         int(result.number("serving.iterations")),
     )

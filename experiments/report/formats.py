@@ -36,6 +36,11 @@ def number(value: object) -> str:
     return DASH if value is None else digits(value)
 
 
+def plural(count: int, noun: str) -> str:
+    """A count with its noun: "1 request", "2,000 requests"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def seconds(value: object) -> str:
     """A duration in the unit that suits it."""
     value = known(value)

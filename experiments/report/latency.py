@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.report import theme
-from experiments.report.formats import seconds
+from experiments.report.formats import plural, seconds
 from experiments.report.panel import (
     Panel,
     clock,
@@ -28,7 +28,7 @@ LATENCIES = {
     "ttft_s": ("Time to first token", "TTFT", theme.BLUE),
     "tpot_s": ("Time per output token", "TPOT", theme.ORANGE),
     "e2e_latency_s": ("End-to-end latency", "E2E", theme.GREEN),
-    "queue_s": ("Wait in queue", "queue", theme.VIOLET),
+    "queue_s": ("Wait in queue", "Queue", theme.VIOLET),
 }
 #: Fewer requests than these are shown one by one.
 _FEW = 150
@@ -36,6 +36,8 @@ _FEW = 150
 
 def draw_distributions(figure: FigureBase, run: ServingRun) -> str:
     """Cumulative distributions of all latencies, beside each other."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
     row = figure.subplots(1, len(LATENCIES), sharey=True)
     for axes, (key, (_, short, colour)) in zip(row, LATENCIES.items(), strict=True):
         values = np.sort(run.of_finished(key))
@@ -55,26 +57,20 @@ def draw_distributions(figure: FigureBase, run: ServingRun) -> str:
         axes.plot(x, y, color=colour, drawstyle="steps-post" if len(values) < 200 else "default")
         if spread_out:
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
         else:
             axes.set_xlim(0.0, max(float(values[-1]), 1e-9) / unit_s * 1.04)
-        for value, at, name in ((p50, 0.5, "p50"), (p99, 0.99, "p99")):
-            axes.plot(value / unit_s, at, "o", color=colour, markersize=4, clip_on=False)
-            right = not spread_out and value / unit_s > 0.55 * axes.get_xlim()[1]
-            axes.annotate(
-                f"{name} {seconds(float(value))}",
-                (value / unit_s, at),
-                xytext=(-6 if right else 6, -11),
-                textcoords="offset points",
-                ha="right" if right else "left",
-                fontsize=7.5,
-                color=theme.INK,
-            )
+        axes.plot([p50 / unit_s, p99 / unit_s], [0.5, 0.99], "o", color=colour, markersize=4)
+        marked = f"p50 {seconds(float(p50))}, p99 {seconds(float(p99))}"
+        axes.set_title(marked, loc="right", fontsize=8, color=theme.MUTED)
         objective = run.objective(key)
         if objective is not None:
             axes.axvline(objective / unit_s, color=theme.RED, linestyle=(0, (4, 3)), linewidth=1.0)
         axes.set_xlabel(unit)
-    limit = "; dashed: the objective" if _has_objective(run) else ""
-    return f"Share of the {int(run.finished.sum()):,} finished requests at or below{limit}."
+    limit = " Dashed: the objective." if _has_objective(run) else ""
+    count = plural(int(run.finished.sum()), "finished request")
+    return f"Share of {count} at or below. Dots: p50 and p99.{limit}"
 
 
 def draw_over_time(figure: FigureBase, run: ServingRun, latency: str) -> str:
@@ -101,8 +97,8 @@ def draw_over_time(figure: FigureBase, run: ServingRun, latency: str) -> str:
         axes.fill_between(centres, p50 / per, p99 / per, color=colour, alpha=0.14)
         marker = "o" if len(parts) < 3 else ""
         line = {"color": colour, "marker": marker, "markersize": 4}
-        axes.plot(centres, p99 / per, linewidth=0.9, label="p99", **line)
         axes.plot(centres, p50 / per, linewidth=1.8, label="p50", **line)
+        axes.plot(centres, p99 / per, linewidth=0.9, label="p99", **line)
         caption = f"By time of arrival, in {len(parts)} bins of {seconds(width_s)}."
     objective = run.objective(latency)
     if objective is not None:
@@ -125,10 +121,19 @@ def _lacks_tpot(run: ServingRun) -> str:
     return lacks_finished(run) or ("" if len(run.of_finished("tpot_s")) else missing)
 
 
-PANELS = (
-    Panel("cdf", "Latency distributions", draw_distributions, lacks_finished, True, 265),
-    Panel(
-        "ttft", "Time to first token", partial(draw_over_time, latency="ttft_s"), lacks_finished
-    ),
-    Panel("tpot", "Time per output token", partial(draw_over_time, latency="tpot_s"), _lacks_tpot),
+CDF = Panel(
+    "cdf",
+    "Latency distributions",
+    draw_distributions,
+    lacks_finished,
+    wide=True,
+    height=260,
+    left=44,
+    top=24,
+    gap=0.09,
+    right=18,
 )
+TTFT = Panel(
+    "ttft", "Time to first token", partial(draw_over_time, latency="ttft_s"), lacks_finished
+)
+TPOT = Panel("tpot", "Time per output token", partial(draw_over_time, latency="tpot_s"), _lacks_tpot)

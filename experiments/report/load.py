@@ -48,7 +48,7 @@ def draw_requests(figure: FigureBase, run: ServingRun) -> str:
         axes.plot(at_s / unit_s, values, color=colour, label=name)
     theme.legend(axes)
     time_axis(axes, run)
-    from_zero(axes)
+    from_zero(axes, counts=True)
     axes.set_ylabel("requests")
     return source
 
@@ -107,8 +107,9 @@ def draw_shares(figure: FigureBase, run: ServingRun) -> str:
         mean = float(values.mean())
         axes.bar(np.arange(len(values)), values / per, width=0.72, color=colour, alpha=0.85)
         axes.axhline(mean / per, color=theme.MUTED, linestyle=(0, (4, 3)), linewidth=1.0)
-        above = percent(float(values.max()) / mean - 1.0) if mean else "–"
-        axes.set_title(f"{name}, most {above} above the mean", loc="left", fontsize=8)
+        above = f"up to {percent(float(values.max()) / mean - 1.0)} above" if mean else ""
+        axes.set_title(name, loc="left", fontsize=8)
+        axes.set_title(above, loc="right", fontsize=8, color=theme.MUTED)
         axes.set_xlabel("replica")
         if len(values) <= 16:
             axes.set_xticks(np.arange(len(values)))
@@ -119,6 +120,8 @@ def draw_shares(figure: FigureBase, run: ServingRun) -> str:
 
 def draw_lengths(figure: FigureBase, run: ServingRun) -> str:
     """Histograms of prompt and output lengths."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
     row = figure.subplots(1, 2)
     captions = []
     for axes, column, name, colour in (
@@ -127,19 +130,23 @@ def draw_lengths(figure: FigureBase, run: ServingRun) -> str:
     ):
         lengths = run.columns[column]
         top = float(np.percentile(lengths, 99.5))
-        low = float(lengths.min())
         # Whole numbers of tokens in every bin, so that none is fuller for its width alone.
-        width = max(1, round((top - low) / 48))
-        edges = np.arange(low - 0.5, top + width + 0.5, width)
+        width = max(1, round(top / 50))
+        edges = np.arange(-0.5, top + width + 0.5, width)
         axes.hist(lengths, edges, color=colour, alpha=0.85, edgecolor=theme.CARD, linewidth=0.4)
         axes.set_xlabel(f"{name} tokens")
         axes.set_ylabel("requests")
-        from_zero(axes)
-        mean, middle = digits(float(lengths.mean())), digits(float(np.median(lengths)))
-        longest = digits(float(lengths.max()))
-        captions.append(f"{name} mean {mean}, median {middle}, longest {longest} tokens")
+        axes.set_xlim(-0.5, edges[-1])
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        from_zero(axes, counts=True)
+        median, longest = np.median(lengths), lengths.max()
+        captions.append(
+            f"{name}s: mean {digits(float(lengths.mean()))}, median {median:,.0f}, "
+            f"longest {longest:,.0f} tokens"
+        )
     text = "; ".join(captions)
-    return f"All requests that arrived, cut at the 99.5th percentile. {text[0].upper()}{text[1:]}."
+    return f"All that arrived, cut at the 99.5th percentile. {text[0].upper()}{text[1:]}."
 
 
 def _by_replica(run: ServingRun, weights: Numbers) -> Numbers:
@@ -154,5 +161,16 @@ def _lacks_replicas(run: ServingRun) -> str:
 REQUESTS = Panel("requests", "Requests in the system", draw_requests, lacks_requests)
 RATES = Panel("rates", "Arrivals and completions", draw_rates, lacks_requests)
 THROUGHPUT = Panel("throughput", "Output throughput", draw_throughput, lacks_series)
-SHARES = Panel("shares", "Load by replica", draw_shares, _lacks_replicas, True, 230)
-LENGTHS = Panel("lengths", "Lengths of prompts and outputs", draw_lengths, lacks_requests, True, 230)
+SHARES = Panel(
+    "shares", "Load by replica", draw_shares, _lacks_replicas, wide=True, height=230, gap=0.22
+)
+LENGTHS = Panel(
+    "lengths",
+    "Lengths of prompts and outputs",
+    draw_lengths,
+    lacks_requests,
+    wide=True,
+    height=230,
+    top=12,
+    gap=0.14,
+)

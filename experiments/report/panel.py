@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Panel:
     """A figure: `draw(figure, run)` draws it and returns its caption. `lacks(run)` says why it
-    cannot be drawn, or nothing. `wide` ones take the page's whole width; heights in pixels."""
+    cannot be drawn, or nothing. `wide` ones take the page's whole width. Height and margins are in
+    pixels of the page, `gap` is that between plots beside each other, in widths of a plot."""
 
     key: str
     title: str
@@ -27,6 +28,21 @@ class Panel:
     lacks: Callable[[ServingRun], str]
     wide: bool = False
     height: int = 250
+    left: int = 58
+    right: int = 10
+    top: int = 26
+    bottom: int = 40
+    gap: float = 0.2
+
+    def arrange(self, figure: FigureBase, width: float, height: float, above: float = 0.0) -> None:
+        """Place the plots in a figure of that size, `above` pixels left free on top."""
+        figure.subplots_adjust(
+            left=self.left / width,
+            right=1.0 - self.right / width,
+            top=1.0 - (self.top + above) / height,
+            bottom=self.bottom / height,
+            wspace=self.gap,
+        )
 
 
 def lacks_finished(run: ServingRun) -> str:
@@ -43,10 +59,7 @@ def lacks_series(run: ServingRun) -> str:
     """Panels of the series."""
     if run.series is not None:
         return ""
-    return (
-        "The run has no series, or fewer than two samples of it: set series_interval_s to less "
-        "than the run's length."
-    )
+    return "Fewer than two samples: set series_interval_s to less than the length of the run."
 
 
 def clock(run: ServingRun) -> tuple[float, str]:
@@ -64,13 +77,14 @@ def time_axis(axes: Axes, run: ServingRun) -> None:
     axes.set_xlabel(f"simulated time ({name})")
 
 
-def from_zero(axes: Axes) -> None:
-    """A vertical axis that begins at 0 and has no more than five ticks."""
+def from_zero(axes: Axes, *, counts: bool = False) -> None:
+    """A vertical axis that begins at 0 and has no more than five ticks; `counts` are whole."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     top = axes.get_ylim()[1]
-    axes.set_ylim(0.0, top if top > 0.0 else 1.0)
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    low = 1.05 if counts else 0.0
+    axes.set_ylim(0.0, max(top, low) if top > 0.0 else 1.0)
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10], integer=counts))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
 
 

@@ -67,23 +67,28 @@ def draw_power(figure: FigureBase, run: ServingRun) -> str:
 
 
 def draw_phases(figure: FigureBase, run: ServingRun) -> str:
-    """GPU time by phase, one stacked bar."""
+    """GPU time by phase: a stacked bar, each part on a line of its own."""
     axes = figure.subplots()
     shares = _phases(run)
     left = 0.0
-    for phase, colour in PHASES.items():
+    for line, (phase, colour) in enumerate(PHASES.items()):
         share = 100.0 * shares[phase]
-        axes.barh(0.0, share, left=left, height=0.8, color=colour, label=phase,
-                  edgecolor=theme.CARD, linewidth=0.8)
+        axes.barh(line, 100.0, height=0.62, color=theme.GRID, alpha=0.6)
+        axes.barh(line, share, left=left, height=0.62, color=colour)
+        axes.annotate(
+            percent(shares[phase]),
+            (100.0, line),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+        )
         left += share
-    theme.legend(axes)
+    axes.set_yticks(range(len(PHASES)), list(PHASES))
+    axes.set_ylim(len(PHASES) - 0.4, -0.6)
     axes.set_xlim(0.0, 100.0)
-    axes.set_ylim(-0.45, 0.45)
-    axes.set_yticks([])
     axes.grid(visible=False)
     axes.set_xlabel("share of the replicas' time (%)")
-    parts = ", ".join(f"{phase} {percent(share)}" for phase, share in shares.items())
-    return f"{parts[0].upper()}{parts[1:]}. Mixed iterations hold prefill and decodes together."
+    return "Mixed iterations hold prefill and decodes together."
 
 
 def _phases(run: ServingRun) -> dict[str, float]:
@@ -101,4 +106,4 @@ def _lacks_phases(run: ServingRun) -> str:
 
 KV = Panel("kv", "KV cache in use", draw_kv, _lacks_kv)
 POWER = Panel("power", "Power", draw_power, lacks_series)
-PHASE_TIME = Panel("phases", "GPU time by phase", draw_phases, _lacks_phases, True, 100)
+PHASE_TIME = Panel("phases", "GPU time by phase", draw_phases, _lacks_phases, top=12, right=52)

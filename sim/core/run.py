@@ -74,6 +74,9 @@ def _resolve(config: Mapping[str, Any] | DictConfig) -> tuple[Any, dict[str, Any
     register_resolvers()
     settings = config if OmegaConf.is_config(config) else OmegaConf.create(dict(config))
     try:
+        missing = sorted(OmegaConf.missing_keys(settings), key=len)
+        if missing:
+            raise ConfigError(f"{missing[0]}: must be given")
         resolved = OmegaConf.to_container(settings, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ConfigError(_first_line(error)) from error

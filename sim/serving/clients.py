@@ -51,6 +51,8 @@ class OpenLoop:
         self.exhausted = False
 
     def start(self, simulation: Simulation, gateway: Gateway, name: str) -> None:
+        if not self.workload.finite and simulation.until_s is None:
+            raise ConfigError("workload: it never ends; give workload.count or until_s")
         self._simulation = simulation
         self._gateway = gateway
         demands = self.workload.demands(simulation.stream(f"{name}.demands"))
@@ -98,6 +100,8 @@ class ClosedLoop:
         self._thinking = 0
 
     def start(self, simulation: Simulation, gateway: Gateway, name: str) -> None:
+        if not self.workload.finite and simulation.until_s is None:
+            raise ConfigError("workload: it never ends; give workload.count or until_s")
         self._simulation = simulation
         self._gateway = gateway
         self._demands = self.workload.demands(simulation.stream(f"{name}.demands"))

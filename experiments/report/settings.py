@@ -1,0 +1,119 @@
+"""The settings of a run, in short and in full."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sim.core.result import Result
+
+#: Name: path of the part within the settings.
+_PARTS = {
+    "workload": "workload",
+    "arrivals": "arrivals",
+    "client": "client",
+    "ordering": "ordering",
+    "batching": "batching",
+    "routing": "routing",
+    "predictor": "predictor",
+    "efficiency": "efficiency",
+}
+
+
+def resolved(result: Result) -> dict[str, Any]:
+    """The settings with references followed; as they stand where that fails."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from sim.core.run import register_resolvers
+
+    register_resolvers()
+    try:
+        settings = OmegaConf.to_container(OmegaConf.create(result.config), resolve=True)
+    except OmegaConfBaseException:
+        return result.config
+    assert isinstance(settings, dict)
+    return {str(key): value for key, value in settings.items()}
+
+
+def title(settings: Mapping[str, Any]) -> str:
+    """What was run: model, GPUs, replicas. Empty where the settings do not say."""
+    model = _name(settings.get("model"))
+    if not model:
+        return ""
+    gpu = _name(_mapping(_mapping(settings, "node"), "gpu")) or _name(settings.get("gpu"))
+    tensor, pipeline = settings.get("tensor_parallel", 1), settings.get("pipeline_parallel", 1)
+    shards = [f"{kind}{n}" for kind, n in (("TP", tensor), ("PP", pipeline)) if n not in (1, None)]
+    text = f"{model} on {gpu}" if gpu else model
+    if shards:
+        text += f", {' '.join(shards)}"
+    replicas = settings.get("replicas")
+    if isinstance(replicas, int):
+        text += f", {replicas} replica{'' if replicas == 1 else 's'}"
+    return text
+
+
+def in_short(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The choices of a run, a line each."""
+    rows = [(name, _describe(_follow(settings, path))) for name, path in _PARTS.items()]
+    for key in ("weight_dtype", "kv_dtype", "seed", "mode", "until_s"):
+        value = settings.get(key)
+        if value is not None:
+            rows.append((key, str(value)))
+    return [(name, text) for name, text in rows if text]
+
+
+def in_full(folder: Path) -> str:
+    """The settings' file as it is."""
+    path = folder / ".hydra" / "config.yaml"
+    return path.read_text() if path.is_file() else ""
+
+
+def command(folder: Path) -> str:
+    """The command line that made the run, as far as its overrides tell."""
+    import shlex
+
+    from omegaconf import OmegaConf
+
+    path = folder / ".hydra" / "overrides.yaml"
+    if not path.is_file():
+        return ""
+    words = OmegaConf.to_container(OmegaConf.load(path))
+    if not isinstance(words, list):
+        return ""
+    return " ".join(["orrery run", *(shlex.quote(str(word)) for word in words)])
+
+
+def _describe(part: Any) -> str:
+    """A part by its name or class, with its plain settings."""
+    if not isinstance(part, Mapping):
+        return ""
+    name = _name(part) or str(part.get("_target_", "")).rsplit(".", 1)[-1]
+    if part.get("name"):
+        return name
+    plain = [
+        f"{key} {value}"
+        for key, value in part.items()
+        if not str(key).startswith("_") and isinstance(value, (int, float, str))
+    ]
+    nested = [
+        _name(value) or str(value["_target_"]).rsplit(".", 1)[-1]
+        for key, value in part.items()
+        if isinstance(value, Mapping) and key != "source" and "_target_" in value
+    ]
+    inner = ", ".join([*plain, *nested])
+    return f"{name} ({inner})" if inner else name
+
+
+def _name(part: Any) -> str:
+    return str(part.get("name") or "") if isinstance(part, Mapping) else ""
+
+
+def _mapping(settings: Any, key: str) -> Mapping[str, Any]:
+    value = settings.get(key) if isinstance(settings, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def _follow(settings: Mapping[str, Any], path: str) -> Any:
+    return settings.get(path)

@@ -74,9 +74,10 @@ def _top_keys(name: str) -> set[str]:
     """Top-level keys and groups of a shipped configuration."""
     from importlib.resources import files
 
-    from omegaconf import OmegaConf
+    from omegaconf import DictConfig, OmegaConf
 
     config = OmegaConf.load(str(files("configs") / f"{name}.yaml"))
+    assert isinstance(config, DictConfig)
     keys = {str(key) for key in config} - {"defaults"}
     for entry in config.get("defaults", []):
         for group in [entry] if isinstance(entry, str) else entry:

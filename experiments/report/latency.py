@@ -32,6 +32,7 @@ LATENCIES = {
 }
 #: Fewer requests than these are shown one by one.
 _FEW = 150
+_DASHED = (0, (4, 3))
 
 
 def draw_distributions(figure: FigureBase, run: ServingRun) -> str:
@@ -66,7 +67,7 @@ def draw_distributions(figure: FigureBase, run: ServingRun) -> str:
         axes.set_title(marked, loc="right", fontsize=8, color=theme.MUTED)
         objective = run.objective(key)
         if objective is not None:
-            axes.axvline(objective / unit_s, color=theme.RED, linestyle=(0, (4, 3)), linewidth=1.0)
+            axes.axvline(objective / unit_s, color=theme.RED, linestyle=_DASHED, linewidth=1.0)
         axes.set_xlabel(unit)
     limit = " Dashed: the objective." if _has_objective(run) else ""
     count = plural(int(run.finished.sum()), "finished request")
@@ -74,39 +75,48 @@ def draw_distributions(figure: FigureBase, run: ServingRun) -> str:
 
 
 def draw_over_time(figure: FigureBase, run: ServingRun, latency: str) -> str:
-    """A latency by time of arrival: percentiles of bins, or every request where they are few."""
+    """A latency by time of arrival (by order of arrival, where all came at nearly one time):
+    percentiles of bins, or every request where they are few."""
     axes = figure.subplots()
     colour = LATENCIES[latency][2]
     chosen = run.finished & ~np.isnan(run.columns[latency])
-    at_s, values = run.columns["arrival_s"][chosen], run.columns[latency][chosen]
+    at, values = run.columns["arrival_s"][chosen], run.columns[latency][chosen]
     unit_s, _ = clock(run)
+    first, last = run.arrivals_s
+    together = len(values) > 1 and last - first < 0.01 * run.simulated_s
+    if together:
+        order = np.lexsort((values, at))
+        at, values = np.arange(1.0, len(values) + 1.0), values[order]
+        first, last, unit_s = 1.0, float(len(values)), 1.0
     if len(values) < _FEW:
-        top = float(values.max()) if len(values) else 1.0
-        per, unit = latency_unit(top)
-        axes.plot(at_s / unit_s, values / per, "o", color=colour, markersize=3.5, alpha=0.8)
-        caption = "One dot for each request, by time of arrival."
+        per, unit = latency_unit(float(values.max()))
+        axes.plot(at / unit_s, values / per, "o", color=colour, markersize=3.5, alpha=0.8)
+        caption = "One dot for each request"
     else:
         count = int(np.clip(len(values) // 40, 4, 80))
-        first, last = run.arrivals_s
-        width_s = max(last - first, 1e-9) / count
-        bins = np.clip((at_s - first) // width_s, 0, count - 1).astype(np.intp)
+        width = (last - first) / count
+        bins = np.clip((at - first) // width, 0, count - 1).astype(np.intp)
         parts = [(i, part) for i, part in enumerate(grouped(values, bins, count)) if len(part)]
-        centres = np.array([first + (i + 0.5) * width_s for i, _ in parts]) / unit_s
+        centres = np.array([first + (i + 0.5) * width for i, _ in parts]) / unit_s
         p50, p99 = np.array([np.percentile(part, [50, 99]) for _, part in parts]).T
         per, unit = latency_unit(float(p99.max()))
         axes.fill_between(centres, p50 / per, p99 / per, color=colour, alpha=0.14)
-        marker = "o" if len(parts) < 3 else ""
-        line = {"color": colour, "marker": marker, "markersize": 4}
-        axes.plot(centres, p50 / per, linewidth=1.8, label="p50", **line)
-        axes.plot(centres, p99 / per, linewidth=0.9, label="p99", **line)
-        caption = f"By time of arrival, in {len(parts)} bins of {seconds(width_s)}."
+        axes.plot(centres, p50 / per, color=colour, linewidth=1.8, label="p50")
+        axes.plot(centres, p99 / per, color=colour, linewidth=0.9, label="p99")
+        caption = f"In bins of {plural(round(width), 'request') if together else seconds(width)}"
     objective = run.objective(latency)
     if objective is not None:
-        dashed = {"linestyle": (0, (4, 3)), "linewidth": 1.0, "color": theme.RED}
-        axes.axhline(objective / per, label="objective", **dashed)
+        axes.axhline(
+            objective / per, label="objective", color=theme.RED, linestyle=_DASHED, linewidth=1.0
+        )
     if axes.get_legend_handles_labels()[0]:
         theme.legend(axes)
-    time_axis(axes, run)
+    if together:
+        axes.set_xlabel("requests in order of arrival")
+        caption += "; all arrived at nearly one time."
+    else:
+        time_axis(axes, run)
+        caption += ", by time of arrival."
     from_zero(axes)
     axes.set_ylabel(f"{LATENCIES[latency][1]} ({unit})")
     return caption
@@ -136,4 +146,6 @@ CDF = Panel(
 TTFT = Panel(
     "ttft", "Time to first token", partial(draw_over_time, latency="ttft_s"), lacks_finished
 )
-TPOT = Panel("tpot", "Time per output token", partial(draw_over_time, latency="tpot_s"), _lacks_tpot)
+TPOT = Panel(
+    "tpot", "Time per output token", partial(draw_over_time, latency="tpot_s"), _lacks_tpot
+)

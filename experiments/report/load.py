@@ -137,7 +137,7 @@ def draw_lengths(figure: FigureBase, run: ServingRun) -> str:
         axes.set_xlabel(f"{name} tokens")
         axes.set_ylabel("requests")
         axes.set_xlim(-0.5, edges[-1])
-        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 2.5, 5, 10], integer=True))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         from_zero(axes, counts=True)
         median, longest = np.median(lengths), lengths.max()
@@ -151,7 +151,8 @@ def draw_lengths(figure: FigureBase, run: ServingRun) -> str:
 
 def _by_replica(run: ServingRun, weights: Numbers) -> Numbers:
     replicas = run.columns["replica"][run.finished].astype(np.intp)
-    return np.bincount(replicas, weights[run.finished], minlength=run.replicas)
+    sums = np.bincount(replicas, weights[run.finished], minlength=run.replicas)
+    return sums.astype(np.float64)
 
 
 def _lacks_replicas(run: ServingRun) -> str:

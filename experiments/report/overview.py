@@ -13,12 +13,24 @@ from experiments.report.run_data import ServingRun
 
 @dataclass(frozen=True)
 class Tile:
-    """A headline figure. `tone` is "", "warn" or "bad"."""
+    """A headline figure: its value ("7.7 req/s") and what else to know of it. `tone` is "", "warn"
+    or "bad"."""
 
     name: str
-    value: str
+    text: str
     detail: str = ""
     tone: str = ""
+
+    @property
+    def value(self) -> str:
+        """The figure itself."""
+        return self.text.rpartition(" ")[0] or self.text
+
+    @property
+    def unit(self) -> str:
+        """Its unit, where it has one."""
+        value, _, unit = self.text.rpartition(" ")
+        return unit if value else ""
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,7 @@ class Notice:
     text: str
 
 
-def offered_rps(run: ServingRun) -> float | None:
+def arriving_rps(run: ServingRun) -> float | None:
     """Arrivals per second between the first and the last of them."""
     first, last = run.arrivals_s
     count = len(run.finished)
@@ -41,12 +53,12 @@ def tiles(run: ServingRun) -> list[Tile]:
     """The headline figures."""
     get = run.figure
     finished, arrived = run.count("requests_finished"), run.count("requests_arrived")
-    offered = offered_rps(run)
+    arriving = arriving_rps(run)
     found = [
         Tile(
             "Throughput",
             f"{number(get('request_throughput_rps'))} req/s",
-            f"offered {number(offered)} req/s" if offered else f"{finished:,} finished",
+            f"arriving {number(arriving)} req/s" if arriving else f"{finished:,} finished",
         ),
         Tile(
             "Output",
@@ -59,11 +71,14 @@ def tiles(run: ServingRun) -> list[Tile]:
         whole = get("request_throughput_rps")
         share = goodput / whole if goodput is not None and whole else None
         tone = "" if share is None or share >= 0.9 else "warn"
-        met = f"{percent(share)} of finished meet {_objectives(run)}"
+        met = f"{percent(share)} meet the objective"
         found.append(Tile("Goodput", f"{number(goodput)} req/s", met, tone))
     found += [
-        Tile(short if key != "queue_s" else "Queue wait", seconds(get(f"{key}.p50")),
-             f"p99 {seconds(get(f'{key}.p99'))}")
+        Tile(
+            short if key != "queue_s" else "Queue wait",
+            seconds(get(f"{key}.p50")),
+            f"p99 {seconds(get(f'{key}.p99'))}",
+        )
         for key, (_, short, _) in LATENCIES.items()
     ]
     rejected, preempted = run.count("requests_rejected"), run.count("preemptions")
@@ -71,7 +86,8 @@ def tiles(run: ServingRun) -> list[Tile]:
         Tile(
             "GPU busy",
             percent(get("gpu_busy_share")),
-            f"decode {percent(get('gpu_time_share.decode'))}, with prefill {percent(_prefilling(run))}",
+            f"decode {percent(get('gpu_time_share.decode'))}, "
+            f"with prefill {percent(_prefilling(run))}",
         ),
         Tile(
             "KV cache",
@@ -128,7 +144,10 @@ def count_table(run: ServingRun) -> list[tuple[str, str]]:
     }
     rows = [(name, number(run.count(key))) for key, name in names.items()]
     made, steps = run.figure("output_tokens"), run.figure("iterations")
-    return [*rows, ("output tokens per iteration", number(made / steps if made and steps else None))]
+    return [
+        *rows,
+        ("output tokens per iteration", number(made / steps if made and steps else None)),
+    ]
 
 
 def notices(run: ServingRun) -> list[Notice]:
@@ -179,9 +198,9 @@ def notices(run: ServingRun) -> list[Notice]:
     preempted = run.count("preemptions")
     if preempted:
         text = (
-            f"KV memory ran out or a better-ranked request came; {run.count('recomputed_tokens'):,} "
-            f"tokens were computed again. The KV cache peaked at "
-            f"{percent(run.figure('kv_occupancy.peak'))}."
+            f"KV memory ran out or a better-ranked request came; "
+            f"{run.count('recomputed_tokens'):,} tokens were computed again. The KV cache peaked "
+            f"at {percent(run.figure('kv_occupancy.peak'))}."
         )
         found.append(Notice("warn", plural(preempted, "preemption"), text))
     return found
@@ -205,11 +224,11 @@ def _growing_queue(run: ServingRun) -> str:
         return ""
     if not (quarters[3] > 1.2 * quarters[2] and quarters[2] > 1.2 * quarters[1]):
         return ""
-    offered, done = offered_rps(run), run.figure("request_throughput_rps")
+    arriving, done = arriving_rps(run), run.figure("request_throughput_rps")
     return (
         f"The queue grew until the end of arrivals: {quarters[1]:,.0f}, {quarters[2]:,.0f} and "
         f"{quarters[3]:,.0f} requests waited on average in the second, third and last quarter. "
-        f"{number(offered)} req/s were offered, {number(done)} finished. Latencies depend on how "
+        f"{number(arriving)} req/s arrived, {number(done)} finished. Latencies depend on how "
         "long such a run lasts."
     )
 
@@ -228,13 +247,3 @@ def _mean_w(run: ServingRun) -> float | None:
 def _with_hosts(run: ServingRun) -> str:
     whole = known(run.result.summary.get("energy_j"))
     return f"cluster {amount(whole, 'J')}" if whole is not None else DASH
-
-
-def _objectives(run: ServingRun) -> str:
-    limits = {"ttft_s": "TTFT", "tpot_s": "TPOT"}
-    parts = [
-        f"{name} ≤ {seconds(run.objective(key))}"
-        for key, name in limits.items()
-        if run.objective(key) is not None
-    ]
-    return " and ".join(parts) or "the objective"

@@ -109,7 +109,6 @@ def _pointless(panel: Panel, run: ServingRun) -> bool:
 
 def _figure(panel: Panel, run: ServingRun) -> dict[str, Any]:
     from matplotlib.figure import Figure
-    from markupsafe import Markup
 
     from experiments.report.svg import inline
 
@@ -121,7 +120,7 @@ def _figure(panel: Panel, run: ServingRun) -> dict[str, Any]:
     shown["caption"] = caption = panel.draw(figure, run)
     panel.arrange(figure, width, panel.height)
     key = f"{run.name}-{panel.key}"
-    shown["svg"] = Markup(inline(figure, key, panel.title, caption))
+    shown["svg"] = inline(figure, key, panel.title, caption)
     return shown
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from experiments.report import latency, load, theme, use
 from experiments.report.run_data import ServingRun, read_result, systems
@@ -32,8 +35,8 @@ def picture(folder: Path) -> bytes:
     buffer = BytesIO()
     with theme.drawing():
         figure = Figure(figsize=(_WIDTH / 100, _HEIGHT / 100), dpi=100)
-        places = figure.subfigures(2, 2).ravel()
-        for place, panel in zip(places, panels, strict=False):
+        places: NDArray[Any] = figure.subfigures(2, 2, squeeze=False)
+        for place, panel in zip(places.ravel(), panels, strict=False):
             panel.draw(place, run)
             panel.arrange(place, _WIDTH / 2, _HEIGHT / 2, above=34.0)
             place.suptitle(panel.title, x=0.03, y=0.95, ha="left", fontsize=10, fontweight="bold")

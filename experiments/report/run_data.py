@@ -94,7 +94,8 @@ class ServingRun:
     def of_finished(self, column: str) -> Numbers:
         """The defined values of a column over the finished requests."""
         values = self.columns[column][self.finished]
-        return values[~np.isnan(values)]
+        defined: Numbers = values[~np.isnan(values)]
+        return defined
 
     def objective(self, latency: str) -> float | None:
         """The service level objective of "ttft_s" or "tpot_s", if one was set."""
@@ -145,9 +146,7 @@ class Series:
         order = np.lexsort((replica, time_s))
         shape = (-1, max(1, self.replicas))
         self.time_s: Numbers = time_s[order].reshape(shape)[:, 0]
-        self._gauges = {
-            key: _floats(table.column(key))[order].reshape(shape) for key in _GAUGES
-        }
+        self._gauges = {key: _floats(table.column(key))[order].reshape(shape) for key in _GAUGES}
 
     def __getitem__(self, gauge: str) -> Numbers:
         return self._gauges[gauge]

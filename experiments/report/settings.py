@@ -8,17 +8,16 @@ from typing import Any
 
 from sim.core.result import Result
 
-#: Name: path of the part within the settings.
-_PARTS = {
-    "workload": "workload",
-    "arrivals": "arrivals",
-    "client": "client",
-    "ordering": "ordering",
-    "batching": "batching",
-    "routing": "routing",
-    "predictor": "predictor",
-    "efficiency": "efficiency",
-}
+_PARTS = (
+    "workload",
+    "arrivals",
+    "client",
+    "ordering",
+    "batching",
+    "routing",
+    "predictor",
+    "efficiency",
+)
 
 
 def resolved(result: Result) -> dict[str, Any]:
@@ -56,8 +55,10 @@ def title(settings: Mapping[str, Any]) -> str:
 
 def in_short(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The choices of a run, a line each."""
-    rows = [(name, _describe(_follow(settings, path))) for name, path in _PARTS.items()]
-    for key in ("weight_dtype", "kv_dtype", "seed", "mode", "until_s"):
+    client = settings.get("client")
+    unused = {"arrivals"} if isinstance(client, Mapping) and "arrivals" not in client else set()
+    rows = [(part, _describe(part, settings)) for part in _PARTS if part not in unused]
+    for key in ("weight_dtype", "kv_dtype", "slo_ttft_s", "slo_tpot_s", "seed", "mode", "until_s"):
         value = settings.get(key)
         if value is not None:
             rows.append((key, str(value)))
@@ -85,25 +86,26 @@ def command(folder: Path) -> str:
     return " ".join(["orrery run", *(shlex.quote(str(word)) for word in words)])
 
 
-def _describe(part: Any) -> str:
-    """A part by its name or class, with its plain settings."""
+def _describe(key: str, settings: Mapping[str, Any]) -> str:
+    """A part by its name or class, with those of its settings that have no line of their own."""
+    part = settings.get(key)
     if not isinstance(part, Mapping):
         return ""
     name = _name(part) or str(part.get("_target_", "")).rsplit(".", 1)[-1]
     if part.get("name"):
         return name
     plain = [
-        f"{key} {value}"
-        for key, value in part.items()
-        if not str(key).startswith("_") and isinstance(value, (int, float, str))
+        f"{inner} {value}"
+        for inner, value in part.items()
+        if not str(inner).startswith("_") and isinstance(value, (int, float, str))
     ]
     nested = [
         _name(value) or str(value["_target_"]).rsplit(".", 1)[-1]
-        for key, value in part.items()
-        if isinstance(value, Mapping) and key != "source" and "_target_" in value
+        for inner, value in part.items()
+        if isinstance(value, Mapping) and "_target_" in value and settings.get(inner) != value
     ]
-    inner = ", ".join([*plain, *nested])
-    return f"{name} ({inner})" if inner else name
+    details = ", ".join([*plain, *nested])
+    return f"{name} ({details})" if details else name
 
 
 def _name(part: Any) -> str:
@@ -113,7 +115,3 @@ def _name(part: Any) -> str:
 def _mapping(settings: Any, key: str) -> Mapping[str, Any]:
     value = settings.get(key) if isinstance(settings, Mapping) else None
     return value if isinstance(value, Mapping) else {}
-
-
-def _follow(settings: Mapping[str, Any], path: str) -> Any:
-    return settings.get(path)

@@ -39,9 +39,7 @@ def inline(figure: Figure, key: str, title: str, description: str) -> str:
     # The page has the style itself: inside one it would hold for the whole page.
     body = _STYLE.sub("", _METADATA.sub("", text[opening.end() :]))
     referenced = set(_REFERENCES.findall(body))
-    body = _IDS.sub(
-        lambda found: f' id="{key}-{found[1]}"' if found[1] in referenced else "", body
-    )
+    body = _IDS.sub(lambda found: f' id="{key}-{found[1]}"' if found[1] in referenced else "", body)
     body = _REFERENCES.sub(lambda found: found[0].replace("#", f"#{key}-"), body)
     body = body.replace("xlink:href", "href")
     body = _FONT.sub("var(--font)", body)

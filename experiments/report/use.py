@@ -63,7 +63,8 @@ def draw_power(figure: FigureBase, run: ServingRun) -> str:
     axes.set_ylabel(f"power ({unit})")
     mean_w = float(np.average(watts, weights=np.diff(edges)))
     peak = amount(float(watts.max()), "W")
-    return f"GPUs of all replicas, mean between samples; {amount(mean_w, 'W')} overall, {peak} at most."
+    overall = amount(mean_w, "W")
+    return f"GPUs of all replicas, mean between samples; {overall} overall, {peak} at most."
 
 
 def draw_phases(figure: FigureBase, run: ServingRun) -> str:

@@ -144,6 +144,10 @@ class DeviceGroup:
         """Share of the dynamic power range that its runs draw now."""
         return sum([run.intensity_at(now_s) for run in self.runs])
 
+    def energy_j(self, now_s: float) -> float:
+        """Energy that the devices have drawn."""
+        return sum([device.meter.energy_j(now_s) for device in self.devices])
+
     def refresh(self) -> None:
         """A device failed, came back or changed speed."""
         up = all(device.up for device in self.devices)

@@ -65,7 +65,7 @@ class Changes:
         """A waiting request begins to prefill, or goes on."""
         self._dequeue(request, now_s)
         replica = self._replica
-        blocks = replica.blocks_to_admit(request)
+        blocks = request.blocks_missing(replica.batch.block_tokens)
         replica.pool.take(blocks)
         request.blocks += blocks
         replica.prefilling.append(request)

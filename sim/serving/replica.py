@@ -7,7 +7,7 @@ from functools import partial
 
 import simpy
 
-from models.step_cost import IterationCost, StepCost
+from models.step_cost import IterationCost
 from policies.batching.contract import CARRY_ON, FOREVER, Batching, Plan
 from policies.ordering.contract import Ordering
 from sim.core.environment import PLAN
@@ -20,6 +20,7 @@ from sim.serving.changes import Changes
 from sim.serving.decode_batch import DecodeBatch
 from sim.serving.facts import Iterations, Swapped
 from sim.serving.limits import EngineLimits
+from sim.serving.pricing import check_step, price
 from sim.serving.rank_queue import RankQueue
 from sim.serving.request import Request
 from sim.serving.swap import SwapSpace
@@ -71,9 +72,9 @@ class Replica:
         self._env = simulation.env
         self._stepwise = simulation.stepwise
         self._changes = Changes(self)
-        self._run = Run(group, self._boundary, self._failed)
+        self.run = Run(group, self._boundary, self._failed)
         self._chunks: list[tuple[Request, int]] = _NO_CHUNKS
-        self._decodes = False
+        self.decodes = False
         self._changed = False
         self._open = True
         self._planning = False
@@ -90,7 +91,7 @@ class Replica:
         """A request arrives here."""
         request.replica = self.index
         request.replica_s = self._env.now
-        run = self._run
+        run = self.run
         if not (run.live and self.limits.async_scheduling):
             self.enqueue(request)
         else:
@@ -118,7 +119,7 @@ class Replica:
 
     def wake(self) -> None:
         """The devices are back: plan, if there is work."""
-        if not self._run.live and not self._planning and self.busy():
+        if not self.run.live and not self._planning and self.busy():
             self._plan_soon()
 
     def drain(self) -> list[Request]:
@@ -140,50 +141,19 @@ class Replica:
 
     def close(self) -> None:
         """The simulation is over: account for the steps done."""
-        if self._run.live:
+        if self.run.live:
             steps = self.steps_under_way()
-            self._run.done += steps
+            self.run.done += steps
             if steps:
                 self._account(steps)
             self._end_run()
-
-    # What policies see
-
-    @property
-    def host_blocks_free(self) -> int:
-        """Free blocks of swap space."""
-        return self.swap.pool.free
-
-    def blocks_held(self, request: Request) -> int:
-        """KV blocks that a request holds on the GPU."""
-        if request._batch is None:
-            return request.blocks
-        return -(-request.kv_tokens // self.batch.block_tokens)
-
-    def blocks_to_admit(self, request: Request) -> int:
-        """Blocks that must be free to admit or resume a waiting request."""
-        tokens = request._kv + (request.prefill_tokens or 1)
-        return -(-tokens // self.batch.block_tokens) - request.blocks
 
     # What observers read
 
     def steps_under_way(self) -> int:
         """Iterations done since the last boundary told (0 in step mode)."""
-        run = self._run
+        run = self.run
         return run.steps_done(self._env.now) - run.done if run.live else 0
-
-    def kv_blocks_used(self) -> int:
-        """KV blocks in use now, the present iteration's among them."""
-        if not self._decodes or not self._run.live:
-            return self.pool.used
-        batch = self.batch
-        return self.pool.used + batch.growth(batch.steps + 1, self.steps_under_way())
-
-    def output_tokens_made(self) -> int:
-        """Output tokens made until now."""
-        if not self._decodes:
-            return self.tally.output_tokens
-        return self.tally.output_tokens + self.batch.size * self.steps_under_way()
 
     def kv_tokens_settled(self) -> int:
         """Tokens whose KV lies on the GPU, as of the last boundary told."""
@@ -193,10 +163,6 @@ class Replica:
         if self.holders:
             tokens += sum(request._kv for request in self.waiting if request.blocks)
         return tokens
-
-    def energy_j(self, now_s: float) -> float:
-        """Energy that its devices have drawn."""
-        return sum(device.meter.energy_j(now_s) for device in self.group.devices)
 
     # Steps
 
@@ -220,7 +186,7 @@ class Replica:
         if self._iterations:
             self._tell(steps, now)
         self._told_s = now
-        if self._decodes:
+        if self.decodes:
             if steps > 1:
                 blocks = batch.growth(batch.steps + 1, steps - 1)
                 if blocks:
@@ -234,7 +200,7 @@ class Replica:
             self.tally.prefill_tokens += tokens * steps
             if request._kv >= request.prompt_tokens + request._generated:
                 self._prefilled(request, now)
-        if self._decodes and batch.steps >= batch.next_end:
+        if self.decodes and batch.steps >= batch.next_end:
             for request in batch.ended():
                 self._changed = True
                 self._finish(request, now)
@@ -246,10 +212,10 @@ class Replica:
             now_s,
             self.index,
             steps,
-            batch.size if self._decodes else 0,
-            batch.context if self._decodes else 0,
+            batch.size if self.decodes else 0,
+            batch.context if self.decodes else 0,
             sum([tokens for _, tokens in self._chunks]),
-            self._run.done - steps,
+            self.run.done - steps,
         )
         for listener in self._iterations:
             listener(fact)
@@ -282,7 +248,7 @@ class Replica:
             return
         now = self._env.now
         if self._incoming:
-            run = self._run
+            run = self.run
             past = run.boundary(run.done - 1) if run.done else run.start_s
             self._take_in(past if run.live else now)
         plan = self.batching.plan(self.view, now)
@@ -373,64 +339,31 @@ class Replica:
         if self._incoming:
             steps = 1
         self._open = plan.arrivals == "head"
-        run = self._run
+        run = self.run
         if run.live:
-            if not self._changed and self._decodes == (decodes > 0):
+            if not self._changed and self.decodes == (decodes > 0):
                 if self._stepwise:
-                    self._check_step(decodes, chunks)
+                    check_step(run, price(self.cost, decodes, batch.context, chunks))
                 run.hold(steps)
                 return
             self._end_run()
-        self._decodes = decodes > 0
+        self.decodes = decodes > 0
         self._changed = False
         tally = self.tally
-        kv_tokens = batch.context - batch.size
+        tally.first_kv = batch.context - batch.size
+        tally.kv_slope = decodes
+        tally.phase = "decode"
         if self.holders or self.prefilling:
-            kv_tokens = self.kv_tokens_settled()
+            tally.first_kv = self.kv_tokens_settled()
         if chunks:
-            cost = self._cost_with_chunks(decodes, chunks)
-        else:
-            tally.phase = "decode"
-            tally.kv_slope = decodes
-            cost = self.cost.step(decodes, batch.context, (), decodes)
-        tally.first_kv = kv_tokens
+            tally.kv_slope += sum([tokens for _, tokens in chunks])
+            tally.phase = "mixed" if decodes else "prefill"
+        cost = price(self.cost, decodes, batch.context, chunks)
         self._told_s = self._env.now
         run.begin(cost, steps)
 
-    def _check_step(self, decodes: int, chunks: Sequence[tuple[Request, int]]) -> None:
-        """Step mode is the reference: the next iteration, priced by itself, must last as long as
-        the closed form of the run says."""
-        if chunks:
-            alone = self._cost_with_chunks(decodes, chunks)
-        else:
-            alone = self.cost.step(decodes, self.batch.context, (), decodes)
-        run = self._run
-        expected, found = alone.seconds.first, run.step_s()
-        floor = alone.seconds.floor
-        if expected < floor:
-            expected = floor
-        if abs(found - expected) > 1e-9 * expected:
-            raise LawBroken(
-                f"replica {self.index}: iteration {run.done} of its run lasts {found} s by the "
-                f"closed form and {expected} s by itself"
-            )
-
-    def _cost_with_chunks(self, decodes: int, chunks: Sequence[tuple[Request, int]]) -> StepCost:
-        pieces = []
-        prefill = 0
-        sampled = decodes
-        for request, tokens in chunks:
-            kv = request._kv
-            pieces.append((kv, tokens))
-            prefill += tokens
-            if kv + tokens >= request.prompt_tokens + request._generated:
-                sampled += 1
-        self.tally.phase = "mixed" if decodes else "prefill"
-        self.tally.kv_slope = decodes + prefill
-        return self.cost.step(decodes, self.batch.context if decodes else 0, pieces, sampled)
-
     def _end_run(self) -> None:
-        run = self._run
+        run = self.run
         if run.live:
             run.end()
             self.tally.end(run, self._env.now)
@@ -439,7 +372,7 @@ class Replica:
         """A device failed under a run, `steps` iterations after the last boundary told."""
         if steps:
             self._account(steps)
-        self.tally.end(self._run, self._env.now)
+        self.tally.end(self.run, self._env.now)
 
     def enqueue(self, request: Request) -> None:
         """A request joins the waiting queue at its rank."""

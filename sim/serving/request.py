@@ -75,6 +75,17 @@ class Request:
             return 0
         return known - self._kv
 
+    def blocks_held(self, block_tokens: int) -> int:
+        """KV blocks that it holds on the GPU."""
+        if self._batch is None:
+            return self.blocks
+        return -(-self.kv_tokens // block_tokens)
+
+    def blocks_missing(self, block_tokens: int) -> int:
+        """Blocks that must be free to admit or resume it where it waits."""
+        known = self.prompt_tokens + self._generated
+        return -(-known // block_tokens) - self.blocks
+
     @property
     def predicted_output_tokens(self) -> float:
         """Predicted length of the whole output. Raises ConfigError without a predictor."""

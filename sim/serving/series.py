@@ -41,9 +41,25 @@ class Series:
                     replica.index,
                     replica.batch.size + len(replica.prefilling),
                     replica.queued,
-                    replica.kv_blocks_used(),
-                    replica.output_tokens_made(),
-                    replica.energy_j(now_s),
+                    kv_blocks_used(replica),
+                    output_tokens_made(replica),
+                    replica.group.energy_j(now_s),
                 )
             )
         self._table.flush_when_full()
+
+
+def kv_blocks_used(replica: Replica) -> int:
+    """KV blocks in use now, the present iteration's among them."""
+    steps = replica.steps_under_way()
+    if not (steps and replica.decodes):
+        return replica.pool.used
+    batch = replica.batch
+    return replica.pool.used + batch.growth(batch.steps + 1, steps)
+
+
+def output_tokens_made(replica: Replica) -> int:
+    """Output tokens made until now."""
+    steps = replica.steps_under_way()
+    made = replica.tally.output_tokens
+    return made + replica.batch.size * steps if steps and replica.decodes else made

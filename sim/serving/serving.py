@@ -191,7 +191,7 @@ class Serving:
         figures["kv_occupancy.peak"] = max(
             1.0 - replica.pool.least_free / replica.pool.total_blocks for replica in replicas
         )
-        energy_j = sum(replica.energy_j(now_s) for replica in replicas)
+        energy_j = sum(replica.group.energy_j(now_s) for replica in replicas)
         figures["energy_j"] = energy_j
         finished = self.gateway.finished
         made = sum(replica.tally.output_tokens for replica in replicas)

@@ -82,10 +82,12 @@ class ReplicaView:
         return batch.growth(batch.steps, steps)
 
     def blocks_to_admit(self, request: RequestView) -> int:
-        return self._replica.blocks_to_admit(request)  # type: ignore[arg-type]
+        block_tokens = self._replica.batch.block_tokens
+        return request.blocks_missing(block_tokens)  # type: ignore[attr-defined,no-any-return]
 
     def blocks_held(self, request: RequestView) -> int:
-        return self._replica.blocks_held(request)  # type: ignore[arg-type]
+        block_tokens = self._replica.batch.block_tokens
+        return request.blocks_held(block_tokens)  # type: ignore[attr-defined,no-any-return]
 
     def blocks_next(self, request: RequestView) -> int:
         if request._batch is None:  # type: ignore[attr-defined]
@@ -105,4 +107,4 @@ class ReplicaView:
         return replica.ordering.holds(self, replica.simulation.env.now)
 
     def host_blocks_free(self) -> int:
-        return self._replica.host_blocks_free
+        return self._replica.swap.pool.free

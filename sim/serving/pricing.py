@@ -1,0 +1,43 @@
+"""What the iterations of a composition cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from models.step_cost import IterationCost, StepCost
+from sim.core.errors import LawBroken
+from sim.hardware.run import Run
+from sim.serving.request import Request
+
+#: How far an iteration by itself may be from the closed form of its run.
+_TOLERANCE = 1e-9
+
+
+def price(
+    cost: IterationCost, decodes: int, context_tokens: int, chunks: Sequence[tuple[Request, int]]
+) -> StepCost:
+    """Cost of iterations in which `decodes` requests decode and these pieces are prefilled."""
+    if not chunks:
+        return cost.step(decodes, context_tokens, (), decodes)
+    pieces = []
+    sampled = decodes
+    for request, tokens in chunks:
+        kv = request._kv
+        pieces.append((kv, tokens))
+        if kv + tokens >= request.prompt_tokens + request._generated:
+            sampled += 1
+    return cost.step(decodes, context_tokens if decodes else 0, pieces, sampled)
+
+
+def check_step(run: Run, alone: StepCost) -> None:
+    """The next iteration of a run must last as long as it does when priced by itself.
+
+    Raises LawBroken with both durations.
+    """
+    expected = alone.seconds.step(0)
+    found = run.step_s()
+    if abs(found - expected) > _TOLERANCE * expected:
+        raise LawBroken(
+            f"iteration {run.done} of a run lasts {found} s by the closed form and {expected} s "
+            "by itself"
+        )

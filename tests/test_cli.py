@@ -1,0 +1,218 @@
+"""The command line as a user meets it: what it writes, and what it says of wrong input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments.cli import main
+from sim.core.result import Result
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ["workload.count=20", "--no-report"]
+
+
+def orrery(*words: object) -> list[str]:
+    return [sys.executable, "-c", "import sys; from experiments.cli import main; sys.exit(main())",
+            *map(str, words)]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path, monkeypatch):
+    """Each test works in a folder of its own, and leaves sys.path as it was."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    return folder
+
+
+def test_run_writes_a_result_that_reads_back(in_empty_folder, capsys):
+    assert main(["run", "workload.count=30", "-o", "mine"]) == 0
+    printed = capsys.readouterr().out
+    assert "report: mine/report.html" in printed
+    result = Result.read("mine")
+    assert result["serving.requests_arrived"] == 30
+    assert len(result.table("requests")) == 30
+    assert (Path("mine") / ".hydra" / "config.yaml").is_file()
+    assert (Path("mine") / "provenance.json").is_file()
+
+
+def test_the_summary_is_byte_identical_for_a_seed(in_empty_folder):
+    for name in ("a", "b"):
+        assert main(["run", *SMALL, "seed=7", "replicas=2", "-o", name]) == 0
+    assert main(["run", *SMALL, "seed=8", "replicas=2", "-o", "c"]) == 0
+    texts = [(Path(name) / "summary.json").read_bytes() for name in "abc"]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_a_finished_run_is_replaced_whole(in_empty_folder):
+    assert main(["run", *SMALL, "-o", "a"]) == 0
+    (Path("a") / "stale.txt").write_text("of the earlier run")
+    assert main(["run", *SMALL, "-o", "a", "seed=1"]) == 0
+    assert not (Path("a") / "stale.txt").exists()
+    assert json.loads((Path("a") / "summary.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["modle=llama2-7b"], "modle: no such setting; did you mean"),
+        (["+replica=2"], "replica: no such setting"),
+        (["engine.max_seqs=4"], "engine.max_seqs: no such setting"),
+        (["model=llama9"], "llama3-8b"),
+        (["gpu=tpu"], "a100-80-sxm"),
+        (["replicas=two"], "replicas: 'two' is not a whole number >= 1"),
+        (["replicas=0"], "replicas: 0 is not a whole number >= 1"),
+        (["seed=-1"], "seed: -1 is not a whole number >= 0"),
+        (["mode=warp"], "mode: 'warp' is neither 'jump' nor 'step'"),
+        (["until_s=0"], "until_s: 0 is not a time > 0"),
+        (["arrivals.rate_rps=-1"], "rate_rps is -1"),
+        (["workload=azure", "arrivals=trace"], "workload.path: must be given"),
+        (["workload=azure", "workload.path=no.csv", "arrivals=trace"], "no.csv: cannot be read"),
+        (["arrivals=trace"], "arrival"),
+        (["workload.count=null"], "it never ends"),
+        (["model=llama2-70b"], "does not fit on 1 x a100-80-sxm: each GPU needs 137.95 GB"),
+        (["tensor_parallel=3"], "tensor_parallel = 3 must divide heads = 32"),
+        (["ordering=shortest_job_first"], "predictor: none"),
+        (["engine.watermark=1.5"], "engine.watermark: 1.5 is not in [0, 1)"),
+        (["client=closed_loop", "client.concurrency=0"], "client.concurrency: 0"),
+        (["engine.over_context=error", "model=llama2-7b"], "exceed the model's context of 4096"),
+        (["series_interval_s=0"], "sampling interval"),
+        (["ordering._target_=nowhere.Policy"], "nowhere"),
+    ],
+)
+def test_wrong_settings_say_what_would_be_right(in_empty_folder, capsys, words, said):
+    assert main(["run", *words, "--no-report", "-o", "out"]) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert "Traceback" not in captured.err
+    assert len(captured.err.splitlines()) == 1
+    assert not any(in_empty_folder.iterdir()), "nothing may be left behind"
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("arrival_s,prompt_tokens\n0,3\n", "output_tokens"),
+        ("arrival_s,prompt_tokens,output_tokens\n0,10,5\n2,-3,5\n", "line 3, column prompt_tokens"),
+        ("arrival_s,prompt_tokens,output_tokens\n0,10,nan\n", "line 2, column output_tokens"),
+        ("arrival_s,prompt_tokens,output_tokens\n5,1,5\n2,3,5\n", "line 3, column arrival_s"),
+        ("", "mine.csv"),
+    ],
+)
+def test_a_wrong_trace_is_named_by_line_and_column(in_empty_folder, capsys, rows, said):
+    Path("mine.csv").write_text(rows)
+    words = ["workload=table", "workload.path=mine.csv", "arrivals=trace", "-o", "out"]
+    assert main(["run", *words]) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert "mine.csv" in captured.err
+    assert [path.name for path in in_empty_folder.iterdir()] == ["mine.csv"]
+
+
+def test_folders_that_cannot_take_a_run_are_left_alone(in_empty_folder, capsys):
+    Path("file").write_text("mine")
+    Path("full").mkdir()
+    (Path("full") / "thesis.tex").write_text("mine")
+    for out in ("file", "full", "/proc/orrery"):
+        assert main(["run", *SMALL, "-o", out]) == 2
+        assert out in capsys.readouterr().err
+    assert Path("file").read_text() == "mine"
+    assert (Path("full") / "thesis.tex").read_text() == "mine"
+    assert sorted(path.name for path in in_empty_folder.iterdir()) == ["file", "full"]
+
+
+def test_ctrl_c_leaves_nothing_behind(in_empty_folder):
+    process = subprocess.Popen(
+        orrery("run", "workload.count=1000000", "--no-report", "-o", "big"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    deadline = time.monotonic() + 60
+    while not list(in_empty_folder.glob(".big.*.partial")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.strip() == "orrery: interrupted; nothing was written"
+    assert not any(in_empty_folder.iterdir())
+
+
+def test_list_describes_every_choice(capsys):
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.strip().startswith("llama3-8b") for line in lines)
+    bare = [line for line in lines if line.startswith("  ") and len(line.split()) < 3]
+    assert not bare, "choices without a description"
+
+
+def test_list_of_an_unknown_group(capsys):
+    assert main(["list", "gpus"]) == 2
+    assert "there are" in capsys.readouterr().err
+
+
+def test_report_of_something_else(in_empty_folder, capsys):
+    assert main(["report", "."]) == 2
+    assert main(["report", "nowhere"]) == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_settings_are_shown_without_a_run(in_empty_folder, capsys):
+    assert main(["run", "replicas=3", "--show"]) == 0
+    assert "replicas: 3" in capsys.readouterr().out
+    assert not any(in_empty_folder.iterdir())
+
+
+def test_a_policy_of_ones_own_beside_folders_of_our_names(in_empty_folder):
+    """A user's `models/` or `sim/` hides nothing, and his policy is found."""
+    for name in ("models", "sim", "policies", "configs"):
+        Path(name).mkdir()
+        (Path(name) / "__init__.py").write_text("raise RuntimeError('the wrong package')\n")
+    Path("mine.py").write_text(
+        "from policies.ordering.fcfs import Fcfs\n"
+        "class LastFirst(Fcfs):\n"
+        "    def rank(self, request, view, now_s):\n"
+        "        return -request.arrival_s\n"
+    )
+    script = in_empty_folder.parent / "orrery"
+    script.write_text(
+        f"import sys; sys.path[0] = {str(ROOT)!r}\n"
+        "from experiments.cli import main; sys.exit(main())\n"
+    )
+    words = ["run", *SMALL, "ordering._target_=mine.LastFirst", "-o", "out", "--quiet"]
+    done = subprocess.run(
+        [sys.executable, str(script), *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "out"
+
+
+def test_a_user_group_by_config_dir(in_empty_folder):
+    ordering = Path("groups") / "ordering"
+    ordering.mkdir(parents=True)
+    (ordering / "last_first.yaml").write_text(
+        "# Latest first\n_target_: policies.ordering.fcfs.Fcfs\n_partial_: true\n"
+    )
+    words = ["run", *SMALL, "--config-dir", "groups", "ordering=last_first", "-o", "out"]
+    assert main(words) == 0
+
+
+def test_help_is_there_for_newcomers(capsys):
+    for words in (["--help"], ["run", "--help"], ["list", "--help"]):
+        with pytest.raises(SystemExit) as exit_:
+            main(words)
+        assert exit_.value.code == 0
+    assert "replicas=4" in capsys.readouterr().out

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from models.errors import ConfigError
-from models.ramp import Ramp
 from models.step_cost import StepCost
 
 
@@ -24,7 +23,7 @@ class ConstantCost:
         if not 0.0 < seconds < float("inf"):
             raise ConfigError(f"constant cost: seconds = {seconds!r} must be finite and > 0")
         self.seconds = seconds
-        self._cost = StepCost(Ramp(seconds), Ramp(seconds))
+        self._cost = StepCost(seconds, active_first=seconds)
 
     def step(
         self,
@@ -77,8 +76,8 @@ class LinearCost:
             context += cached
         per_context = self.per_context_token_s
         first = self.base_s + self.per_token_s * tokens + per_context * context
-        ramp = Ramp(first, per_context * tokens)
-        return StepCost(ramp, ramp)
+        slope = per_context * tokens
+        return StepCost(first, slope, 0.0, first, slope)
 
 
 class ProportionalCost(LinearCost):

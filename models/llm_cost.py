@@ -8,7 +8,6 @@ from models.efficiency import Efficiency
 from models.gpu_spec import GpuSpec
 from models.layer_operators import LayerOperators, check_split
 from models.micro_batches import micro_batches
-from models.ramp import Ramp
 from models.step_cost import StepCost
 from models.transformer import Transformer
 
@@ -68,6 +67,7 @@ class TransformerCost:
         self._overlapped = efficiency.host_overlapped
         # Costs of a stage by tokens, of the head by sampled tokens, of a chunk by its size.
         self._linear: dict[int, tuple[float, float]] = {}
+        self._fixed: dict[tuple[int, int], tuple[float, float]] = {}
         self._heads: dict[int, tuple[float, float]] = {}
         self._chunks: dict[int, tuple[float, float, float, float]] = {}
 
@@ -100,20 +100,16 @@ class TransformerCost:
             slope += cached_s * size
             active_slope += cached_active * size
         try:
-            linear_s, linear_active = self._linear[tokens]
+            fixed_s, fixed_active = self._fixed[tokens, sampled]
         except KeyError:
-            linear_s, linear_active = self._stage(tokens)
-        try:
-            head_s, head_active = self._heads[sampled]
-        except KeyError:
-            head_s, head_active = self._head(sampled)
-        first += linear_s + head_s
-        active += linear_active + head_active
+            fixed_s, fixed_active = self._fix(tokens, sampled)
+        first += fixed_s
+        active += fixed_active
         host = self._host_s + self._sequence_s * sequences
         floor = self._launch_s + host
         if not self._overlapped:
             first += host
-        return StepCost(Ramp(first, slope, floor), Ramp(active, active_slope))
+        return StepCost(first, slope, floor, active, active_slope)
 
     def _pipelined(
         self,
@@ -160,7 +156,14 @@ class TransformerCost:
         floor = self._launch_s * (len(parts) + fill) + host
         if not self._overlapped:
             first += host
-        return StepCost(Ramp(first, slope, floor), Ramp(active, active_slope))
+        return StepCost(first, slope, floor, active, active_slope)
+
+    def _fix(self, tokens: int, sampled: int) -> tuple[float, float]:
+        """Cost of what depends on the numbers of tokens and of sampled tokens alone."""
+        linear_s, linear_active = self._linear_cached(tokens)
+        head_s, head_active = self._head_cached(sampled)
+        fixed = self._fixed[tokens, sampled] = (linear_s + head_s, linear_active + head_active)
+        return fixed
 
     def _linear_cached(self, tokens: int) -> tuple[float, float]:
         return self._linear.get(tokens) or self._stage(tokens)

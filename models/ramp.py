@@ -21,13 +21,11 @@ class Ramp:
         self.first = first
         self.slope = slope
         self.floor = floor
-        # Steps that last `floor`: the ramp proper starts after them.
-        if floor <= first:
-            self._flat = 0
-        elif slope > 0.0:
-            self._flat = ceil((floor - first) / slope)
-        else:
-            self._flat = -1
+        self._flat = 0 if floor <= first else self._flat_steps()
+
+    def _flat_steps(self) -> int:
+        """Steps that last `floor`, before the ramp proper; -1: all of them."""
+        return ceil((self.floor - self.first) / self.slope) if self.slope > 0.0 else -1
 
     def step(self, j: int) -> float:
         """Duration of step `j`, counted from 0."""

@@ -8,19 +8,47 @@ from typing import Protocol
 from models.ramp import Ramp
 
 
-class StepCost:
+class StepCost(Ramp):
     """Duration and power of a run of iterations with the same composition.
 
-    `seconds`: duration of each iteration. `active`: seconds of each iteration weighted by the
-    share of the device's dynamic power range (0 idle, 1 at peak), so that the energy of `k`
-    iterations is `idle_w * seconds.total(k) + (peak_w - idle_w) * active.total(k)`.
+    As a ramp it is the duration of each iteration, in seconds. Iteration `j` also counts
+    `active_first + active_slope * j` seconds weighted by the share of the device's dynamic power
+    range (0 idle, 1 at peak), so that the energy of `k` iterations is `idle_w * total(k) +
+    (peak_w - idle_w) * active_total(k)`.
     """
 
-    __slots__ = ("active", "seconds")
+    __slots__ = ("active_first", "active_slope")
 
-    def __init__(self, seconds: Ramp, active: Ramp) -> None:
-        self.seconds = seconds
-        self.active = active
+    def __init__(
+        self,
+        first: float,
+        slope: float = 0.0,
+        floor: float = 0.0,
+        active_first: float = 0.0,
+        active_slope: float = 0.0,
+    ) -> None:
+        # What Ramp does, without a call: one is made for nearly every event of a simulation.
+        if not (first >= 0.0 and slope >= 0.0 and floor >= 0.0):
+            raise ValueError(f"a ramp needs numbers >= 0, not {first}, {slope}, {floor}")
+        self.first = first
+        self.slope = slope
+        self.floor = floor
+        self._flat = 0 if floor <= first else self._flat_steps()
+        self.active_first = active_first
+        self.active_slope = active_slope
+
+    @property
+    def active(self) -> Ramp:
+        """The weighted seconds as a ramp."""
+        return Ramp(self.active_first, self.active_slope)
+
+    def active_step(self, j: int) -> float:
+        """Weighted seconds of iteration `j`."""
+        return self.active_first + self.active_slope * j
+
+    def active_total(self, steps: int) -> float:
+        """Weighted seconds of the first `steps` iterations."""
+        return steps * self.active_first + self.active_slope * (steps * (steps - 1) // 2)
 
 
 class IterationCost(Protocol):

@@ -81,9 +81,9 @@ def test_micro_batches_lose_nothing_and_leave_none_empty(decodes, sizes, stages)
 
 
 def test_formula_costs():
-    assert ConstantCost(0.5).step(9, 100, (), 9).seconds.total(4) == 2.0
-    assert ProportionalCost(0.01).step(7, 100, [(5, 3)], 7).seconds.total(2) == pytest.approx(0.2)
-    line = LinearCost(1.0, 0.1, 0.01).step(2, 10, [(20, 4)], 2).seconds
+    assert ConstantCost(0.5).step(9, 100, (), 9).total(4) == 2.0
+    assert ProportionalCost(0.01).step(7, 100, [(5, 3)], 7).total(2) == pytest.approx(0.2)
+    line = LinearCost(1.0, 0.1, 0.01).step(2, 10, [(20, 4)], 2)
     # Contexts 30, 36, 42 in turn.
     assert line.total(3) == pytest.approx(3 * 1.6 + 0.01 * (30 + 36 + 42))
 

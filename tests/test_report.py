@@ -6,7 +6,10 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from html.parser import HTMLParser
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +33,13 @@ RUNS = {
     "none finished": ["workload.count=5", "engine.kv_blocks=1"],
     "one request": ["workload.count=1"],
     "no series": ["workload.count=60", "series_interval_s=null"],
-    "one token": ["workload=fixed", "workload.output.tokens=1", "workload.count=30"],
-    "all at once": ["workload=fixed", "workload.count=200", "arrivals=burst"],
-    "64 replicas": ["workload.count=400", "replicas=64", "arrivals.rate_rps=100"],
-    "cut off": ["workload.count=400", "until_s=20", "arrivals.rate_rps=10"],
+    "all at once": [
+        "workload=fixed", "workload.output.tokens=1", "workload.count=200", "arrivals=burst",
+    ],
+    "64 replicas": ["workload.count=300", "replicas=64", "arrivals.rate_rps=40"],
     "overloaded": [
-        "workload.count=500", "arrivals.rate_rps=40", "engine.max_sequences=16",
-        "engine.kv_blocks=600", "slo_ttft_s=1.0", "slo_tpot_s=0.02", "engine.over_context=truncate",
+        "workload.count=400", "until_s=30", "arrivals.rate_rps=20", "engine.max_sequences=16",
+        "engine.kv_blocks=400", "slo_ttft_s=1.0", "slo_tpot_s=0.02", "engine.over_context=truncate",
     ],
 }  # fmt: skip
 VOID = {"meta", "br", "hr", "img", "link", "input", "use", "path", "rect"}
@@ -53,10 +56,17 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
+@pytest.fixture(scope="module")
+def pages(folders: dict[str, Path]) -> Callable[[str], Page]:
+    """The page of a run, made once."""
+    return cache(lambda name: Page(write_report(folders[name])))
+
+
 @pytest.fixture
 def folder(folders: dict[str, Path], tmp_path: Path) -> Path:
     """A copy of the plain run, to be spoilt."""
-    return Path(shutil.copytree(folders["plain"], tmp_path / "run"))
+    ignore = shutil.ignore_patterns("report.html")
+    return Path(shutil.copytree(folders["plain"], tmp_path / "run", ignore=ignore))
 
 
 class Page(HTMLParser):
@@ -104,10 +114,11 @@ class Page(HTMLParser):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_page_for_every_run(name: str, folders: dict[str, Path]) -> None:
-    path = write_report(folders[name])
-    assert path == folders[name] / "report.html"
-    page = Page(path)
+def test_a_page_for_every_run(
+    name: str, folders: dict[str, Path], pages: Callable[[str], Page]
+) -> None:
+    page = pages(name)
+    assert (folders[name] / "report.html").read_text(encoding="utf-8") == page.source
     assert len(page.ids) == len(set(page.ids))
     for reference in page.references:
         assert reference.startswith("#")
@@ -117,20 +128,18 @@ def test_a_page_for_every_run(name: str, folders: dict[str, Path]) -> None:
         assert figure["role"] == "img"
         assert figure["title"].strip()
         assert figure["desc"].strip()
-        assert figure["aria-labelledby"].split() == [i for i in page.ids if i in
-                                                      figure["aria-labelledby"].split()]  # fmt: skip
+        assert set(figure["aria-labelledby"].split()) <= set(page.ids)
     words = page.text.replace("\n", " ").split()
     assert not {"nan", "NaN", "None", "inf"} & {word.strip(".,;%()") for word in words}
-    expected = 11 if name in ("plain", "64 replicas") else 2
+    expected = 11 if name in ("plain", "64 replicas") else 1
     assert len(page.figures) >= expected
     assert len(page.source) < 600_000
     assert not list(folders[name].glob(".report*"))
 
 
-def test_what_the_plain_page_says(folders: dict[str, Path]) -> None:
-    folder = folders["plain"]
-    page = Page(write_report(folder))
-    summary = json.loads((folder / "summary.json").read_text())
+def test_what_the_plain_page_says(folders: dict[str, Path], pages: Callable[[str], Page]) -> None:
+    page = pages("plain")
+    summary = json.loads((folders["plain"] / "summary.json").read_text())
     for latency in ("ttft_s", "tpot_s", "e2e_latency_s", "queue_s"):
         for key in ("mean", "p50", "p90", "p99", "max"):
             assert seconds(summary[f"serving.{latency}.{key}"]) in page.text
@@ -147,11 +156,11 @@ def test_what_the_plain_page_says(folders: dict[str, Path]) -> None:
     ]  # fmt: skip
 
 
-def test_the_same_folder_gives_the_same_page(folders: dict[str, Path], tmp_path: Path) -> None:
-    first = write_report(folders["plain"]).read_bytes()
-    assert write_report(folders["plain"]).read_bytes() == first
-    moved = shutil.copytree(folders["plain"], tmp_path / "elsewhere")
-    assert write_report(moved).read_bytes() == first
+def test_the_same_folder_gives_the_same_page(
+    folders: dict[str, Path], pages: Callable[[str], Page], tmp_path: Path
+) -> None:
+    moved = shutil.copytree(folders["overloaded"], tmp_path / "elsewhere")
+    assert write_report(moved).read_text(encoding="utf-8") == pages("overloaded").source
 
 
 def test_replicas_that_nobody_used_are_counted(folders: dict[str, Path]) -> None:
@@ -170,11 +179,10 @@ def test_notices(folders: dict[str, Path]) -> None:
     overloaded = titles_of(folders["overloaded"])
     assert "The system is saturated" in overloaded
     assert f"{result['serving.preemptions']} preemptions" in overloaded
+    assert f"{result['serving.requests_unfinished']} requests unfinished" in overloaded
     assert "truncated" in overloaded
     assert "saturated" not in titles_of(folders["plain"])
     assert "saturated" not in titles_of(folders["all at once"])
-    cut = Result.read(folders["cut off"])["serving.requests_unfinished"]
-    assert f"{cut} requests unfinished" in titles_of(folders["cut off"])
     assert titles_of(folders["none finished"]) == "No request finished; 5 requests rejected"
     assert titles_of(folders["one request"]) == ""
 
@@ -225,33 +233,31 @@ def test_thinning_keeps_both_ends() -> None:
         assert np.all(np.diff(kept) > 0)
 
 
-def test_many_requests_make_no_larger_page(folder: Path) -> None:
-    small = write_report(folder).stat().st_size
+def test_many_requests_make_no_larger_page(folder: Path, pages: Callable[[str], Page]) -> None:
+    small = len(pages("plain").source)
     table = pq.read_table(folder / "requests.parquet")
-    pq.write_table(pa.concat_tables([table] * 500), folder / "requests.parquet")
+    pq.write_table(pa.concat_tables([table] * 100), folder / "requests.parquet")
     assert write_report(folder).stat().st_size < small + 100_000
 
 
-@pytest.mark.parametrize("value", [None, float("nan"), "words"])
-def test_metrics_without_a_value(value: Any, folder: Path) -> None:
+def test_metrics_without_a_value(folder: Path) -> None:
     path = folder / "summary.json"
-    summary = json.loads(path.read_text())
-    kept = ("serving.requests_arrived",)
-    path.write_text(json.dumps({key: summary[key] if key in kept else value for key in summary}))
+    nothing = cycle([None, float("nan"), "words"])
+    path.write_text(json.dumps(dict(zip(json.loads(path.read_text()), nothing, strict=False))))
     page = Page(write_report(folder))
     assert "nan" not in page.text.lower().split()
     assert len(page.figures) >= 8
 
 
-def test_two_systems_have_a_part_each(folder: Path) -> None:
+def test_two_systems_have_a_part_each(folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(folders["no series"], tmp_path / "run"))
     path = folder / "summary.json"
     summary = json.loads(path.read_text())
     other = {key.replace("serving.", "other."): value for key, value in summary.items()}
     path.write_text(json.dumps(summary | other))
-    for table in ("requests", "series"):
-        shutil.copy(folder / f"{table}.parquet", folder / f"other_{table}.parquet")
+    shutil.copy(folder / "requests.parquet", folder / "other_requests.parquet")
     page = Page(write_report(folder))
-    assert len(page.figures) == 22
+    assert len(page.figures) == 14
     assert len(page.ids) == len(set(page.ids))
 
 
@@ -315,20 +321,19 @@ def test_the_old_page_stays_when_the_new_one_cannot_be_written(
     assert not list(folder.glob(".report*"))
 
 
-@pytest.mark.parametrize("name", ["plain", "none finished", "no series", "one request"])
+@pytest.mark.parametrize("name", ["plain", "none finished"])
 def test_the_picture_is_a_small_png(name: str, folders: dict[str, Path]) -> None:
     png = picture(folders[name])
     assert png.startswith(b"\x89PNG")
     assert (int.from_bytes(png[16:20]), int.from_bytes(png[20:24])) == (1000, 600)
     assert len(png) < 150_000
-    assert picture(folders[name]) == png
 
 
 def test_matplotlib_waits_and_pyplot_is_left_alone(folders: dict[str, Path]) -> None:
     code = (
         "import sys; from pathlib import Path; from experiments.report import write_report\n"
         "assert not {'matplotlib', 'pandas', 'jinja2'} & set(sys.modules)\n"
-        f"write_report(Path({str(folders['plain'])!r}))\n"
+        f"write_report(Path({str(folders['one request'])!r}))\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
@@ -350,6 +355,10 @@ def test_matplotlib_waits_and_pyplot_is_left_alone(folders: dict[str, Path]) -> 
         (percent(0.00001), "< 0.1 %"),
         (percent(0.1234), "12 %"),
         (percent(0.0456), "4.6 %"),
+        (percent(0.997), "99.7 %"),
+        (percent(0.99999), "> 99.9 %"),
+        (percent(1.0), "100 %"),
+        (percent(1.234), "123 %"),
         (amount(228347.7, "J"), "228 kJ"),
         (amount(0.319, "J"), "0.319 J"),
         (amount("words", "J"), "\u2013"),

@@ -7,6 +7,7 @@ import gzip
 import json
 from collections import defaultdict
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def test_iterations_fill_the_busy_time_without_overlap(name: str, mode: str) -> 
     for pid, spans in iterations(events).items():
         swaps = [e for e in events if e["pid"] == pid and e.get("cat") == "swap"]
         work = sorted([*spans, *swaps], key=lambda e: (e["ts"], e["dur"]))
-        for before, after in zip(work, work[1:], strict=False):
+        for before, after in pairwise(work):
             assert before["ts"] + before["dur"] <= after["ts"]
         total_us += sum(span["dur"] for span in spans)
     replicas = outcome.serving.count

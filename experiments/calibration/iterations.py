@@ -95,8 +95,8 @@ def predict(found: Iterations, efficiency: Efficiency, row: IterationRow) -> Pre
     prompt = cost.step(0, 0, [(0, row.prompt_tokens)] * n, n)
     decode = cost.step(n, n * (row.prompt_tokens + 1), (), n)
     steps = max(1, row.output_tokens - 1)
-    prompt_s, decode_s = prompt.seconds.step(0), decode.seconds.total(steps)
-    active_s = prompt.active.step(0) + decode.active.total(steps)
+    prompt_s, decode_s = prompt.step(0), decode.total(steps)
+    active_s = prompt.active_step(0) + decode.active_total(steps)
 
     def share(active: float, seconds: float) -> float:
         return (gpu.idle_w + (gpu.peak_w - gpu.idle_w) * active / seconds) / gpu.peak_w
@@ -105,7 +105,7 @@ def predict(found: Iterations, efficiency: Efficiency, row: IterationRow) -> Pre
         prompt_s,
         decode_s / steps,
         share(active_s, prompt_s + decode_s),
-        share(prompt.active.step(0), prompt_s),
+        share(prompt.active_step(0), prompt_s),
     )
 
 

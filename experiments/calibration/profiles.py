@@ -14,6 +14,7 @@ from models.errors import ConfigError, TraceError
 LAYERS = "gpu_layer_profile.csv"
 COLLECTIVES = "collective_profile.csv"
 ITERATIONS = "llm_iteration_profile.csv"
+SERVING = "serving_measurements.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,24 @@ class IterationRow:
     whole_s: float
     average_power: float | None
     peak_power: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServingRow:
+    """One closed-loop benchmark run: nominal lengths, requests in flight, degrees of parallelism,
+    and the means over all requests."""
+
+    engine: str
+    model: str
+    system: str
+    precision: str
+    prompt_tokens: int
+    output_tokens: int
+    concurrency: int
+    tensor_parallel: int
+    pipeline_parallel: int
+    ttft_s: float
+    tpot_s: float
 
 
 def data_folder(folder: str | None) -> Path:
@@ -127,6 +146,26 @@ def read_iterations(path: Path) -> list[IterationRow]:
     ]
 
 
+def read_serving(path: Path) -> list[ServingRow]:
+    """All rows of a file of serving measurements. Raises TraceError."""
+    return [
+        ServingRow(
+            engine=cells.text("backend"),
+            model=cells.text("model"),
+            system=cells.text("system"),
+            precision=cells.text("precision"),
+            prompt_tokens=cells.count("isl"),
+            output_tokens=cells.count("osl"),
+            concurrency=cells.count("concurrency"),
+            tensor_parallel=cells.count("tp_size"),
+            pipeline_parallel=cells.count("pp_size"),
+            ttft_s=1e-3 * cells.positive("ttft_ms"),
+            tpot_s=1e-3 * cells.positive("tpot_ms"),
+        )
+        for cells in _rows(path)
+    ]
+
+
 class _Cells:
     """One line of a file."""
 
@@ -152,6 +191,20 @@ class _Cells:
         if not (isfinite(number) and number >= 0.0):
             raise TraceError(f"{self._where}: {column} = {value!r} must be finite and >= 0")
         return number
+
+    def positive(self, column: str) -> float:
+        number = self.number(column)
+        if not number > 0.0:
+            raise TraceError(f"{self._where}: {column} = {self.text(column)!r} must be > 0")
+        return number
+
+    def count(self, column: str) -> int:
+        number = self.number(column)
+        if number != int(number) or number < 1:
+            raise TraceError(
+                f"{self._where}: {column} = {self.text(column)!r} must be a whole number >= 1"
+            )
+        return int(number)
 
 
 def _rows(path: Path) -> Iterator[_Cells]:

@@ -20,7 +20,8 @@ def digits(value: float, figures: int = 3) -> str:
     """So many significant figures, no exponent, thousands apart."""
     if value == 0.0:
         return "0"
-    places = figures - 1 - math.floor(math.log10(abs(value)))
+    exponent = int(f"{value:.{figures - 1}e}".partition("e")[2])
+    places = figures - 1 - exponent
     if places <= 0:
         return f"{value:,.0f}"
     if abs(value) < 1e-4:
@@ -62,7 +63,11 @@ def percent(value: object) -> str:
         return DASH
     if 0.0 < abs(value) < 0.001:
         return "< 0.1 %"
-    return f"{100 * value:.{0 if abs(value) >= 0.1 else 1}f} %".replace(".0 %", " %")
+    # What is not the whole never shows as 100 %.
+    places = 0 if 0.1 <= abs(value) < 0.99 or abs(value) >= 1.0 else 1
+    return (
+        "> 99.9 %" if 0.9995 <= value < 1.0 else f"{100 * value:.{places}f} %".replace(".0 %", " %")
+    )
 
 
 def amount(value: object, unit: str) -> str:

@@ -52,6 +52,7 @@ def _render(result: Result, folder: Path) -> str:
     from jinja2 import Environment, StrictUndefined
 
     chosen = settings.resolved(result)
+    command = settings.command(folder)
     names = systems(result)
     runs = [ServingRun(result, name) for name in names]
     with theme.drawing():
@@ -68,7 +69,7 @@ def _render(result: Result, folder: Path) -> str:
         dark=theme.variables(dark=True),
         systems=shown,
         choices=settings.in_short(chosen),
-        command=settings.command(folder),
+        command=command,
         yaml=settings.in_full(folder),
         metrics=[(key, plain(value)) for key, value in sorted(result.summary.items())],
         provenance=_provenance(result.provenance),

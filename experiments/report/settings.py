@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sim.core.errors import ConfigError
 from sim.core.result import Result
 
 _PARTS = (
@@ -72,16 +73,20 @@ def in_full(folder: Path) -> str:
 
 
 def command(folder: Path) -> str:
-    """The command line that made the run, as far as its overrides tell."""
+    """The command line that made the run, as its overrides tell; empty where there are none."""
     import shlex
 
     from omegaconf import OmegaConf
+    from yaml import YAMLError
 
     path = folder / ".hydra" / "overrides.yaml"
     if not path.is_file():
         return ""
-    words = OmegaConf.to_container(OmegaConf.load(path))
-    if not isinstance(words, list):
+    try:
+        words = OmegaConf.to_container(OmegaConf.load(path))
+    except (YAMLError, UnicodeError, OSError) as error:
+        raise ConfigError(f"{path}: cannot be read as settings: {error}") from error
+    if not isinstance(words, list) or not words:
         return ""
     return " ".join(["orrery run", *(shlex.quote(str(word)) for word in words)])
 

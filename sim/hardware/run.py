@@ -26,7 +26,6 @@ class Run:
     """
 
     __slots__ = (
-        "_active",
         "_alarm",
         "_anchor_s",
         "_anchor_work",
@@ -36,10 +35,10 @@ class Run:
         "_on_failure",
         "_past",
         "_priority",
-        "_seconds",
         "_slow",
         "_stepwise",
         "_target",
+        "cost",
         "done",
         "live",
         "start_s",
@@ -68,11 +67,9 @@ class Run:
 
     def begin(self, cost: StepCost, steps: int) -> None:
         """Start at this moment and go on for `steps` steps."""
-        seconds = cost.seconds
         group = self._group
         now = self._env.now
-        self._seconds = seconds
-        self._active = cost.active
+        self.cost = cost
         self.start_s = self._anchor_s = now
         self._anchor_work = 0.0
         self._slow = group.slow
@@ -82,15 +79,11 @@ class Run:
         group.runs.append(self)
         self._target = target = 1 if self._stepwise else steps
         # The same formula as in `boundary`, at the anchor.
-        self._alarm.ring(now + seconds.total(target) * group.slow, self._priority)
+        self._alarm.ring(now + cost.total(target) * group.slow, self._priority)
 
     def boundary(self, k: int) -> float:
         """Time of boundary `k`, if the speed stays as it is."""
-        return self._anchor_s + (self._seconds.total(k) - self._anchor_work) * self._slow
-
-    def step_s(self) -> float:
-        """Duration of the next step at the specified speed."""
-        return self._seconds.step(self.done)
+        return self._anchor_s + (self.cost.total(k) - self._anchor_work) * self._slow
 
     def hold(self, steps: int) -> None:
         """Go on for `steps` steps from the last boundary told."""
@@ -126,15 +119,15 @@ class Run:
     def active_at(self, now_s: float) -> float:
         """Full-power-equivalent seconds until `now_s`, a step under way counted in part."""
         k = self.steps_done(now_s)
-        lasts = self._seconds.step(k) * self._slow
+        lasts = self.cost.step(k) * self._slow
         part = (now_s - self.boundary(k)) / lasts if lasts > 0.0 else 0.0
-        return self._active.total(k) + min(1.0, max(0.0, part)) * self._active.step(k)
+        return self.cost.active_total(k) + min(1.0, max(0.0, part)) * self.cost.active_step(k)
 
     def intensity_at(self, now_s: float) -> float:
         """Share of the dynamic power range drawn at `now_s`."""
         k = self.steps_done(now_s)
-        lasts = self._seconds.step(k) * self._slow
-        return self._active.step(k) / lasts if lasts > 0.0 else 0.0
+        lasts = self.cost.step(k) * self._slow
+        return self.cost.active_step(k) / lasts if lasts > 0.0 else 0.0
 
     def end(self) -> None:
         """The run is over after the steps told so far."""
@@ -142,7 +135,7 @@ class Run:
         self.live = False
         group = self._group
         group.runs.remove(self)
-        group.active_s += self._active.total(self.done)
+        group.active_s += self.cost.active_total(self.done)
 
     def fail(self) -> None:
         """A device failed: the step under way is lost, its energy is not."""
@@ -161,14 +154,14 @@ class Run:
         """Integral over time of a value that is `first_value + value_slope * j` in step `j`,
         over the steps done."""
         if self._past is None:
-            return self._slow * self._seconds.weighted(self.done, first_value, value_slope)
-        end = self._seconds.total(self.done)
+            return self._slow * self.cost.weighted(self.done, first_value, value_slope)
+        end = self.cost.total(self.done)
         area = 0.0
         for low, high, slow in [*self._past, (self._anchor_work, end, self._slow)]:
             for sign, work in ((1.0, min(high, end)), (-1.0, min(low, end))):
-                k = self._seconds.steps_within(work)
-                part = (first_value + value_slope * k) * (work - self._seconds.total(k))
-                whole = self._seconds.weighted(k, first_value, value_slope)
+                k = self.cost.steps_within(work)
+                part = (first_value + value_slope * k) * (work - self.cost.total(k))
+                whole = self.cost.weighted(k, first_value, value_slope)
                 area += sign * slow * (whole + part)
         return area
 
@@ -178,7 +171,7 @@ class Run:
         low = self._anchor_work
         k = self.steps_done(now)
         if self.boundary(k) == now:
-            self._anchor_work = self._seconds.total(k)
+            self._anchor_work = self.cost.total(k)
         else:
             self._anchor_work += (now - self._anchor_s) / self._slow
         self._past = [*(self._past or []), (low, self._anchor_work, self._slow)]
@@ -189,11 +182,11 @@ class Run:
 
     def _near(self, now_s: float) -> int:
         """About the number of steps done at `now_s`."""
-        return self._seconds.near((now_s - self._anchor_s) / self._slow + self._anchor_work)
+        return self.cost.near((now_s - self._anchor_s) / self._slow + self._anchor_work)
 
     def _schedule(self, target: int) -> None:
         self._target = target
-        time_s = self._anchor_s + (self._seconds.total(target) - self._anchor_work) * self._slow
+        time_s = self._anchor_s + (self.cost.total(target) - self._anchor_work) * self._slow
         now = self._env.now
         # A boundary recomputed after a change of speed may round to just before now.
         self._alarm.ring(time_s if time_s > now else now, self._priority)

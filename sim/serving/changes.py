@@ -39,10 +39,11 @@ class Changes:
         for request, tokens in plan.chunks:
             if request not in prefilling:
                 in_blocks += self._admit(request, now_s)  # type: ignore[arg-type]
-            if not 0 < tokens <= request.prefill_tokens:
+            left = request.prefill_tokens
+            if not 0 < tokens <= left:
                 raise LawBroken(
                     f"replica {replica.index}: a piece of {tokens} tokens for {request!r}, which "
-                    f"has {request.prefill_tokens} to prefill"
+                    f"has {left} to prefill"
                 )
         size = replica.batch.size + len(prefilling)
         if size > replica.limits.max_sequences:

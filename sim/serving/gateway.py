@@ -107,7 +107,7 @@ class Gateway:
 
     def ended(self, request: Request) -> None:
         """A replica has finished a request."""
-        self._count(request, request.replica, -1)
+        self._leave(request, request.replica)
         self.finished += 1
         if self._ends:
             fact = RequestFinished(request.finish_s, request)
@@ -151,7 +151,7 @@ class Gateway:
         del self._travelling[request.id]
         self._route(request)
 
-    def _route(self, request: Request) -> None:
+    def _route(self, request: Request, more: bool = False) -> None:
         if not self.up:
             self._held.append(request)
             return
@@ -159,14 +159,14 @@ class Gateway:
         chosen = self._routing.choose(request, self, self._rng_routing, now)
         if chosen not in self.up:
             raise LawBroken(f"routing: request {request.id} to replica {chosen}, up: {self.up}")
-        self._count(request, chosen, 1)
-        self.replicas[chosen].submit(request)
+        self.outstanding_tokens[chosen] += request.prompt_tokens + (request._predicted or 0)
+        self.outstanding_requests[chosen] += 1
+        self.replicas[chosen].submit(request, more)
 
-    def _count(self, request: Request, replica: int, sign: int) -> None:
-        predicted = request._predicted
-        tokens = request.prompt_tokens + (0 if predicted is None else predicted)
-        self.outstanding_tokens[replica] += sign * tokens
-        self.outstanding_requests[replica] += sign
+    def _leave(self, request: Request, replica: int) -> None:
+        """A request is no longer outstanding at a replica."""
+        self.outstanding_tokens[replica] -= request.prompt_tokens + (request._predicted or 0)
+        self.outstanding_requests[replica] -= 1
 
     def _changed(self, replica: Replica, _: Device) -> None:
         """A device of a replica failed, came back or changed speed."""
@@ -176,7 +176,7 @@ class Gateway:
             self.up.remove(replica.index)
             lost = replica.drain()
             for request in lost:
-                self._count(request, replica.index, -1)
+                self._leave(request, replica.index)
             self.rerouted += len(lost)
             if lost:
                 self._simulation.at(self._simulation.now, lambda _: self._again(lost))
@@ -189,4 +189,4 @@ class Gateway:
 
     def _again(self, requests: Sequence[Request]) -> None:
         for request in requests:
-            self._route(request)
+            self._route(request, more=True)

@@ -30,14 +30,19 @@ def price(
 
 
 def check_step(run: Run, alone: StepCost) -> None:
-    """The next iteration of a run must last as long as it does when priced by itself.
+    """The next iteration of a run must take the time and the energy that it takes when priced by
+    itself.
 
-    Raises LawBroken with both durations.
+    Raises LawBroken with both figures.
     """
-    expected = alone.seconds.step(0)
-    found = run.step_s()
-    if abs(found - expected) > _TOLERANCE * expected:
-        raise LawBroken(
-            f"iteration {run.done} of a run lasts {found} s by the closed form and {expected} s "
-            "by itself"
-        )
+    cost = run.cost
+    done = run.done
+    for what, found, expected in (
+        ("seconds", cost.step(done), alone.step(0)),
+        ("seconds at full power", cost.active_step(done), alone.active_first),
+    ):
+        if abs(found - expected) > _TOLERANCE * expected:
+            raise LawBroken(
+                f"iteration {done} of a run takes {found} {what} by the closed form and "
+                f"{expected} by itself"
+            )

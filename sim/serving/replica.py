@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import simpy
@@ -27,7 +27,6 @@ from sim.serving.swap import SwapSpace
 from sim.serving.tally import Tally
 from sim.serving.view import ReplicaView
 
-_NO_CHUNKS: list[tuple[Request, int]] = []
 
 
 class Replica:
@@ -73,7 +72,7 @@ class Replica:
         self._stepwise = simulation.stepwise
         self._changes = Changes(self)
         self.run = Run(group, self._boundary, self._failed)
-        self._chunks: list[tuple[Request, int]] = _NO_CHUNKS
+        self._chunks: Sequence[tuple[Request, int]] = ()
         self.decodes = False
         self._changed = False
         self._open = True
@@ -87,8 +86,8 @@ class Replica:
 
     # What the gateway calls
 
-    def submit(self, request: Request) -> None:
-        """A request arrives here."""
+    def submit(self, request: Request, more: bool = False) -> None:
+        """A request arrives here; `more`: others follow at this instant, unscheduled."""
         request.replica = self.index
         request.replica_s = self._env.now
         run = self.run
@@ -100,7 +99,11 @@ class Replica:
             return
         if not run.live:
             if self.group.up:
-                self._plan_soon()
+                self._planning = True
+                if not more and self._env.quiet():
+                    self._plan_now(None)
+                else:
+                    self._plan_soon()
         elif self._open and (self._incoming or self.waiting.head is request):
             run.cut()
 
@@ -131,7 +134,7 @@ class Replica:
             self._changes.forget(request)
         self.prefilling.clear()
         self._incoming.clear()
-        self._chunks = _NO_CHUNKS
+        self._chunks = ()
         self._planning = self._moving = False
         self._epoch += 1
         self.waiting.clear()
@@ -254,7 +257,7 @@ class Replica:
         plan = self.batching.plan(self.view, now)
         if plan is CARRY_ON:
             if self._chunks:
-                self._chunks = _NO_CHUNKS
+                self._chunks = ()
                 self._changed = True
             self._start(plan)
             return
@@ -263,7 +266,7 @@ class Replica:
             if moved:
                 return
         elif self._chunks:
-            self._chunks = _NO_CHUNKS
+            self._chunks = ()
             self._changed = True
         self._start(plan)
 
@@ -271,16 +274,15 @@ class Replica:
         """Carry out the plan's changes. Returns whether the iteration waits for swaps."""
         queued = self.waiting.size
         out_blocks, in_blocks = self._changes.apply(plan, now_s)
-        chunks: list[tuple[Request, int]] = plan.chunks  # type: ignore[assignment]
-        if (
-            plan.preempt
-            or plan.resume
-            or queued != self.waiting.size
-            or len(chunks) > 1
-            or chunks != self._chunks
-            or (chunks and chunks[0][0].prefill_tokens <= chunks[0][1])
-        ):
-            self._changed = True
+        chunks: Sequence[tuple[Request, int]] = plan.chunks  # type: ignore[assignment]
+        if not self._changed:
+            self._changed = (
+                queued != self.waiting.size
+                or chunks != self._chunks
+                or len(chunks) > 1
+                or bool(plan.preempt or plan.resume)
+                or bool(chunks and chunks[0][0].prefill_tokens <= chunks[0][1])
+            )
         self._chunks = chunks
         if not (out_blocks or in_blocks):
             return False

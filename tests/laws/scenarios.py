@@ -63,7 +63,7 @@ class HostBoundCost:
             tokens += size
             context += cached
         first, slope = per_token_s * tokens + per_context_s * context, per_context_s * tokens
-        return StepCost(Ramp(first, slope, floor_s), Ramp(0.5 * first, 0.5 * slope))
+        return StepCost(first, slope, floor_s, 0.5 * first, 0.5 * slope)
 
 
 COSTS: dict[str, Any] = {

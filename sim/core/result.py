@@ -118,18 +118,31 @@ class Result:
         summary = folder / "summary.json"
         if not summary.is_file():
             raise ConfigError(f"{folder}: holds no summary.json, so it is not a finished run")
-        try:
-            figures = json.loads(summary.read_text())
-            provenance = json.loads((folder / "provenance.json").read_text())
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{folder}: cannot be read as a run: {error}") from error
-        config: dict[str, Any] = {}
+        figures = _read_json(summary)
+        provenance = _read_json(folder / "provenance.json")
         settings = folder / ".hydra" / "config.yaml"
-        if settings.is_file():
-            from omegaconf import OmegaConf
-
-            loaded = OmegaConf.to_container(OmegaConf.load(settings), resolve=False)
-            assert isinstance(loaded, dict)
-            config = {str(key): value for key, value in loaded.items()}
+        config = _read_yaml(settings) if settings.is_file() else {}
         tables = {path.stem: None for path in sorted(folder.glob("*.parquet"))}
         return cls(figures, config, provenance, dict(tables), folder)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: holds no object of names and values")
+    return found
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: holds no settings")
+    return found

@@ -30,9 +30,16 @@ class Series:
         self._table = simulation.results.table(
             "series" if name == "serving" else f"{name}_series", COLUMNS
         )
+        self._last_s = -1.0
         simulation.every(interval_s, self._sample)
 
+    def close(self, now_s: float) -> None:
+        """A last sample where the run ends."""
+        if now_s > self._last_s:
+            self._sample(now_s)
+
     def _sample(self, now_s: float) -> None:
+        self._last_s = now_s
         append = self._table.append
         for replica in self._replicas:
             append(

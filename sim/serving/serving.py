@@ -93,8 +93,9 @@ class Serving:
             self.served.frontend,
             self._ended,
         )
+        self._series: Series | None = None
         if self._series_interval_s is not None:
-            Series(simulation, self.name, self.replicas, self._series_interval_s)
+            self._series = Series(simulation, self.name, self.replicas, self._series_interval_s)
         self.client.start(simulation, self.gateway, self.name)
 
     def _replica(
@@ -144,6 +145,8 @@ class Serving:
         """Figures of the run."""
         now = self._simulation.now
         gateway = self.gateway
+        if self._series is not None:
+            self._series.close(now)
         for replica in self.replicas:
             replica.close()
         self.recorder.unfinished(sorted(gateway.in_flight(), key=lambda request: request.id))

@@ -45,6 +45,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Arguments, with settings anywhere between the options (argparse takes one stretch alone)."""
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
+    if arguments.do is _validate:
+        arguments.rest = rest
+        return arguments
     unknown = [word for word in rest if word.startswith("-") or not hasattr(arguments, "settings")]
     if unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -85,6 +88,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     listing.add_argument("group", nargs="?", metavar="GROUP", help="e.g. model, gpu, ordering")
     listing.set_defaults(do=_list)
+
+    validate = commands.add_parser(
+        "validate",
+        help="compare the cost model, and whole runs, with measurements",
+        description="Compare with measured data in the folder that ORRERY_DATA (or --data) names; "
+        "`orrery validate --help` lists the comparisons.",
+        add_help=False,
+    )
+    validate.set_defaults(do=_validate, rest=[])
 
     report = commands.add_parser(
         "report",
@@ -142,6 +154,12 @@ def _list(arguments: argparse.Namespace) -> int:
     from experiments.catalogue import print_catalogue
 
     return print_catalogue(arguments.group)
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    from experiments.calibration import main as compare
+
+    return compare(arguments.rest, "orrery validate")
 
 
 def _report(arguments: argparse.Namespace) -> int:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.calibration import __main__ as command
-from experiments.calibration import catalogue, collectives, iterations, layers, profiles
+from experiments.calibration import catalogue, collectives, command, iterations, layers, profiles
 from experiments.calibration.scoring import score, table
 from models.errors import TraceError
 from models.layer_operators import LayerOperators

@@ -6,7 +6,7 @@ above `CLIFF_S` wait for KV memory; they are never fitted and are scored apart, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log
 from pathlib import Path
@@ -72,15 +72,11 @@ class Study:
         smooth = self.smooth
         found = {INTERLEAVED: (smooth[::2], smooth[1::2])}
         for shape in dict.fromkeys(shape_of(row) for row in smooth):
-            found[f"without {shape}"] = _parted(smooth, lambda r, s=shape: shape_of(r) != s)
-        found["TP 1-2 to TP 4-8"] = _parted(smooth, lambda r: r.tensor_parallel <= 2)
+            left = [row for row in smooth if shape_of(row) == shape]
+            found[f"without {shape}"] = ([row for row in smooth if row not in left], left)
+        large = [row for row in smooth if row.tensor_parallel > 2]
+        found["TP 1-2 to TP 4-8"] = ([row for row in smooth if row not in large], large)
         return found
-
-
-def _parted(
-    rows: Sequence[ServingRow], chosen: Callable[[ServingRow], bool]
-) -> tuple[list[ServingRow], list[ServingRow]]:
-    return [row for row in rows if chosen(row)], [row for row in rows if not chosen(row)]
 
 
 def shape_of(row: ServingRow) -> str:
@@ -102,9 +98,7 @@ def study(rows: Iterable[ServingRow], client: BenchmarkClient) -> Study:
             refused.append((row, reason))
         else:
             kept.append(row)
-    kept.sort(
-        key=lambda r: (r.prompt_tokens, r.output_tokens, r.tensor_parallel, r.concurrency)
-    )
+    kept.sort(key=lambda r: (r.prompt_tokens, r.output_tokens, r.tensor_parallel, r.concurrency))
     if not kept:
         why = f"; the first: {refused[0][1]}" if refused else ""
         raise ConfigError(

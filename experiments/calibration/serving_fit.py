@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +16,26 @@ from models.efficiency import Efficiency
 
 Numbers = NDArray[np.float64]
 
-#: What is fitted: scale, bounds in that scale, digits kept, meaning.
-CONSTANTS: dict[str, tuple[float, float, float, int, str]] = {
-    "gemm_compute": (1.0, 0.1, 1.0, 3, "of the 8-bit peak, matrix products"),
-    "gemm_memory": (1.0, 0.1, 1.0, 3, "of the memory bandwidth, matrix products"),
-    "layer_overhead_s": (1e-6, 0.0, 500.0, 1, "us of each layer that belong to no operator"),
-    "decode_attention_memory_8bit": (1.0, 0.05, 1.0, 3, "of the memory bandwidth, 8-bit KV"),
-    "link": (1.0, 0.1, 1.0, 3, "of the link bandwidth, all-reduces"),
+
+class Constant(NamedTuple):
+    """What is fitted: in units of `scale`, from `start`, between `low` and `high`, to so many
+    `digits`."""
+
+    scale: float
+    start: float
+    low: float
+    high: float
+    digits: int
+    meaning: str
+
+
+#: Starting values are round figures from before any fit, so that no row is in them.
+CONSTANTS = {
+    "gemm_compute": Constant(1.0, 0.65, 0.1, 1.0, 3, "of the 8-bit peak, matrix products"),
+    "gemm_memory": Constant(1.0, 0.80, 0.1, 1.0, 3, "of the memory bandwidth, matrix products"),
+    "layer_overhead_s": Constant(1e-6, 20.0, 0.0, 500.0, 1, "us a layer that no operator takes"),
+    "decode_attention_memory_8bit": Constant(1.0, 0.6, 0.05, 1.0, 3, "of the bandwidth, 8-bit KV"),
+    "link": Constant(1.0, 0.6, 0.1, 1.0, 3, "of the link bandwidth, all-reduces"),
 }
 #: Runs of the fit all use this seed, so that constants alone make the difference.
 SEEDS = (0,)
@@ -46,10 +60,6 @@ class Fit:
     cost: float
     runs: int
 
-    def constants(self) -> dict[str, float]:
-        """The fitted values by name."""
-        return {key: getattr(self.efficiency, key) for key in CONSTANTS}
-
     def warnings(self) -> list[str]:
         """What the rows do not tell well."""
         said = [f"{key} stands at its bound: it absorbs another effect" for key in self.at_bound]
@@ -69,13 +79,13 @@ class Fit:
 def fit(
     client: BenchmarkClient,
     rows: Sequence[ServingRow],
-    start: Efficiency,
+    known: Efficiency,
     progress: Callable[[int], None] | None = None,
 ) -> Fit:
-    """`start` with the `CONSTANTS` that bring simulated TTFT and TPOT nearest to the rows'.
+    """`known` with the `CONSTANTS` that bring simulated TTFT and TPOT nearest to the rows'.
 
     Least squares on log ratios, both figures alike, large ones counted linearly. `progress` is
-    called with the number of simulations so far. Deterministic.
+    called with the number of simulations so far. Deterministic, whatever `CONSTANTS` of `known`.
     """
     from scipy.optimize import least_squares
 
@@ -83,7 +93,7 @@ def fit(
 
     def misfit(x: Numbers) -> Numbers:
         nonlocal runs
-        tried = _with(start, x)
+        tried = _with(known, x)
         ratios = []
         for row in rows:
             got = client.run(row, tried, SEEDS)
@@ -93,20 +103,16 @@ def fit(
             progress(runs)
         return np.array(ratios)
 
-    scales = [scale for scale, *_ in CONSTANTS.values()]
-    low = np.array([bounds[1] for bounds in CONSTANTS.values()])
-    high = np.array([bounds[2] for bounds in CONSTANTS.values()])
-    first = np.array(
-        [getattr(start, key) / scale for key, scale in zip(CONSTANTS, scales, strict=True)]
-    )
-    first = np.clip(first, low + 1e-3 * (high - low), high - 1e-3 * (high - low))
+    low = np.array([constant.low for constant in CONSTANTS.values()])
+    high = np.array([constant.high for constant in CONSTANTS.values()])
+    first = np.array([constant.start for constant in CONSTANTS.values()])
     best = least_squares(
         misfit,
         first,
         bounds=(low, high),
         loss="soft_l1",
         f_scale=_ROBUST,
-        x_scale=np.maximum(np.abs(first), 0.05),
+        x_scale=first,
         diff_step=_STEP,
         ftol=1e-4,
         xtol=1e-3,
@@ -116,7 +122,7 @@ def fit(
     near = 1e-3 * (high - low)
     at_bound = (best.x <= low + near) | (best.x >= high - near)
     return Fit(
-        efficiency=_with(start, best.x),
+        efficiency=_with(known, best.x),
         deviation=deviation,
         correlation=correlation,
         at_bound=tuple(key for key, hit in zip(CONSTANTS, at_bound, strict=True) if hit),
@@ -127,23 +133,23 @@ def fit(
 
 def with_constants(start: Efficiency, constants: Mapping[str, float]) -> Efficiency:
     """`start` with other values of the `CONSTANTS`."""
-    return replace(start, **{key: float(constants[key]) for key in CONSTANTS})
-
-
-def _with(start: Efficiency, x: Numbers) -> Efficiency:
-    """Values in their scales, rounded to the digits that are kept."""
-    values = zip(CONSTANTS.items(), x, strict=True)
-    return with_constants(
-        start, {key: float(v) * scale for (key, (scale, *_)), v in values}
-    )
+    changes: dict[str, Any] = {key: float(constants[key]) for key in CONSTANTS}
+    return replace(start, **changes)
 
 
 def rounded(efficiency: Efficiency) -> Efficiency:
     """The constants to the digits that are kept."""
     kept = {}
-    for key, (scale, _, _, digits, _) in CONSTANTS.items():
-        kept[key] = float(f"{round(getattr(efficiency, key) / scale, digits) * scale:.6g}")
+    for key, constant in CONSTANTS.items():
+        digits = round(getattr(efficiency, key) / constant.scale, constant.digits)
+        kept[key] = float(f"{digits * constant.scale:.6g}")
     return with_constants(efficiency, kept)
+
+
+def _with(start: Efficiency, x: Numbers) -> Efficiency:
+    """Values in units of their scales."""
+    pairs = zip(CONSTANTS.items(), x, strict=True)
+    return with_constants(start, {key: float(v) * known.scale for (key, known), v in pairs})
 
 
 def _identified(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from experiments.calibration.profiles import ServingRow
 from experiments.calibration.scoring import HEADINGS, by, table
@@ -41,7 +42,7 @@ def refit(found: Study, start: Efficiency) -> dict[str, Efficiency]:
         print(f"== fit of {name!r}: {len(rows)} rows, {result.runs} runs")
         print(_constants(result))
         if name == INTERLEAVED:
-            other = replace_host(start)
+            other = replace(start, host_overlapped=not start.host_overlapped)
             rival = fit(found.client, rows, other, _progress(f"{name}, host the other way"))
             print(
                 f"cost {result.cost:.4f} with host_overlapped {start.host_overlapped}, "
@@ -57,24 +58,17 @@ def refit(found: Study, start: Efficiency) -> dict[str, Efficiency]:
     return fitted
 
 
-def replace_host(efficiency: Efficiency) -> Efficiency:
-    """The other choice of `host_overlapped`."""
-    from dataclasses import replace
-
-    return replace(efficiency, host_overlapped=not efficiency.host_overlapped)
-
-
 def _constants(result: Fit) -> str:
     lines = []
-    for key, (scale, low, high, digits, meaning) in CONSTANTS.items():
-        value = getattr(result.efficiency, key) / scale
+    for key, constant in CONSTANTS.items():
+        value = getattr(result.efficiency, key) / constant.scale
         lines.append(
             [
                 key,
-                f"{value:.{digits}f}",
+                f"{value:.{constant.digits}f}",
                 f"+-{result.deviation[key]:.0%}",
-                f"{low:g} to {high:g}",
-                meaning,
+                f"{constant.low:g} to {constant.high:g}",
+                constant.meaning,
             ]
         )
     text = table(["constant", "value", "spread", "bounds", "meaning"], lines)
@@ -91,9 +85,7 @@ def _progress(name: str) -> Callable[[int], None] | None:
     return show
 
 
-def report(
-    found: Study, committed: Efficiency, splits: dict[str, Efficiency]
-) -> bool:
+def report(found: Study, committed: Efficiency, splits: dict[str, Efficiency]) -> bool:
     """Print all rows and the errors. Returns whether the accepted errors are kept."""
     done, refused = judge(found, committed, found.rows)
     fit_rows = found.splits()[INTERLEAVED][0]
@@ -185,12 +177,17 @@ def _grouped(rest: Sequence[Judged], refused: int) -> str:
     ]
     lines = []
     for key in keys:
-        for label, group in by(rest, key).items():
+        for label, group in sorted(by(rest, key).items(), key=lambda pair: _order(str(pair[0]))):
             for name, result in zip(FIGURES, scores(group), strict=True):
                 if label == "all":
                     result = result._replace(refused=refused)
                 lines.append([f"{label}: {name}", *result.cells()])
     return table(["rows kept from the fit", *HEADINGS], lines)
+
+
+def _order(label: str) -> list[int]:
+    """Labels sort by the numbers in them."""
+    return [int(word) for word in label.replace("/", " ").split() if word.isdigit()]
 
 
 def _met(yes: bool) -> str:

@@ -58,6 +58,7 @@ class Changes:
         request.recomputed_tokens += request._kv
         self._replica.tally.recomputed_tokens += request._kv
         request._kv = 0
+        request._ready = False
         request.blocks = 0
         if request.swapped:
             self._replica.swap.drop(request)

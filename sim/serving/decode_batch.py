@@ -50,6 +50,7 @@ class DecodeBatch:
         steps = self.steps
         kv = request._kv
         request._batch = self
+        request._ready = False
         request._joined = steps
         ends = steps + request._output_tokens - request._generated
         request._ends = ends
@@ -68,6 +69,7 @@ class DecodeBatch:
         request._kv += passed
         request._generated += passed
         request._batch = None
+        request._ready = True
         request.blocks = -(-request._kv // self.block_tokens)
         del self.members[request.id]
         self.size -= 1

@@ -78,6 +78,8 @@ class Replica:
         self._open = True
         self._planning = False
         self._moving = False
+        # Whether a request arrived while swaps were under way, after the plan was made.
+        self._missed = False
         self._planned: Plan | None = None
         # Counts failures, so that swaps begun before one are not taken for later ones.
         self._epoch = 0
@@ -95,7 +97,10 @@ class Replica:
             self.enqueue(request)
         else:
             self._incoming.append(request)
-        if self._planning or self._moving:
+        if self._planning:
+            return
+        if self._moving:
+            self._missed = True
             return
         if not run.live:
             if self.group.up:
@@ -135,7 +140,7 @@ class Replica:
         self.prefilling.clear()
         self._incoming.clear()
         self._chunks = ()
-        self._planning = self._moving = False
+        self._planning = self._moving = self._missed = False
         self._epoch += 1
         self.waiting.clear()
         self.holders = 0
@@ -149,6 +154,7 @@ class Replica:
             self.run.done += steps
             if steps:
                 self._account(steps)
+                self._begin_step()
             self._end_run()
 
     # What observers read
@@ -338,8 +344,9 @@ class Replica:
                 self.pool.take(blocks)
         elif steps >= FOREVER:
             raise LawBroken(f"replica {self.index}: a plan without decodes holds for ever")
-        if self._incoming:
+        if self._incoming or self._missed:
             steps = 1
+            self._missed = False
         self._open = plan.arrivals == "head"
         run = self.run
         if run.live:
@@ -372,9 +379,19 @@ class Replica:
 
     def _failed(self, steps: int) -> None:
         """A device failed under a run, `steps` iterations after the last boundary told."""
+        run = self.run
+        now = self._env.now
         if steps:
             self._account(steps)
-        self.tally.end(self.run, self._env.now)
+            if run.boundary(run.done) < now:
+                self._begin_step()
+        self.tally.end(run, now)
+
+    def _begin_step(self) -> None:
+        """The step after those of a jump has begun: take its blocks."""
+        blocks = self.batch.next_growth() if self.decodes else 0
+        if blocks:
+            self.pool.take(blocks)
 
     def enqueue(self, request: Request) -> None:
         """A request joins the waiting queue at its rank."""

@@ -33,6 +33,8 @@ class Request:
     _kv = 0
     _joined = 0
     _ends = 0
+    # Whether it left a batch with its KV, so that it can decode on where it comes back.
+    _ready = False
     _batch: DecodeBatch | None = None
 
     def __init__(
@@ -70,10 +72,9 @@ class Request:
     @property
     def prefill_tokens(self) -> int:
         """Tokens still to prefill before the next token; 0 where it can decode at once."""
-        known = self.prompt_tokens + self._generated
-        if self._batch is not None or (self._generated and self._kv == known - 1):
+        if self._ready or self._batch is not None:
             return 0
-        return known - self._kv
+        return self.prompt_tokens + self._generated - self._kv
 
     def blocks_held(self, block_tokens: int) -> int:
         """KV blocks that it holds on the GPU."""

@@ -40,14 +40,13 @@ class Efficiency:
     host_s, host_per_sequence_s: host time per iteration and per sequence in it.
     host_overlapped: whether that host time runs beside the GPU's work (it is then a floor) or
       after it (added).
-    lag_iterations: iterations after which the host learns a token (asynchronous scheduling).
     frontend_s, frontend_per_token_s: per request and per prompt token, before the queue.
     power_compute, power_memory, power_link: share of the dynamic power range drawn per second
       of compute, of memory traffic, of communication (all clipped to 1 together).
     source: key -> document, fit or assumption, for every number above.
 
-    The cost model uses all but `lag_iterations` and `frontend_*`, which are the serving
-    system's. Raises ConfigError with key and value.
+    The cost model uses all but `frontend_*`, which are the serving system's. Raises ConfigError
+    with key and value.
     """
 
     name: str
@@ -71,7 +70,6 @@ class Efficiency:
     host_s: float
     host_per_sequence_s: float
     host_overlapped: bool
-    lag_iterations: int
     frontend_s: float
     frontend_per_token_s: float
     power_compute: float

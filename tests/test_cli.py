@@ -18,8 +18,12 @@ SMALL = ["workload.count=20", "--no-report"]
 
 
 def orrery(*words: object) -> list[str]:
-    return [sys.executable, "-c", "import sys; from experiments.cli import main; sys.exit(main())",
-            *map(str, words)]
+    return [
+        sys.executable,
+        "-c",
+        "import sys; from experiments.cli import main; sys.exit(main())",
+        *map(str, words),
+    ]
 
 
 def environment() -> dict[str, str]:

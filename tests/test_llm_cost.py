@@ -70,7 +70,6 @@ PLAIN = Efficiency(
     host_s=1e-3,
     host_per_sequence_s=1e-4,
     host_overlapped=False,
-    lag_iterations=0,
     frontend_s=0.0,
     frontend_per_token_s=0.0,
     power_compute=1.0,

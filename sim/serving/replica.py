@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import simpy
@@ -26,7 +26,6 @@ from sim.serving.request import Request
 from sim.serving.swap import SwapSpace
 from sim.serving.tally import Tally
 from sim.serving.view import ReplicaView
-
 
 
 class Replica:

@@ -17,7 +17,6 @@ from omegaconf import OmegaConf
 from serving_kit import Listed, Outcome, simulate, trace
 
 from models.constant_cost import ConstantCost, LinearCost, ProportionalCost
-from models.ramp import Ramp
 from models.step_cost import StepCost
 from sim.hardware.faults import Fault
 from sim.serving.clients import ClosedLoop

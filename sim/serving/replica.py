@@ -24,7 +24,7 @@ from sim.serving.pricing import check_step, price
 from sim.serving.rank_queue import RankQueue
 from sim.serving.request import Request
 from sim.serving.swap import SwapSpace
-from sim.serving.tally import Tally
+from sim.serving.tally import Tally, kv_tokens_on_gpus
 from sim.serving.view import ReplicaView
 
 
@@ -162,15 +162,6 @@ class Replica:
         """Iterations done since the last boundary told (0 in step mode)."""
         run = self.run
         return run.steps_done(self._env.now) - run.done if run.live else 0
-
-    def kv_tokens_settled(self) -> int:
-        """Tokens whose KV lies on the GPU, as of the last boundary told."""
-        tokens = self.batch.context - self.batch.size
-        for request in self.prefilling:
-            tokens += request._kv
-        if self.holders:
-            tokens += sum(request._kv for request in self.waiting if request.blocks)
-        return tokens
 
     # Steps
 
@@ -362,7 +353,7 @@ class Replica:
         tally.kv_slope = decodes
         tally.phase = "decode"
         if self.holders or self.prefilling:
-            tally.first_kv = self.kv_tokens_settled()
+            tally.first_kv = kv_tokens_on_gpus(self)
         if chunks:
             tally.kv_slope += sum([tokens for _, tokens in chunks])
             tally.phase = "mixed" if decodes else "prefill"

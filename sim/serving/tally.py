@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sim.hardware.run import Run
+    from sim.serving.replica import Replica
 
 
 class Tally:
@@ -45,3 +46,12 @@ class Tally:
         self.iterations += run.done
         self.phase_s[self.phase] += now_s - run.start_s
         self.kv_token_s += run.integral(self.first_kv, self.kv_slope)
+
+
+def kv_tokens_on_gpus(replica: Replica) -> int:
+    """Tokens whose KV lies on a replica's GPUs, as of the last boundary told."""
+    tokens = replica.batch.context - replica.batch.size
+    tokens += sum([request._kv for request in replica.prefilling])
+    if replica.holders:
+        tokens += sum([request._kv for request in replica.waiting if request.blocks])
+    return tokens

@@ -67,6 +67,7 @@ class TransformerCost:
         self._overlapped = efficiency.host_overlapped
         # Costs of a stage by tokens, of the head by sampled tokens, of a chunk by its size.
         self._linear: dict[int, tuple[float, float]] = {}
+        self._decodes: dict[int, tuple[float, float, float, float, float]] = {}
         self._fixed: dict[tuple[int, int], tuple[float, float]] = {}
         self._heads: dict[int, tuple[float, float]] = {}
         self._chunks: dict[int, tuple[float, float, float, float]] = {}
@@ -81,6 +82,30 @@ class TransformerCost:
         """Cost of iterations of this composition (see `IterationCost`); units: seconds."""
         if self.pipeline_parallel > 1:
             return self._pipelined(decodes, context_tokens, chunks, sampled)
+        if chunks or sampled != decodes:
+            return self._mixed(decodes, context_tokens, chunks, sampled)
+        try:
+            first, slope, floor, active, active_slope = self._decodes[decodes]
+        except KeyError:
+            first, slope, floor, active, active_slope = self._decode(decodes)
+        first += self._context_s * context_tokens
+        active += self._context_active * context_tokens
+        return StepCost(first, slope, floor, active, active_slope)
+
+    def _decode(self, decodes: int) -> tuple[float, float, float, float, float]:
+        """Cost of decode iterations without what grows with the context they read."""
+        cost = self._mixed(decodes, 0, (), decodes)
+        kept = (cost.first, cost.slope, cost.floor, cost.active_first, cost.active_slope)
+        self._decodes[decodes] = kept
+        return kept
+
+    def _mixed(
+        self,
+        decodes: int,
+        context_tokens: int,
+        chunks: Sequence[tuple[int, int]],
+        sampled: int,
+    ) -> StepCost:
         tokens = sequences = decodes
         first = self._context_s * context_tokens
         active = self._context_active * context_tokens

@@ -1,16 +1,30 @@
 """Closed forms of queueing theory, to judge simulations by.
 
-Means in steady state, Poisson arrivals at `rate` jobs per second, times in seconds. Each raises
-ValueError where the queue has no steady state.
+Means in steady state, for Poisson arrivals at `rate` jobs per second unless said otherwise; times
+in seconds. Each raises ValueError where the queue has no steady state.
+
+Sources: Kleinrock, "Queueing Systems" I (1975) and II (1976), cited by section; Schrage and
+Miller, "The queue M/G/1 with the shortest remaining processing time discipline", Operations
+Research 14(4), 1966.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import factorial
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Floats: TypeAlias = NDArray[np.float64]
+
+#: Intervals of the numerical integrals.
+_INTERVALS = 200_000
 
 
 def _load(rate: float, mean_s: float, servers: int = 1) -> float:
+    if servers < 1:
+        raise ValueError(f"{servers} servers")
     load = rate * mean_s / servers
     if not (rate > 0.0 and mean_s > 0.0 and load < 1.0):
         raise ValueError(f"no steady state: rate {rate}, mean {mean_s} s, {servers} servers")
@@ -18,51 +32,77 @@ def _load(rate: float, mean_s: float, servers: int = 1) -> float:
 
 
 def mm1_response_s(rate: float, mean_s: float) -> float:
-    """M/M/1, FCFS or processor sharing: mean / (1 - load) (Kleinrock, Queueing Systems I, 3.2)."""
+    """M/M/1, FCFS or processor sharing: mean / (1 - load) (Kleinrock I, 3.2)."""
     return mean_s / (1.0 - _load(rate, mean_s))
+
+
+def erlang_c(servers: int, offered: float) -> float:
+    """Chance that an arrival at M/M/c waits; `offered` is rate x mean (Kleinrock I, 3.5).
+
+    From the loss formula by its recursion in the number of servers, which never overflows.
+    """
+    load = _load(offered, 1.0, servers)
+    lost = 1.0
+    for number in range(1, servers + 1):
+        lost = offered * lost / (number + offered * lost)
+    return lost / (1.0 - load * (1.0 - lost))
 
 
 def mmc_response_s(rate: float, mean_s: float, servers: int) -> float:
-    """M/M/c, FCFS, by Erlang's C formula (Kleinrock, Queueing Systems I, 3.5)."""
+    """M/M/c, FCFS: an arrival that waits does so for mean / (c (1 - load)) (Kleinrock I, 3.5)."""
     load = _load(rate, mean_s, servers)
-    offered = rate * mean_s
-    full = offered**servers / factorial(servers) / (1.0 - load)
-    wait = full / (sum(offered**k / factorial(k) for k in range(servers)) + full)
-    return mean_s + wait * mean_s / (servers * (1.0 - load))
+    return mean_s + erlang_c(servers, rate * mean_s) * mean_s / (servers * (1.0 - load))
 
 
 def mg1_response_s(rate: float, mean_s: float, second_moment_s2: float) -> float:
-    """M/G/1, FCFS: Pollaczek and Khinchine's formula (Kleinrock, Queueing Systems I, 5.6)."""
+    """M/G/1, FCFS: Pollaczek and Khinchine's formula (Kleinrock I, 5.6).
+
+    `second_moment_s2`: mean of the squared service time; mean squared for M/D/1.
+    """
+    if not second_moment_s2 >= mean_s**2 * (1.0 - 1e-12):
+        raise ValueError(f"second moment {second_moment_s2} s2 below the mean {mean_s} s squared")
     return mean_s + rate * second_moment_s2 / (2.0 * (1.0 - _load(rate, mean_s)))
 
 
-def mg1_ps_response_s(rate: float, mean_s: float) -> float:
-    """M/G/1, processor sharing: the size distribution matters by its mean alone (Kleinrock,
-    Queueing Systems II, 4.4)."""
-    return mean_s / (1.0 - _load(rate, mean_s))
+def mg1_ps_response_s(rate: float, mean_s: float, size_s: float | None = None) -> float:
+    """M/G/1, processor sharing (Kleinrock II, 4.4): a job of `size_s` stays size / (1 - load),
+    all jobs mean / (1 - load); the size distribution matters by its mean alone."""
+    return (mean_s if size_s is None else size_s) / (1.0 - _load(rate, mean_s))
 
 
-def srpt_response_s(rate: float, density: Callable[[float], float], largest_s: float) -> float:
-    """M/G/1, shortest remaining processing time (Schrage and Miller, Operations Research 1966).
+def srpt_response_s(
+    rate: float, density: Callable[[_Floats], _Floats], largest_s: float
+) -> float:
+    """M/G/1, shortest remaining processing time (Schrage and Miller 1966).
 
-    `density`: of job sizes, on (0, `largest_s`]; what lies beyond must be negligible. A job of
-    size x waits `rate * (E[min(X, x)^2]) / (2 (1 - load(x))^2)` and is in service for the integral
-    of `1 / (1 - load(t))` up to x, with load(t) the load of jobs up to t.
+    `density`: of job sizes in seconds, for an array of sizes; continuous, and negligible beyond
+    `largest_s`. With load(x) the load of jobs of at most x, a job of size x waits
+    rate E[min(X, x)^2] / (2 (1 - load(x))^2) and, once begun, stays for the integral of
+    1 / (1 - load(t)) up to x. Integrals by the trapezoidal rule.
     """
-    import numpy as np
+    sizes = np.linspace(0.0, largest_s, _INTERVALS + 1)
+    step = float(sizes[1])
 
-    t = np.linspace(0.0, largest_s, 200_001)
-    f = np.array([density(x) for x in t[1:]])
-    f = np.concatenate([f[:1], f])
-    step = t[1]
+    def up_to(values: _Floats) -> _Floats:
+        """Integral from 0 to each size."""
+        pieces = (values[1:] + values[:-1]) * (0.5 * step)
+        return np.concatenate(([0.0], np.cumsum(pieces)))
 
-    def running(y: np.ndarray) -> np.ndarray:
-        return np.concatenate([[0.0], np.cumsum((y[1:] + y[:-1]) * step / 2.0)])
+    f = np.asarray(density(sizes), dtype=np.float64)
+    share = up_to(f)
+    if not abs(share[-1] - 1.0) < 1e-3:
+        raise ValueError(f"density: integrates to {share[-1]:g} up to {largest_s} s, not to 1")
+    load = rate * up_to(sizes * f)
+    _load(rate, float(load[-1]) / rate if rate > 0.0 else 0.0)
+    small = up_to(sizes**2 * f) + sizes**2 * (share[-1] - share)
+    waits = 0.5 * rate * small / (1.0 - load) ** 2
+    stays = up_to(1.0 / (1.0 - load))
+    return float(up_to((waits + stays) * f)[-1] / share[-1])
 
-    share = running(f)
-    load = rate * running(t * f)
-    _load(rate, float(load[-1] / rate))
-    small = running(t * t * f)
-    wait = rate * (small + t * t * (share[-1] - share)) / (2.0 * (1.0 - load) ** 2)
-    response = wait + running(1.0 / (1.0 - load))
-    return float(running(response * f)[-1] / share[-1])
+
+def dd1_response_s(number: int, gap_s: float, service_s: float) -> float:
+    """D/D/1: response of the job with that number (from 0), jobs `gap_s` apart, the first finding
+    the server idle. Needs no steady state."""
+    if not (number >= 0 and gap_s >= 0.0 and service_s > 0.0):
+        raise ValueError(f"job {number}, gap {gap_s} s, service {service_s} s")
+    return service_s + number * max(0.0, service_s - gap_s)

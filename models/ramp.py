@@ -9,11 +9,12 @@ class Ramp:
     """Step `j` (from 0) lasts `max(floor, first + slope * j)`; sums are closed forms.
 
     Decode steps of a fixed batch are such a run: every step reads one token more per sequence.
-    `floor` is what hides the growth (a host-bound step, say). Units: seconds, or whatever the
+    `floor` is what hides the growth (a host-bound step, say), `flat` the steps that last it (-1:
+    all). Units: seconds, or whatever the
     three numbers share.
     """
 
-    __slots__ = ("_flat", "first", "floor", "slope")
+    __slots__ = ("flat", "first", "floor", "slope")
 
     def __init__(self, first: float, slope: float = 0.0, floor: float = 0.0) -> None:
         if not (first >= 0.0 and slope >= 0.0 and floor >= 0.0):
@@ -21,7 +22,7 @@ class Ramp:
         self.first = first
         self.slope = slope
         self.floor = floor
-        self._flat = 0 if floor <= first else self._flat_steps()
+        self.flat = 0 if floor <= first else self._flat_steps()
 
     def _flat_steps(self) -> int:
         """Steps that last `floor`, before the ramp proper; -1: all of them."""
@@ -33,7 +34,7 @@ class Ramp:
 
     def total(self, steps: int) -> float:
         """Duration of the first `steps` steps."""
-        flat = self._flat
+        flat = self.flat
         if flat == 0:
             return steps * self.first + self.slope * (steps * (steps - 1) // 2)
         if flat < 0 or steps <= flat:
@@ -58,7 +59,7 @@ class Ramp:
         """About `steps_within(duration)`, mostly exact: the continuous form."""
         if duration <= 0.0:
             return 0
-        flat = self._flat
+        flat = self.flat
         if flat < 0 or (flat > 0 and duration <= flat * self.floor):
             return int(duration / self.floor)
         left = duration - flat * self.floor
@@ -84,14 +85,14 @@ class Ramp:
         `first_value + value_slope * j` in step `j`."""
         n = steps
         ones = n * (n - 1) // 2
-        if not self._flat:
+        if not self.flat:
             first, slope = self.first, self.slope
             return (
                 first_value * first * n
                 + (first_value * slope + value_slope * first) * ones
                 + value_slope * slope * (ones * (2 * n - 1) / 3)
             )
-        flat = n if self._flat < 0 else min(n, self._flat)
+        flat = n if self.flat < 0 else min(n, self.flat)
         area = self.floor * (first_value * flat + value_slope * (flat * (flat - 1) // 2))
         tail = Ramp(self.first + self.slope * flat, self.slope)
         return area + tail.weighted(n - flat, first_value + value_slope * flat, value_slope)

@@ -33,7 +33,7 @@ class StepCost(Ramp):
         self.first = first
         self.slope = slope
         self.floor = floor
-        self._flat = 0 if floor <= first else self._flat_steps()
+        self.flat = 0 if floor <= first else self._flat_steps()
         self.active_first = active_first
         self.active_slope = active_slope
 

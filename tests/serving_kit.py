@@ -214,7 +214,9 @@ class Outcome:
 
     def column(self, name: str) -> list[Any]:
         """A column of the requests table, by id."""
-        return [row[name] for row in self.rows]
+        requests = self.result._tables["requests"].select(["id", name])
+        column: list[Any] = requests.sort_by("id").column(name).to_pylist()
+        return column
 
     def __getitem__(self, metric: str) -> float:
         return self.result.number(f"serving.{metric}")

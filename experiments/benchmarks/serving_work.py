@@ -27,6 +27,7 @@ _SETTINGS = (
     "engine.max_sequences=128",
     "engine.max_batch_tokens=512",
     "series_interval_s=null",
+    "efficiency.frontend_s=0.0",
 )
 
 

@@ -152,9 +152,16 @@ class Run:
 
     def integral(self, first_value: float, value_slope: float) -> float:
         """Integral over time of a value that is `first_value + value_slope * j` in step `j`,
-        over the steps done."""
+        over the steps done. Asked when the last of them has just ended."""
         if self._past is None:
-            return self._slow * self.cost.weighted(self.done, first_value, value_slope)
+            # first_value times the duration, and the rest by the sum of j times step j.
+            cost = self.cost
+            if not cost.flat:
+                n = self.done
+                rest = (n * (n - 1) // 2) * (cost.first + cost.slope * (2 * n - 1) / 3)
+                duration = n * cost.first + cost.slope * (n * (n - 1) // 2)
+                return self._slow * (first_value * duration + value_slope * rest)
+            return self._slow * cost.weighted(self.done, first_value, value_slope)
         end = self.cost.total(self.done)
         area = 0.0
         for low, high, slow in [*self._past, (self._anchor_work, end, self._slow)]:

@@ -19,6 +19,8 @@ def price(
     """Cost of iterations in which `decodes` requests decode and these pieces are prefilled."""
     if not chunks:
         return cost.step(decodes, context_tokens, (), decodes)
+    if not decodes:
+        context_tokens = 0
     pieces = []
     sampled = decodes
     for request, tokens in chunks:
@@ -26,7 +28,7 @@ def price(
         pieces.append((kv, tokens))
         if kv + tokens >= request.prompt_tokens + request._generated:
             sampled += 1
-    return cost.step(decodes, context_tokens if decodes else 0, pieces, sampled)
+    return cost.step(decodes, context_tokens, pieces, sampled)
 
 
 def check_step(run: Run, alone: StepCost) -> None:

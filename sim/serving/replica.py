@@ -173,11 +173,10 @@ class Replica:
         """`steps` iterations are done: account for them, then plan the next."""
         self._account(steps)
         self._planning = True
-        env = self._env
-        if env.quiet():
+        if self._env.quiet():
             self._plan_now(None)
         else:
-            self.simulation.at(env.now, self._plan_now, self._priority)
+            self.simulation.at(self._env.now, self._plan_now, self._priority)
 
     def _account(self, steps: int) -> None:
         now = self._env.now
@@ -349,15 +348,20 @@ class Replica:
         self.decodes = decodes > 0
         self._changed = False
         tally = self.tally
+        if chunks:
+            prefill = 0
+            for _, tokens in chunks:
+                prefill += tokens
+            tally.kv_slope = decodes + prefill
+            tally.phase = "mixed" if decodes else "prefill"
+            cost = price(self.cost, decodes, batch.context, chunks)
+        else:
+            tally.kv_slope = decodes
+            tally.phase = "decode"
+            cost = self.cost.step(decodes, batch.context, (), decodes)
         tally.first_kv = batch.context - batch.size
-        tally.kv_slope = decodes
-        tally.phase = "decode"
         if self.holders or self.prefilling:
             tally.first_kv = kv_tokens_on_gpus(self)
-        if chunks:
-            tally.kv_slope += sum([tokens for _, tokens in chunks])
-            tally.phase = "mixed" if decodes else "prefill"
-        cost = price(self.cost, decodes, batch.context, chunks)
         self._told_s = self._env.now
         run.begin(cost, steps)
 

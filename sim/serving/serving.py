@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from models.gpu_spec import GpuSpec
 from models.prediction import Predictor
 from models.served import Served
+from models.step_cost import IterationCost
 from policies.batching.contract import Batching
 from policies.ordering.contract import Ordering
 from policies.routing.contract import Routing
@@ -61,6 +63,7 @@ class Serving:
         self.engine = engine
         self.count = replicas
         self.replicas: list[Replica] = []
+        self._costs: dict[str, IterationCost] = {}
         self._ordering = ordering
         self._batching = batching
         self._routing = routing
@@ -115,7 +118,7 @@ class Serving:
             simulation,
             index,
             DeviceGroup(gpus, index),
-            served.cost(gpu),
+            self._cost(gpu),
             BlockPool(blocks),
             self._ordering(),
             self._batching(),
@@ -123,6 +126,12 @@ class Serving:
             SwapSpace(BlockPool(host_blocks), block_bytes, PcieChannel(cluster, gpus)),
             self._finished,
         )
+
+    def _cost(self, gpu: GpuSpec) -> IterationCost:
+        """The cost model on such GPUs: one for all replicas, which so share what it remembers."""
+        if gpu.name not in self._costs:
+            self._costs[gpu.name] = self.served.cost(gpu)
+        return self._costs[gpu.name]
 
     def _finished(self, request: Request) -> None:
         self.gateway.ended(request)

@@ -51,7 +51,8 @@ class Tally:
 def kv_tokens_on_gpus(replica: Replica) -> int:
     """Tokens whose KV lies on a replica's GPUs, as of the last boundary told."""
     tokens = replica.batch.context - replica.batch.size
-    tokens += sum([request._kv for request in replica.prefilling])
+    for request in replica.prefilling:
+        tokens += request._kv
     if replica.holders:
         tokens += sum([request._kv for request in replica.waiting if request.blocks])
     return tokens

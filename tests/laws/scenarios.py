@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from serving_kit import Listed, Outcome, simulate, trace
 
 from models.constant_cost import ConstantCost, LinearCost, ProportionalCost
+from models.prediction import Oracle
 from models.step_cost import StepCost
 from sim.hardware.faults import Fault
 from sim.serving.clients import ClosedLoop
@@ -47,6 +48,13 @@ def policies(group: str) -> dict[str, Policy]:
     return found
 
 
+class Misled:
+    """A predictor that is wrong by a factor that varies, now long, now short."""
+
+    def predict(self, prompt_tokens: int, output_tokens: int, rng: Any) -> float:
+        return output_tokens * (0.2 + 2.0 * float(rng.random()))
+
+
 class HostBoundCost:
     """Iterations that a host keeps from being shorter than `floor_s`, at half their power."""
 
@@ -73,6 +81,7 @@ COSTS: dict[str, Any] = {
     "proportional": ProportionalCost(0.01),
     "host bound": HostBoundCost(0.05, 0.004, 0.0005),
 }
+PREDICTORS: dict[str, Any] = {"oracle": Oracle(), "misled": Misled()}
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,7 @@ class Scenario:
     ordering: str = "fcfs"
     batching: str = "chunked_prefill-recompute"
     routing: str = "round_robin"
+    predictor: str = "oracle"
     concurrency: int = 0
     think_s: float = 0.0
     replicas: int = 1
@@ -116,6 +126,7 @@ class Scenario:
             "ordering": policies("ordering")[self.ordering],
             "batching": policies("batching")[self.batching],
             "routing": policies("routing")[self.routing],
+            "predictor": PREDICTORS[self.predictor],
             "engine": {
                 "max_sequences": self.max_sequences,
                 "max_batch_tokens": self.max_batch_tokens,
@@ -159,6 +170,9 @@ def _traces(draw: st.DrawFn) -> tuple[tuple[float, int, int], ...]:
     times = sorted(draw(st.lists(_times(span_s), min_size=number, max_size=number)))
     longest = draw(st.sampled_from([3, 12, 40]))
     lengths = st.integers(1, longest)
+    if draw(st.sampled_from([False, False, True])):
+        # Equal requests: ties between replicas wherever they can be.
+        lengths = st.just(draw(lengths))
     return tuple((at, draw(lengths), draw(lengths)) for at in times)
 
 
@@ -182,12 +196,7 @@ def _faults(draw: st.DrawFn, replicas: int, gpus: int) -> tuple[Fault, ...]:
 
 @st.composite
 def scenarios(
-    draw: st.DrawFn,
-    *,
-    faults: bool = True,
-    until: bool = True,
-    closed: bool = True,
-    frontend: bool = True,
+    draw: st.DrawFn, *, faults: bool = True, until: bool = True, closed: bool = True
 ) -> Scenario:
     """Random scenarios; the keywords leave something out."""
     requests = draw(_traces())
@@ -202,6 +211,7 @@ def scenarios(
         ordering=draw(st.sampled_from(sorted(policies("ordering")))),
         batching=draw(st.sampled_from(sorted(policies("batching")))),
         routing=draw(st.sampled_from(sorted(policies("routing")))),
+        predictor=draw(st.sampled_from(sorted(PREDICTORS))),
         concurrency=draw(st.sampled_from([0, 0, 1, 3, 6])) if closed else 0,
         think_s=draw(st.sampled_from([0.0, 0.125, 0.3])),
         replicas=replicas,
@@ -214,7 +224,27 @@ def scenarios(
         watermark=draw(st.sampled_from([0.0, 0.01, 0.2])),
         async_scheduling=draw(st.booleans()),
         over_context=draw(st.sampled_from(["reject", "truncate"])),
-        frontend=draw(st.sampled_from([(0.0, 0.0), (0.05, 0.01)])) if frontend else (0.0, 0.0),
+        frontend=draw(st.sampled_from([(0.0, 0.0), (0.05, 0.01)])),
         faults=draw(_faults(replicas, gpus)) if faults else (),
         until_s=draw(st.none() | _times(6.0).filter(lambda x: x > 0.0)) if until else None,
     )
+
+
+#: A scenario in which a pool of KV blocks for little more than one request is fought over.
+TIGHT = Scenario(
+    requests=(
+        (0.0, 9, 14),
+        (0.0, 3, 22),
+        (0.125, 17, 6),
+        (0.3, 2, 25),
+        (0.5, 11, 9),
+        (0.5, 11, 9),
+        (1.7, 5, 3),
+        (4.0, 1, 17),
+    ),
+    max_batch_tokens=6,
+    kv_blocks=9,
+    block_tokens=3,
+    host_blocks=30,
+    max_sequences=3,
+)

@@ -70,9 +70,7 @@ def mg1_ps_response_s(rate: float, mean_s: float, size_s: float | None = None) -
     return (mean_s if size_s is None else size_s) / (1.0 - _load(rate, mean_s))
 
 
-def srpt_response_s(
-    rate: float, density: Callable[[_Floats], _Floats], largest_s: float
-) -> float:
+def srpt_response_s(rate: float, density: Callable[[_Floats], _Floats], largest_s: float) -> float:
     """M/G/1, shortest remaining processing time (Schrage and Miller 1966).
 
     `density`: of job sizes in seconds, for an array of sizes; continuous, and negligible beyond

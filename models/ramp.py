@@ -14,7 +14,7 @@ class Ramp:
     three numbers share.
     """
 
-    __slots__ = ("flat", "first", "floor", "slope")
+    __slots__ = ("first", "flat", "floor", "slope")
 
     def __init__(self, first: float, slope: float = 0.0, floor: float = 0.0) -> None:
         if not (first >= 0.0 and slope >= 0.0 and floor >= 0.0):

@@ -61,21 +61,10 @@ class ChunkedPrefill:
     ) -> int:
         """Admit waiting requests in rank order while tokens, slots and blocks last. Returns the
         tokens left."""
-        preemptive = view.ordering_preemptive
         resume: list[RequestView] = []
         for request in view.waiting:
-            if budget <= 0 or request.id in room.gone:
+            if budget <= 0 or not room.take_in(request):
                 break
-            if room.size >= view.max_sequences and not (preemptive and room.displace_for(request)):
-                if not preemptive:
-                    plan.arrivals = "none"
-                break
-            need = view.blocks_to_admit(request)
-            short = need + (view.reserve_blocks if room.size else 0)
-            if short > room.free and not (preemptive and room.make_way_for(request, short)):
-                break
-            room.free -= need
-            room.size += 1
             tokens = min(request.prefill_tokens, budget)
             if tokens:
                 chunks.append((request, tokens))

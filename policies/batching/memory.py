@@ -90,6 +90,26 @@ class Room:
         """The plan computes a request: it may no longer be displaced."""
         self.settled = self.settled | {request.id}
 
+    def take_in(self, request: RequestView) -> bool:
+        """Find a slot and blocks for a waiting request, at the cost of others where the order is
+        preemptive. Returns False, and says which arrivals could change that, where there is
+        none."""
+        view = self._view
+        preemptive = view.ordering_preemptive
+        if request.id in self.gone:
+            return False
+        if self.size >= view.max_sequences and not (preemptive and self.displace_for(request)):
+            if not preemptive:
+                self._plan.arrivals = "none"
+            return False
+        need = view.blocks_to_admit(request)
+        short = need + (view.reserve_blocks if self.size else 0)
+        if short > self.free and not (preemptive and self.make_way_for(request, short)):
+            return False
+        self.free -= need
+        self.size += 1
+        return True
+
     def displace_for(self, newcomer: RequestView) -> bool:
         """Let the worst running request leave if the newcomer ranks before it."""
         worst = self.worst_running()

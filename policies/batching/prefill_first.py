@@ -29,25 +29,12 @@ class PrefillFirst:
             plan.steps = 1
             return plan
         budget = view.max_batch_tokens
-        preemptive = view.ordering_preemptive
         chunks: list[tuple[RequestView, int]] = []
         resume: list[RequestView] = []
         for request in view.waiting:
-            if request.id in room.gone:
-                break
-            if room.size >= view.max_sequences and not (preemptive and room.displace_for(request)):
-                if not preemptive:
-                    plan.arrivals = "none"
-                break
             tokens = request.prefill_tokens
-            if tokens > budget and chunks:
+            if (tokens > budget and chunks) or not room.take_in(request):
                 break
-            need = view.blocks_to_admit(request)
-            short = need + (view.reserve_blocks if room.size else 0)
-            if short > room.free and not (preemptive and room.make_way_for(request, short)):
-                break
-            room.free -= need
-            room.size += 1
             if tokens:
                 chunks.append((request, tokens))
                 budget -= tokens

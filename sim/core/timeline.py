@@ -19,11 +19,6 @@ _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 Event = dict[str, Any]
 
 
-def no_timeline() -> None:
-    """The choice to write no timeline."""
-    return
-
-
 def event(ph: str, name: str, pid: int, tid: int, time_s: float, **fields: Any) -> Event:
     """A trace event of phase `ph` on thread `tid` of process `pid`."""
     return {"ph": ph, "name": name, "pid": pid, "tid": tid, "ts": microseconds(time_s), **fields}

@@ -143,7 +143,5 @@ def test_law_19_faults_of_one_target_do_not_depend_on_others() -> None:
 
 def test_law_19_lengths_do_not_depend_on_arrivals() -> None:
     lengths = Synthetic(Geometric(20), Fixed(3), count=40)
-    slow, fast = (
-        simulate(client=OpenLoop(lengths, Poisson(rate)), seed=2) for rate in (0.1, 10.0)
-    )
+    slow, fast = (simulate(client=OpenLoop(lengths, Poisson(rate)), seed=2) for rate in (0.1, 10.0))
     assert slow.column("prompt_tokens") == fast.column("prompt_tokens")

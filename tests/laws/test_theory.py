@@ -114,12 +114,12 @@ def test_law_10_mmc(servers: int, load: float, requests: int, within: float) -> 
     assert_theory(expected, "geometric", load * servers, requests, within, slots=servers)
 
 
-@pytest.mark.parametrize(("load", "requests", "within"), [(0.5, 3000, 0.03), (0.8, 6000, 0.12)])
+@pytest.mark.parametrize(("load", "requests", "within"), [(0.5, 3000, 0.04), (0.8, 6000, 0.12)])
 def test_law_10_md1(load: float, requests: int, within: float) -> None:
     assert_theory(mg1_response_s(load, 1.0, 1.0), "fixed", load, requests, within, **ONE)
 
 
-@pytest.mark.parametrize(("load", "requests", "within"), [(0.3, 5000, 0.10), (0.6, 6000, 0.16)])
+@pytest.mark.parametrize(("load", "requests", "within"), [(0.3, 5000, 0.15), (0.6, 8000, 0.18)])
 def test_law_10_mg1_first_come_first_served(load: float, requests: int, within: float) -> None:
     mean_s, second_s2 = MOMENTS["mixed"]
     expected = mg1_response_s(load, mean_s, second_s2)
@@ -128,7 +128,7 @@ def test_law_10_mg1_first_come_first_served(load: float, requests: int, within: 
 
 @pytest.mark.parametrize(
     ("sizes", "load", "requests", "within"),
-    [("mixed", 0.5, 3000, 0.08), ("geometric", 0.75, 3000, 0.12), ("fixed", 0.6, 2000, 0.06)],
+    [("mixed", 0.5, 3000, 0.1), ("geometric", 0.75, 3000, 0.12), ("fixed", 0.6, 2000, 0.08)],
 )
 def test_law_10_mg1_processor_sharing(
     sizes: str, load: float, requests: int, within: float

@@ -214,8 +214,8 @@ class Outcome:
 
     def column(self, name: str) -> list[Any]:
         """A column of the requests table, by id."""
-        requests = self.result._tables["requests"].select(["id", name])
-        column: list[Any] = requests.sort_by("id").column(name).to_pylist()
+        requests = self.result._tables["requests"].sort_by("id")
+        column: list[Any] = requests.column(name).to_pylist()
         return column
 
     def __getitem__(self, metric: str) -> float:

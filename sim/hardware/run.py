@@ -137,8 +137,9 @@ class Run:
         group.runs.remove(self)
         group.active_s += self.cost.active_total(self.done)
 
-    def fail(self) -> None:
-        """A device failed: the step under way is lost, its energy is not."""
+    def halt(self) -> int:
+        """The run is over at this moment, a step under way lost but not its energy. Returns the
+        steps done since the last boundary told."""
         self._alarm.cancel()
         now = self._env.now
         active = self.active_at(now)
@@ -147,6 +148,11 @@ class Run:
         self.live = False
         self._group.runs.remove(self)
         self._group.active_s += active
+        return steps
+
+    def fail(self) -> None:
+        """A device failed."""
+        steps = self.halt()
         if self._on_failure is not None:
             self._on_failure(steps)
 

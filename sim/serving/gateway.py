@@ -157,7 +157,7 @@ class Gateway:
             return
         now = self._simulation.env.now
         chosen = self._routing.choose(request, self, self._rng_routing, now)
-        if chosen not in self.up:
+        if not (0 <= chosen < len(self.replicas) and self.replicas[chosen].group.up):
             raise LawBroken(f"routing: request {request.id} to replica {chosen}, up: {self.up}")
         self.outstanding_tokens[chosen] += request.prompt_tokens + (request._predicted or 0)
         self.outstanding_requests[chosen] += 1

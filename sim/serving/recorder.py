@@ -51,6 +51,8 @@ class Recorder:
         self._slo_ttft_s = slo_ttft_s
         self._slo_tpot_s = slo_tpot_s
         self._good = 0
+        self._finished = 0
+        self._decode_s = 0.0
         self._tokens_in = 0
         self._tokens_out = 0
 
@@ -91,18 +93,20 @@ class Recorder:
             self._row(request, "unfinished")
 
     def close(self, duration_s: float) -> dict[str, Value]:
-        """Figures over all finished requests; `duration_s` is the length of the run."""
+        """Figures over all finished requests; `duration_s` is the length of the run.
+
+        `tpot_s` is a request's mean time between its output tokens, so each request counts the
+        same; `itl_s.mean` is the mean over all such gaps, so each token does.
+        """
         self._table.write()
         figures: dict[str, Value] = {}
-        count = 0
         for key in _LATENCIES:
             parts = self._values[key]
-            values = np.concatenate(parts) if parts else np.empty(0)
-            if key == "e2e_latency_s":
-                count = len(values)
-            figures |= spread(key, values)
+            figures |= spread(key, np.concatenate(parts) if parts else np.empty(0))
+        gaps = self._tokens_out - self._finished
+        figures["itl_s.mean"] = self._decode_s / gaps if gaps else None
         per_s = (lambda n: n / duration_s) if duration_s > 0 else (lambda n: None)
-        figures["request_throughput_rps"] = per_s(count)
+        figures["request_throughput_rps"] = per_s(self._finished)
         figures["prompt_throughput_tps"] = per_s(self._tokens_in)
         figures["output_throughput_tps"] = per_s(self._tokens_out)
         if self._slo_ttft_s is not None or self._slo_tpot_s is not None:
@@ -142,6 +146,8 @@ class Recorder:
         columns = {key: finished.column(key).to_numpy(zero_copy_only=False) for key in _LATENCIES}
         for key, column in columns.items():
             self._values[key].append(column[~np.isnan(column)])
+        self._finished += finished.num_rows
+        self._decode_s += float((columns["e2e_latency_s"] - columns["ttft_s"]).sum())
         self._tokens_in += int(finished.column("prompt_tokens").to_numpy().sum())
         self._tokens_out += int(finished.column("output_tokens").to_numpy().sum())
         good = np.ones(finished.num_rows, dtype=bool)

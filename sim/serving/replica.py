@@ -70,7 +70,7 @@ class Replica:
         self._env = simulation.env
         self._stepwise = simulation.stepwise
         self._changes = Changes(self)
-        self.run = Run(group, self._boundary, self._failed)
+        self.run = Run(group, self._boundary, self._stopped)
         self._chunks: Sequence[tuple[Request, int]] = ()
         self.decodes = False
         self._changed = False
@@ -147,14 +147,9 @@ class Replica:
         return sorted(lost, key=lambda request: request.id)
 
     def close(self) -> None:
-        """The simulation is over: account for the steps done."""
+        """The simulation is over: account for the steps done and the part of one."""
         if self.run.live:
-            steps = self.steps_under_way()
-            self.run.done += steps
-            if steps:
-                self._account(steps)
-                self._begin_step()
-            self._end_run()
+            self._stopped(self.run.halt())
 
     # What observers read
 
@@ -371,21 +366,17 @@ class Replica:
             run.end()
             self.tally.end(run, self._env.now)
 
-    def _failed(self, steps: int) -> None:
-        """A device failed under a run, `steps` iterations after the last boundary told."""
+    def _stopped(self, steps: int) -> None:
+        """The run was stopped, `steps` iterations after the last boundary told."""
         run = self.run
         now = self._env.now
         if steps:
             self._account(steps)
-            if run.boundary(run.done) < now:
-                self._begin_step()
+            # The step under way after those of a jump has its blocks.
+            if self.decodes and run.boundary(run.done) < now:
+                self.pool.take(self.batch.next_growth())
         self.tally.end(run, now)
-
-    def _begin_step(self) -> None:
-        """The step after those of a jump has begun: take its blocks."""
-        blocks = self.batch.next_growth() if self.decodes else 0
-        if blocks:
-            self.pool.take(blocks)
+        self.tally.cut_off(run, now)
 
     def enqueue(self, request: Request) -> None:
         """A request joins the waiting queue at its rank."""

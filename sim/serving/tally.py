@@ -47,6 +47,11 @@ class Tally:
         self.phase_s[self.phase] += now_s - run.start_s
         self.kv_token_s += run.integral(self.first_kv, self.kv_slope)
 
+    def cut_off(self, run: Run, now_s: float) -> None:
+        """The run that has ended was stopped in the middle of an iteration."""
+        tokens = self.first_kv + self.kv_slope * run.done
+        self.kv_token_s += tokens * max(0.0, now_s - run.boundary(run.done))
+
 
 def kv_tokens_on_gpus(replica: Replica) -> int:
     """Tokens whose KV lies on a replica's GPUs, as of the last boundary told."""

@@ -37,10 +37,6 @@ def test_law_06_energy_is_the_integral_of_power(scenario: Scenario) -> None:
     assert run.result["energy_j"] == pytest.approx(integral.energy_j, rel=1e-9)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a run that until_s ends in mid-iteration loses the dynamic energy of that iteration",
-)
 @settings(phases=[Phase.generate])
 @given(scenarios())
 def test_law_06_the_series_ends_with_the_energy_of_the_run(scenario: Scenario) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scenarios import TIGHT, HostBoundCost, Scenario, policies, scenarios
 from serving_kit import Listed, Outcome, simulate
@@ -142,6 +142,7 @@ def test_law_16_one_request_on_an_empty_system_is_the_cost_model_by_hand(
     assert row["queue_s"] == 0.0
 
 
+@settings(max_examples=40)
 @given(st.permutations(range(12)), st.sampled_from(sorted(policies("batching"))), MODES)
 def test_law_17_the_order_of_equal_arrivals_does_not_matter_where_ranks_differ(
     order: list[int], batching: str, mode: str

@@ -149,7 +149,7 @@ class Replica:
     def close(self) -> None:
         """The simulation is over: account for the steps done and the part of one."""
         if self.run.live:
-            self._stopped(self.run.halt())
+            self._stopped(self.run.halt(), begun=True)
 
     # What observers read
 
@@ -366,14 +366,15 @@ class Replica:
             run.end()
             self.tally.end(run, self._env.now)
 
-    def _stopped(self, steps: int) -> None:
-        """The run was stopped, `steps` iterations after the last boundary told."""
+    def _stopped(self, steps: int, begun: bool = False) -> None:
+        """The run was stopped, `steps` iterations after the last boundary told; `begun`: even at
+        a boundary the next iteration has begun (a fault comes before it, the end after it)."""
         run = self.run
         now = self._env.now
         if steps:
             self._account(steps)
             # The step under way after those of a jump has its blocks.
-            if self.decodes and run.boundary(run.done) < now:
+            if self.decodes and (begun or run.boundary(run.done) < now):
                 self.pool.take(self.batch.next_growth())
         self.tally.end(run, now)
         self.tally.cut_off(run, now)

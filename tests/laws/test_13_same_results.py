@@ -8,14 +8,19 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scenarios import TIGHT, HostBoundCost, Scenario, policies, scenarios
-from serving_kit import Listed, Outcome, simulate
+from serving_kit import Listed, Outcome, node_spec, simulate
 
 from models.constant_cost import ConstantCost, LinearCost
+from models.served import ServedByFormula
+from sim.core.result import Result
 from sim.core.simulation import Simulation
+from sim.hardware.cluster import Cluster, NodeCount
 from sim.hardware.faults import Fault
 from sim.serving.clients import OpenLoop
 from sim.serving.facts import RequestArrived
 from sim.serving.law_check import LawCheck
+from sim.serving.limits import EngineLimits
+from sim.serving.serving import Serving
 from workloads.arrivals import TraceTimes
 from workloads.demand import Demand
 
@@ -178,3 +183,46 @@ def test_law_17_equal_requests_differ_by_their_ids_alone() -> None:
     one, other = ([{**row, "kind": ""} for row in run.rows] for run in runs)
     assert one == other
     assert runs[0].column("kind") == runs[1].column("kind")[::-1]
+
+
+@pytest.mark.parametrize("mode", ["jump", "step"])
+def test_law_13_a_system_does_not_notice_another_beside_it(mode: str) -> None:
+    """Two serving systems on GPUs of one cluster: each serves as it does alone."""
+
+    def system(name: str) -> Serving:
+        demands = [Demand(3 + n * 7 % 11, 1 + n * 5 % 9, 0.125 * n) for n in range(30)]
+        return Serving(
+            served=ServedByFormula(
+                cost_model=ConstantCost(0.125),
+                kv_tokens=24,
+                context_tokens=100,
+                kv_bytes_per_token=1.0,
+            ),
+            client=OpenLoop(Listed(demands), TraceTimes()),
+            ordering=policies("ordering")["fcfs"],
+            batching=policies("batching")["chunked_prefill-recompute"],
+            routing=policies("routing")["least_outstanding"],
+            engine=EngineLimits(block_tokens=2, max_batch_tokens=8, watermark=0.0),
+            replicas=2,
+            series_interval_s=0.5,
+            name=name,
+        )
+
+    def run(*names: str) -> Result:
+        simulation = Simulation(
+            seed=3,
+            mode=mode,  # type: ignore[arg-type]
+            cluster=Cluster([NodeCount(node_spec(1), 4)]),
+        )
+        for name in names:
+            simulation.add(system(name))
+        simulation.run()
+        simulation.finish()
+        return simulation.results.close({}, {})
+
+    alone, together = run("a"), run("a", "b")
+    assert together.table("a_requests").equals(alone.table("a_requests"))
+    # Its figures over time reach to the end of the run, which is that of the later system.
+    assert together["a.iterations"] == alone["a.iterations"]
+    assert together["a.preemptions"] == alone["a.preemptions"] > 0
+    assert together["b.requests_finished"] == 30

@@ -192,9 +192,7 @@ def test_the_closed_form_is_the_sum_of_single_steps(work, steps, stack, split):
         )
         for j in range(steps)
     ]
-    assert whole.total(steps) == pytest.approx(
-        fsum(s.step(0) for s in single), rel=1e-12
-    )
+    assert whole.total(steps) == pytest.approx(fsum(s.step(0) for s in single), rel=1e-12)
     assert whole.active_total(steps) == pytest.approx(
         fsum(s.active_step(0) for s in single), rel=1e-12
     )

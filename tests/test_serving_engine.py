@@ -176,7 +176,7 @@ def _not_running(view, plan):
         (_too_much, {}, LawBroken, "a piece of 5 tokens"),
         (_too_many, {"max_sequences": 1}, LawBroken, "max_sequences is 1"),
         (_too_many, {"block_tokens": 1, "kv_blocks": 5}, CapacityError, "blocks asked"),
-        (_for_ever, {}, LawBroken, "holds for ever"),
+        (_for_ever, {}, LawBroken, "2 pieces holds for"),
         (_not_running, {}, LawBroken, "not running"),
     ],
 )

@@ -80,7 +80,7 @@ def admit_who_runs(view: Any, plan: Plan) -> None:
         ([pieces(2), pieces(3)], "which has 2 to prefill"),
         ([resume], "cannot decode without prefill"),
         ([evict], "nothing to evict"),
-        ([admit, preempt("recompute", "recompute")], "not running"),
+        ([admit, preempt("recompute", "recompute")], "names 2 requests, 1 different"),
         ([admit, admit_who_runs], "not waiting"),
     ],
 )
@@ -126,13 +126,11 @@ def test_a_policy_that_stops_planning_stalls_with_a_snapshot() -> None:
         pytest.param([pieces(3, steps=5)], id="a piece repeated past the prompt"),
     ],
 )
-@pytest.mark.xfail(strict=True, reason="each piece is checked by itself, and for one iteration")
 def test_pieces_are_checked_together(makes: list[Make]) -> None:
     with pytest.raises(LawBroken):
         follow(*makes)
 
 
-@pytest.mark.xfail(strict=True, reason="several pieces are accepted for several iterations")
 def test_several_pieces_hold_for_one_iteration() -> None:
     def make(view: Any, plan: Plan) -> None:
         plan.chunks = [(request, 1) for request in view.waiting]
@@ -142,7 +140,6 @@ def test_several_pieces_hold_for_one_iteration() -> None:
         follow(make, number=2)
 
 
-@pytest.mark.xfail(strict=True, reason="a request may be preempted and admitted by one plan")
 def test_a_request_is_named_once_in_a_plan() -> None:
     def make(view: Any, plan: Plan) -> None:
         request = next(iter(view.running))
@@ -153,14 +150,12 @@ def test_a_request_is_named_once_in_a_plan() -> None:
         follow(admit, make)
 
 
-@pytest.mark.xfail(strict=True, reason="any fate but keep and swap is taken as recompute")
 def test_an_unknown_fate_is_refused() -> None:
     with pytest.raises(LawBroken, match="burn"):
         follow(admit, preempt("burn"))
 
 
 @pytest.mark.parametrize("steps", [0, -3])
-@pytest.mark.xfail(strict=True, reason="a plan's steps are not checked; -3 turns the clock back")
 def test_a_plan_holds_for_an_iteration_at_least(steps: int) -> None:
     with pytest.raises(LawBroken, match="steps"):
         follow(pieces(4, steps=steps))

@@ -95,59 +95,77 @@ class Room:
         preemptive. Returns False, and says which arrivals could change that, where there is
         none."""
         view = self._view
-        preemptive = view.ordering_preemptive
         if request.id in self.gone:
-            return False
-        if self.size >= view.max_sequences and not (preemptive and self.displace_for(request)):
-            if not preemptive:
-                self._plan.arrivals = "none"
             return False
         need = view.blocks_to_admit(request)
         short = need + (view.reserve_blocks if self.size else 0)
-        if short > self.free and not (preemptive and self.make_way_for(request, short)):
-            return False
+        full = self.size >= view.max_sequences
+        if not view.ordering_preemptive:
+            if full:
+                self._plan.arrivals = "none"
+            if full or short > self.free:
+                return False
+        else:
+            worst = self._displaceable_by(request) if full else None
+            if full and worst is None:
+                return False
+            if short > self.free and short > self.free + self._within_reach(request):
+                return False
+            if worst is not None:
+                self.preempt(worst, "keep")
+            if short > self.free:
+                self._make_way_for(request, short)
         self.free -= need
         self.size += 1
         return True
 
-    def displace_for(self, newcomer: RequestView) -> bool:
-        """Let the worst running request leave if the newcomer ranks before it."""
+    def _displaceable_by(self, newcomer: RequestView) -> RequestView | None:
+        """The worst running request, if the newcomer ranks before it."""
         worst = self.worst_running()
-        if worst is None:
-            return False
-        if (newcomer.rank, newcomer.id) >= (self._view.rank(worst), worst.id):
-            return False
-        self.preempt(worst, "keep")
-        return True
+        if worst is None or (newcomer.rank, newcomer.id) >= (self._view.rank(worst), worst.id):
+            return None
+        return worst
 
-    def make_way_for(self, newcomer: RequestView, need: int) -> bool:
-        """Free `need` blocks at the cost of requests that rank behind the newcomer: first of
-        waiting ones, then of running ones. Changes nothing where that is not enough."""
+    def _behind(self, newcomer: RequestView) -> tuple[list[RequestView], list[RequestView]]:
+        """Waiting and running requests that rank behind the newcomer and may lose their KV."""
         view = self._view
         place = (newcomer.rank, newcomer.id)
-        behind = [r for r in view.holders if (r.rank, r.id) > place and r.id not in self.gone]
-        victims = [
+        waiting = [r for r in view.holders if (r.rank, r.id) > place and r.id not in self.gone]
+        running = [
             r
             for r in view.running
             if r.id not in self.settled and not view.locked(r) and (view.rank(r), r.id) > place
         ]
-        kept = [(i, r) for i, (r, fate) in enumerate(self._plan.preempt) if fate == "keep"]
-        within_reach = sum(view.blocks_held(r) for r in behind + victims + [r for _, r in kept])
-        if self.free + within_reach < need:
-            return False
+        return waiting, running
+
+    def _kept(self) -> list[tuple[int, RequestView]]:
+        """Requests that the plan displaces with their KV, by place in the plan."""
+        return [(i, r) for i, (r, fate) in enumerate(self._plan.preempt) if fate == "keep"]
+
+    def _within_reach(self, newcomer: RequestView) -> int:
+        """Blocks that would be free if all behind the newcomer lost their KV."""
+        view = self._view
+        waiting, running = self._behind(newcomer)
+        held = waiting + running + [r for _, r in self._kept()]
+        return sum(map(view.blocks_held, held)) + sum(map(view.blocks_next, running))
+
+    def _make_way_for(self, newcomer: RequestView, need: int) -> None:
+        """Free `need` blocks, which are within reach: first of waiting requests, then of those
+        just displaced, then of running ones."""
+        view = self._view
         self.free -= need
-        self.evict_waiting(place)
+        self.evict_waiting((newcomer.rank, newcomer.id))
         preempted = list(self._plan.preempt)
-        for i, request in kept:
+        for i, request in self._kept():
             if self.free < 0:
                 preempted[i] = (request, "recompute")
                 self.free += view.blocks_held(request)
         self._plan.preempt = preempted
-        victims.sort(key=lambda r: (view.rank(r), r.id))
+        _, running = self._behind(newcomer)
+        running.sort(key=lambda r: (view.rank(r), r.id))
         while self.free < 0:
-            self.preempt(victims.pop(), "recompute")
+            self.preempt(running.pop(), "recompute")
         self.free += need
-        return True
 
     def _host_free(self) -> int:
         if self._host_blocks < 0:

@@ -29,6 +29,7 @@ class Changes:
         """Carry out the plan's changes. Returns KV blocks that move to the host and back."""
         out_blocks = in_blocks = 0
         replica = self._replica
+        self._check(plan)
         for request, fate in plan.preempt:
             out_blocks += self._preempt(request, fate, now_s)  # type: ignore[arg-type]
         for request, fate in plan.evict:
@@ -52,6 +53,27 @@ class Changes:
                 f"{replica.limits.max_sequences}"
             )
         return out_blocks, in_blocks
+
+    def _check(self, plan: Plan) -> None:
+        """A plan names each request once, and repeats at most one piece, within its prompt."""
+        where = f"replica {self._replica.index}: a plan"
+        chunks = plan.chunks
+        named = len(chunks) + len(plan.preempt) + len(plan.evict) + len(plan.resume)
+        if named > 1:
+            ids = {request.id for request in plan.resume}
+            for pairs in (chunks, plan.preempt, plan.evict):
+                ids |= {request.id for request, _ in pairs}
+            if len(ids) < named:
+                raise LawBroken(f"{where} names {named} requests, {len(ids)} different ones")
+        if plan.steps > 1 and chunks:
+            if len(chunks) > 1:
+                raise LawBroken(f"{where} of {len(chunks)} pieces holds for {plan.steps} steps")
+            request, tokens = chunks[0]
+            if plan.steps * tokens > request.prefill_tokens:
+                raise LawBroken(
+                    f"{where} holds for {plan.steps} steps of {tokens} tokens for {request!r}, "
+                    f"which has {request.prefill_tokens} to prefill"
+                )
 
     def forget(self, request: Request) -> None:
         """A request's KV is thrown away, on the GPU and on the host."""
@@ -127,6 +149,8 @@ class Changes:
             replica.pool.release(blocks)
             request.blocks = 0
             return out
+        if fate != "recompute":
+            raise LawBroken(f"replica {replica.index}: {fate!r} is no fate of KV")
         replica.pool.release(blocks)
         self.forget(request)
         return 0

@@ -82,6 +82,10 @@ class OpenLoop:
         self._gateway.submit(demand)
 
 
+#: Rejected requests in a row, at one instant, after which a closed loop gives up.
+_PATIENCE = 1_000
+
+
 class ClosedLoop:
     """A fixed number of requests in flight: as one ends, the next is sent after `think_s`.
 
@@ -97,7 +101,8 @@ class ClosedLoop:
         self.concurrency = concurrency
         self.think_s = think_s
         self.exhausted = False
-        self._thinking = 0
+        self._rejected_in_row = 0
+        self._rejected_s = -1.0
 
     def start(self, simulation: Simulation, gateway: Gateway, name: str) -> None:
         if not self.workload.finite and simulation.until_s is None:
@@ -105,21 +110,33 @@ class ClosedLoop:
         self._simulation = simulation
         self._gateway = gateway
         self._demands = self.workload.demands(simulation.stream(f"{name}.demands"))
+        self._advance()
         for _ in range(self.concurrency):
             simulation.at(simulation.now, self._send)
 
     def ended(self, request: Request) -> None:
-        """Send the next."""
-        simulation = self._simulation
-        if not self.exhausted:
-            simulation.at(simulation.env.now + self.think_s, self._send)
-
-    def _send(self, _: simpy.Event) -> None:
+        """Send the next. Raises ConfigError where no time passes between one that is rejected and
+        the next, again and again."""
         if self.exhausted:
             return
-        demand = next(self._demands, None)
-        if demand is None:
-            self.exhausted = True
-            self._simulation.check_done()
-            return
-        self._gateway.submit(demand)
+        now = self._simulation.env.now
+        if request.finish_s >= 0.0 or now > self._rejected_s:
+            self._rejected_in_row = 0
+        elif self._rejected_in_row >= _PATIENCE:
+            raise ConfigError(
+                f"client: {_PATIENCE} requests in a row were rejected at {now} s; their lengths "
+                "exceed the context or the KV cache (see engine.over_context)"
+            )
+        self._rejected_in_row += 1
+        self._rejected_s = now
+        self._simulation.at(now + self.think_s, self._send)
+
+    def _send(self, _: simpy.Event) -> None:
+        demand = self._next
+        if demand is not None:
+            self._advance()
+            self._gateway.submit(demand)
+
+    def _advance(self) -> None:
+        self._next = next(self._demands, None)
+        self.exhausted = self._next is None

@@ -293,6 +293,8 @@ class Replica:
         if epoch != self._epoch:
             return
         self._moving = False
+        moved_s = self._env.now - self._told_s
+        self.tally.kv_token_s += kv_tokens_on_gpus(self) * moved_s
         self.simulation.facts.emit(
             Swapped(self._told_s, self.simulation.now, self.index, out_bytes, in_bytes)
         )
@@ -311,6 +313,8 @@ class Replica:
                 self._plan_soon()
             return
         steps = plan.steps
+        if steps < 1:
+            raise LawBroken(f"replica {self.index}: a plan holds for {steps} steps")
         if decodes:
             end = batch.next_end - batch.steps
             if end < steps:

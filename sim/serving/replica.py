@@ -166,15 +166,14 @@ class Replica:
 
     def _boundary(self, steps: int) -> None:
         """`steps` iterations are done: account for them, then plan the next."""
-        self._account(steps)
+        self._account(steps, self._env.now)
         self._planning = True
         if self._env.quiet():
             self._plan_now(None)
         else:
             self.simulation.at(self._env.now, self._plan_now, self._priority)
 
-    def _account(self, steps: int) -> None:
-        now = self._env.now
+    def _account(self, steps: int, now: float) -> None:
         batch = self.batch
         if self._iterations:
             self._tell(steps, now)
@@ -376,7 +375,7 @@ class Replica:
         run = self.run
         now = self._env.now
         if steps:
-            self._account(steps)
+            self._account(steps, run.boundary(run.done))
             # The step under way after those of a jump has its blocks.
             if self.decodes and (begun or run.boundary(run.done) < now):
                 self.pool.take(self.batch.next_growth())

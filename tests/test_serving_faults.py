@@ -72,6 +72,22 @@ def test_a_failure_while_kv_moves_leaves_nothing_behind(mode: str) -> None:
     assert replica.pool.used == replica.swap.pool.used == 0
 
 
+def test_a_swap_from_before_a_failure_ends_no_later_one(mode: str) -> None:
+    """At a quarter byte a second. A and B fill the pool at 4 s, and B's 4 tokens leave; at 5 s the
+    device fails, and both are done by 13.5 s while the link still sends. C and D fill the pool at
+    18 s. What is left of the old transfer, half a byte, shares the link with D's until 22 s; D's
+    last byte arrives at 36 s, when C goes on, and D comes back from 40 to 56 s."""
+    run = serve(
+        mode,
+        [(0.0, 1, 8), (0.0, 1, 8), (14.0, 1, 8), (14.0, 1, 8)],
+        [fail(5.0, 0.5)],
+        engine={"block_tokens": 1, "kv_blocks": 8, "host_swap_bytes": 100.0},
+        batching=lambda: ChunkedPrefill(preemption="swap"),
+        link_bytes_per_s=0.25,
+    )
+    assert run.column("finish_s") == [9.5, 13.5, 40.0, 60.0]
+
+
 @pytest.mark.parametrize("batching", [ChunkedPrefill, PrefillFirst])
 @pytest.mark.parametrize("time_s", [5.0, 5.5])
 def test_down_and_up_in_one_instant(batching: Any, time_s: float, mode: str) -> None:

@@ -1,6 +1,8 @@
 """Laws of what is counted: requests, tokens, KV blocks, bytes, time, work, waiting, preemptions.
 
-The numbers are those by which the documentation speaks of the laws.
+The laws have numbers: 1 requests, 2 tokens, 3 blocks, 4 bytes, 5 time, 6 energy, 8 work, 9 Little,
+10 queueing theory, 11 preemptions, 12 jump and step, 13 observers, 14 lazy workloads, 15 scale,
+16 one request by hand, 17 equal arrivals, 18 determinism, 19 streams. (7 is kept for carbon.)
 """
 
 from __future__ import annotations

@@ -10,8 +10,6 @@ from experiments.benchmarks.bare import bare_timeout_s, in_bare_timeouts
 from experiments.benchmarks.serving_work import Listed, Measured, conversation, measure
 
 _REQUESTS = 10_000
-
-
 _CASES = [
     ("jump", 2.0, 1, "at most 100 per request (aim 60)"),
     ("jump", 32.0, 16, "at most 100 per request (aim 60)"),
@@ -47,6 +45,7 @@ def print_speed(repeats: int) -> None:
             seen[pair["step"]].cpu_s / seen[pair["jump"]].cpu_s for _, seen in rounds
         )
         print(f"step / jump at {rate:g} requests/s: {ratio:.2f}   {bar}")
+    print("(step mode prices each iteration twice, to check the closed form: a third of its cost)")
     print(PEERS)
 
 

@@ -41,7 +41,6 @@ class Gateway:
         self.outstanding_tokens: list[float] = [0] * len(self.replicas)
         self.outstanding_requests = [0] * len(self.replicas)
         self.arrived = self.finished = self.rejected = self.truncated = self.rerouted = 0
-        self.tokens_asked = 0
         self._simulation = simulation
         self._routing = routing
         self._predictor = predictor
@@ -96,7 +95,6 @@ class Gateway:
             self._simulation.facts.emit(RequestRejected(now, request, rejected))
             self._on_end(request)
             return request
-        self.tokens_asked += output
         delay = self._frontend_s + self._frontend_per_token_s * prompt
         if delay > 0.0:
             self._travelling[number] = request

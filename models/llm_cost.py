@@ -106,16 +106,18 @@ class TransformerCost:
         chunks: Sequence[tuple[int, int]],
         sampled: int,
     ) -> StepCost:
-        tokens = sequences = decodes
-        first = self._context_s * context_tokens
-        active = self._context_active * context_tokens
-        slope = self._context_s * decodes
-        active_slope = self._context_active * decodes
+        tokens = decodes
         if decodes:
-            first += self._decode_s
+            context_s = self._context_s
+            context_active = self._context_active
+            first = self._decode_s + context_s * context_tokens
+            slope = context_s * decodes
+            active = context_active * context_tokens
+            active_slope = context_active * decodes
+        else:
+            first = slope = active = active_slope = 0.0
         for cached, size in chunks:
             tokens += size
-            sequences += 1
             try:
                 own_s, cached_s, own_active, cached_active = self._chunks[size]
             except KeyError:
@@ -128,13 +130,12 @@ class TransformerCost:
             fixed_s, fixed_active = self._fixed[tokens, sampled]
         except KeyError:
             fixed_s, fixed_active = self._fix(tokens, sampled)
-        first += fixed_s
-        active += fixed_active
-        host = self._host_s + self._sequence_s * sequences
-        floor = self._launch_s + host
+        host = self._host_s + self._sequence_s * (decodes + len(chunks))
         if not self._overlapped:
-            first += host
-        return StepCost(first, slope, floor, active, active_slope)
+            fixed_s += host
+        return StepCost(
+            first + fixed_s, slope, self._launch_s + host, active + fixed_active, active_slope
+        )
 
     def _pipelined(
         self,

@@ -26,7 +26,8 @@ class Ramp:
 
     def _flat_steps(self) -> int:
         """Steps that last `floor`, before the ramp proper; -1: all of them."""
-        return ceil((self.floor - self.first) / self.slope) if self.slope > 0.0 else -1
+        rise = self.floor - self.first
+        return ceil(rise / self.slope) if self.slope * 2**60 > rise else -1
 
     def step(self, j: int) -> float:
         """Duration of step `j`, counted from 0."""
@@ -80,19 +81,14 @@ class Ramp:
     def __repr__(self) -> str:
         return f"Ramp(first={self.first!r}, slope={self.slope!r}, floor={self.floor!r})"
 
-    def weighted(self, steps: int, first_value: float, value_slope: float) -> float:
-        """Integral over the first `steps` steps of a value that is constant within each step and
-        `first_value + value_slope * j` in step `j`."""
-        n = steps
-        ones = n * (n - 1) // 2
-        if not self.flat:
-            first, slope = self.first, self.slope
-            return (
-                first_value * first * n
-                + (first_value * slope + value_slope * first) * ones
-                + value_slope * slope * (ones * (2 * n - 1) / 3)
-            )
-        flat = n if self.flat < 0 else min(n, self.flat)
-        area = self.floor * (first_value * flat + value_slope * (flat * (flat - 1) // 2))
+    def moment(self, steps: int) -> float:
+        """Sum of `j * step(j)` over the first `steps` steps."""
+        flat = self.flat
+        ones = steps * (steps - 1) // 2
+        if flat == 0:
+            return ones * (self.first + self.slope * (2 * steps - 1) / 3)
+        if flat < 0 or steps <= flat:
+            return self.floor * ones
+        rest = steps - flat
         tail = Ramp(self.first + self.slope * flat, self.slope)
-        return area + tail.weighted(n - flat, first_value + value_slope * flat, value_slope)
+        return self.floor * (flat * (flat - 1) // 2) + flat * tail.total(rest) + tail.moment(rest)

@@ -51,6 +51,51 @@ class StepCost(Ramp):
         return steps * self.active_first + self.active_slope * (steps * (steps - 1) // 2)
 
 
+class WithLast(StepCost):
+    """Iterations of one composition, `turn` of them, and a last one of another."""
+
+    __slots__ = ("last_active", "last_s", "turn")
+
+    def __init__(self, start: StepCost, turn: int, last: StepCost) -> None:
+        self.first = start.first
+        self.slope = start.slope
+        self.floor = start.floor
+        self.flat = start.flat
+        self.active_first = start.active_first
+        self.active_slope = start.active_slope
+        self.turn = turn
+        self.last_s = last.step(0)
+        self.last_active = last.active_first
+
+    def step(self, j: int) -> float:
+        return StepCost.step(self, j) if j < self.turn else self.last_s
+
+    def total(self, steps: int) -> float:
+        turn = self.turn
+        if steps <= turn:
+            return StepCost.total(self, steps)
+        return StepCost.total(self, turn) + (steps - turn) * self.last_s
+
+    def near(self, duration: float) -> int:
+        return min(StepCost.near(self, duration), self.turn + 1)
+
+    def active_step(self, j: int) -> float:
+        return StepCost.active_step(self, j) if j < self.turn else self.last_active
+
+    def active_total(self, steps: int) -> float:
+        turn = self.turn
+        if steps <= turn:
+            return StepCost.active_total(self, steps)
+        return StepCost.active_total(self, turn) + (steps - turn) * self.last_active
+
+    def moment(self, steps: int) -> float:
+        turn = self.turn
+        if steps <= turn:
+            return StepCost.moment(self, steps)
+        rest = steps - turn
+        return StepCost.moment(self, turn) + self.last_s * (rest * turn + rest * (rest - 1) // 2)
+
+
 class IterationCost(Protocol):
     """A cost model of LLM iterations on one replica (a device or a tensor-parallel group)."""
 

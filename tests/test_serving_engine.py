@@ -24,7 +24,11 @@ from workloads.synthetic import Synthetic
 def batches(outcome):
     """(decodes, prefill tokens) of every iteration in order."""
     facts = outcome.log.of(Iterations)
-    return [(f.decodes, f.prefill_tokens) for f in facts for _ in range(f.steps)]
+    return [
+        (f.decodes, f.last_prefill_tokens if step == f.steps - 1 else f.prefill_tokens)
+        for f in facts
+        for step in range(f.steps)
+    ]
 
 
 # Times of iterations
@@ -39,6 +43,15 @@ def test_chunked_prefill_shares_the_budget():
     assert outcome.column("first_token_s") == [2.0, 3.0]
     assert outcome.column("finish_s") == [4.0, 4.0]
     assert outcome.column("scheduled_s") == [0.0, 1.0]
+
+
+def test_the_pieces_of_a_lone_prompt_are_one_event():
+    """18 tokens in pieces of 8, 8 and 2, at 1 s and 0.1 s a token; 0.2 s for each token cached."""
+    cost = LinearCost(1.0, 0.1, 0.2)
+    outcome = simulate([(0.0, 18, 3)], engine={"max_batch_tokens": 8}, cost=cost)
+    assert [(f.steps, f.prefilled) for f in outcome.log.of(Iterations)] == [(3, 18), (2, 0)]
+    (first_s,) = outcome.column("first_token_s")
+    assert first_s == pytest.approx(1.8 + (1.8 + 0.2 * 8) + (1.2 + 0.2 * 16))
 
 
 def test_prefill_first_stalls_decodes():

@@ -46,7 +46,7 @@ class ChunkedPrefill:
         if room.gone:
             plan.steps = 1
         elif chunks:
-            self._repeat(plan, chunks, budget)
+            self._repeat(view, plan, budget)
         elif view.queued:
             plan.steps = view.order_holds()
         return plan
@@ -76,12 +76,17 @@ class ChunkedPrefill:
         return budget
 
     @staticmethod
-    def _repeat(plan: Plan, chunks: list[tuple[RequestView, int]], budget: int) -> None:
-        """A single piece that uses up the budget repeats until the prompt's last piece."""
+    def _repeat(view: BatchView, plan: Plan, budget: int) -> None:
+        """A single piece that uses up the budget repeats until the prompt is complete; others
+        that wait may join its last piece."""
         plan.steps = 1
-        if budget == 0 and len(chunks) == 1 and not plan.resume:
-            request, tokens = chunks[0]
+        if budget == 0 and len(plan.chunks) == 1 and not plan.resume:
+            ((request, tokens),) = plan.chunks
             pieces = -(-request.prefill_tokens // tokens)
-            if pieces > 1:
+            if pieces == 1:
+                return
+            if view.queued - (request not in view.prefilling):
                 plan.steps = pieces - 1
                 plan.arrivals = "none"
+            else:
+                plan.steps = pieces

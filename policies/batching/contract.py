@@ -31,7 +31,8 @@ class Plan:
     `evict`: (request, fate) of waiting requests that hold KV on the GPU and lose it.
     `decode`: whether requests that decode take part in this iteration.
     `steps`: iterations for which the plan holds if nothing arrives, ends or runs out of blocks;
-    more than one only with a single chunk, which then repeats, or none.
+    more than one only with a single chunk, which then repeats (the prompt's last piece may be
+    shorter), or none.
     `arrivals`: which arrivals end it.
     """
 

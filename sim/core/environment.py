@@ -72,9 +72,11 @@ class Environment(simpy.Environment):
 class Moment(simpy.Event):
     """An event that is sure to come: SimPy's, with less work to make one."""
 
-    def __init__(self, env: Environment, callbacks: list[Callable[[simpy.Event], None]]) -> None:
+    def __init__(
+        self, env: simpy.Environment, callbacks: list[Callable[[simpy.Event], None]] | None
+    ) -> None:
         self.env = env
-        self.callbacks = callbacks
+        self.callbacks = callbacks  # type: ignore[assignment]
         self._value = None
         self._ok = True
 
@@ -82,37 +84,40 @@ class Moment(simpy.Event):
 class Alarm:
     """Calls one callback at a time that may be moved or called off."""
 
-    __slots__ = ("_calls", "_env", "_moment")
+    __slots__ = ("_calls", "_count", "_moment", "_priority", "_queue")
 
-    def __init__(self, env: Environment, callback: Callable[[simpy.Event], None]) -> None:
-        self._env = env
+    def __init__(
+        self,
+        env: Environment,
+        callback: Callable[[simpy.Event], None],
+        priority: float = NORMAL,
+    ) -> None:
+        self._queue: list[Any] = env._queue
+        self._count = env._eid
         self._calls = [callback]
-        self._moment: Moment | None = None
+        self._priority = priority
+        self._moment = Moment(env, None)
 
     @property
     def waiting(self) -> bool:
         """Whether it is set and has not rung."""
-        return self._moment is not None and self._moment.callbacks is not None
+        return self._moment.callbacks is not None
 
-    def ring(self, time_s: float, priority: float) -> None:
+    def ring(self, time_s: float) -> None:
         """Ring at `time_s` (not before now), and not when it was set to before."""
-        env = self._env
         moment = self._moment
-        if moment is None:
-            moment = self._moment = Moment(env, self._calls)
-        elif moment.callbacks is None:
-            moment.callbacks = self._calls
-        else:
+        if moment.callbacks is not None:
             moment.callbacks = []
-            moment = self._moment = Moment(env, self._calls)
-        heappush(env._queue, (time_s, priority, next(env._eid), moment))  # type: ignore[misc]
+            moment = self._moment = Moment(moment.env, None)
+        moment.callbacks = self._calls
+        heappush(self._queue, (time_s, self._priority, next(self._count), moment))
 
     def cancel(self) -> None:
         """Do not ring."""
         moment = self._moment
-        if moment is not None and moment.callbacks is not None:
+        if moment.callbacks is not None:
             moment.callbacks = []
-            self._moment = None
+            self._moment = Moment(moment.env, None)
 
 
 __all__ = ["BOUNDARY", "NORMAL", "PLAN", "SAMPLE", "URGENT", "Alarm", "Environment", "Moment"]

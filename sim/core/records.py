@@ -63,7 +63,13 @@ class Table:
             self._batches.append(batch)
             return
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._folder / f"{self.name}.parquet", self._schema)
+            # Dictionaries help where values repeat; of times they are a second copy.
+            self._writer = pq.ParquetWriter(
+                self._folder / f"{self.name}.parquet",
+                self._schema,
+                compression="zstd",
+                use_dictionary=[name for name, kind in self.columns.items() if kind == "string"],
+            )
         self._writer.write_batch(batch)
 
     def write(self) -> None:

@@ -34,7 +34,6 @@ class Run:
         "_on_boundary",
         "_on_failure",
         "_past",
-        "_priority",
         "_slow",
         "_stepwise",
         "_target",
@@ -43,6 +42,7 @@ class Run:
         "live",
         "start_s",
     )
+    cost: StepCost
 
     def __init__(
         self,
@@ -54,9 +54,8 @@ class Run:
         self._env = group.env
         self._on_boundary = on_boundary
         self._on_failure = on_failure
-        self._priority = BOUNDARY + group.priority
         self._stepwise = group.stepwise
-        self._alarm = Alarm(group.env, self._fire)
+        self._alarm = Alarm(group.env, self._fire, BOUNDARY + group.priority)
         # Spans of nominal work done at other speeds: (from, to, seconds per second of work).
         self._past: list[tuple[float, float, float]] | None = None
         self._anchor_work = 0.0
@@ -66,20 +65,27 @@ class Run:
         self.start_s = 0.0
 
     def begin(self, cost: StepCost, steps: int) -> None:
-        """Start at this moment and go on for `steps` steps."""
+        """Start at this moment, and go on for `steps` steps; a run under way, at a boundary, goes
+        over to other work."""
         group = self._group
-        now = self._env.now
-        self.cost = cost
-        self.start_s = self._anchor_s = now
+        if self.live:
+            done = self.done
+            old = self.cost
+            group.active_s += old.active_first if done == 1 else old.active_total(done)
+        else:
+            self.live = True
+            group.runs.append(self)
+        if self._stepwise:
+            steps = 1
+        self.start_s = self._anchor_s = now = self._env.now
         self._anchor_work = 0.0
-        self._slow = group.slow
+        self._slow = slow = group.slow
         self._past = None
         self.done = 0
-        self.live = True
-        group.runs.append(self)
-        self._target = target = 1 if self._stepwise else steps
+        self.cost = cost
+        self._target = steps
         # The same formula as in `boundary`, at the anchor.
-        self._alarm.ring(now + cost.total(target) * group.slow, self._priority)
+        self._alarm.ring(now + cost.total(steps) * slow)
 
     def boundary(self, k: int) -> float:
         """Time of boundary `k`, if the speed stays as it is."""
@@ -97,12 +103,16 @@ class Run:
             return
         now = self._env.now
         k = max(first, self._near(now))
-        while k > first and self.boundary(k - 1) >= now:
-            k -= 1
-        while self.boundary(k) < now:
+        time_s = self.boundary(k)
+        while time_s < now:
             k += 1
+            time_s = self.boundary(k)
+        while k > first and (before_s := self.boundary(k - 1)) >= now:
+            k -= 1
+            time_s = before_s
         if k < target:
-            self._schedule(k)
+            self._target = k
+            self._alarm.ring(time_s)
 
     def steps_done(self, now_s: float) -> int:
         """Steps complete at `now_s`."""
@@ -156,26 +166,18 @@ class Run:
         if self._on_failure is not None:
             self._on_failure(steps)
 
-    def integral(self, first_value: float, value_slope: float) -> float:
-        """Integral over time of a value that is `first_value + value_slope * j` in step `j`,
-        over the steps done. Asked when the last of them has just ended."""
+    def step_number_s(self) -> float:
+        """Integral over time of the number of the step under way, over the steps done. Asked when
+        the last of them has just ended."""
+        cost = self.cost
         if self._past is None:
-            # first_value times the duration, and the rest by the sum of j times step j.
-            cost = self.cost
-            if not cost.flat:
-                n = self.done
-                rest = (n * (n - 1) // 2) * (cost.first + cost.slope * (2 * n - 1) / 3)
-                duration = n * cost.first + cost.slope * (n * (n - 1) // 2)
-                return self._slow * (first_value * duration + value_slope * rest)
-            return self._slow * cost.weighted(self.done, first_value, value_slope)
-        end = self.cost.total(self.done)
+            return self._slow * cost.moment(self.done)
+        end = cost.total(self.done)
         area = 0.0
         for low, high, slow in [*self._past, (self._anchor_work, end, self._slow)]:
             for sign, work in ((1.0, min(high, end)), (-1.0, min(low, end))):
-                k = self.cost.steps_within(work)
-                part = (first_value + value_slope * k) * (work - self.cost.total(k))
-                whole = self.cost.weighted(k, first_value, value_slope)
-                area += sign * slow * (whole + part)
+                k = cost.steps_within(work)
+                area += sign * slow * (cost.moment(k) + k * (work - cost.total(k)))
         return area
 
     def rescale(self, speed: float) -> None:
@@ -202,7 +204,7 @@ class Run:
         time_s = self._anchor_s + (self.cost.total(target) - self._anchor_work) * self._slow
         now = self._env.now
         # A boundary recomputed after a change of speed may round to just before now.
-        self._alarm.ring(time_s if time_s > now else now, self._priority)
+        self._alarm.ring(time_s if time_s > now else now)
 
     def _fire(self, _: simpy.Event) -> None:
         target = self._target

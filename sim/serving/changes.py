@@ -29,22 +29,24 @@ class Changes:
         """Carry out the plan's changes. Returns KV blocks that move to the host and back."""
         out_blocks = in_blocks = 0
         replica = self._replica
-        self._check(plan)
-        for request, fate in plan.preempt:
-            out_blocks += self._preempt(request, fate, now_s)  # type: ignore[arg-type]
-        for request, fate in plan.evict:
-            out_blocks += self._evict(request, fate)  # type: ignore[arg-type]
-        for request in plan.resume:
-            in_blocks += self._resume(request, now_s)  # type: ignore[arg-type]
+        chunks = plan.chunks
+        if plan.preempt or plan.evict or plan.resume or len(chunks) > 1:
+            self._check_names(plan)
+            for request, fate in plan.preempt:
+                out_blocks += self._preempt(request, fate, now_s)  # type: ignore[arg-type]
+            for request, fate in plan.evict:
+                out_blocks += self._evict(request, fate)  # type: ignore[arg-type]
+            for request in plan.resume:
+                in_blocks += self._resume(request, now_s)  # type: ignore[arg-type]
         prefilling = replica.prefilling
-        for request, tokens in plan.chunks:
+        for request, tokens in chunks:
             if request not in prefilling:
                 in_blocks += self._admit(request, now_s)  # type: ignore[arg-type]
             left = request.prefill_tokens
-            if not 0 < tokens <= left:
+            if not 0 < tokens <= left or (plan.steps - 1) * tokens >= left:
                 raise LawBroken(
                     f"replica {replica.index}: a piece of {tokens} tokens for {request!r}, which "
-                    f"has {left} to prefill"
+                    f"has {left} to prefill, in each of {plan.steps} steps"
                 )
         size = replica.batch.size + len(prefilling)
         if size > replica.limits.max_sequences:
@@ -54,26 +56,18 @@ class Changes:
             )
         return out_blocks, in_blocks
 
-    def _check(self, plan: Plan) -> None:
-        """A plan names each request once, and repeats at most one piece, within its prompt."""
+    def _check_names(self, plan: Plan) -> None:
+        """A plan names each request once, and repeats at most one piece."""
         where = f"replica {self._replica.index}: a plan"
         chunks = plan.chunks
         named = len(chunks) + len(plan.preempt) + len(plan.evict) + len(plan.resume)
-        if named > 1:
-            ids = {request.id for request in plan.resume}
-            for pairs in (chunks, plan.preempt, plan.evict):
-                ids |= {request.id for request, _ in pairs}
-            if len(ids) < named:
-                raise LawBroken(f"{where} names {named} requests, {len(ids)} different ones")
-        if plan.steps > 1 and chunks:
-            if len(chunks) > 1:
-                raise LawBroken(f"{where} of {len(chunks)} pieces holds for {plan.steps} steps")
-            request, tokens = chunks[0]
-            if plan.steps * tokens > request.prefill_tokens:
-                raise LawBroken(
-                    f"{where} holds for {plan.steps} steps of {tokens} tokens for {request!r}, "
-                    f"which has {request.prefill_tokens} to prefill"
-                )
+        ids = {request.id for request in plan.resume}
+        for pairs in (chunks, plan.preempt, plan.evict):
+            ids |= {request.id for request, _ in pairs}
+        if len(ids) < named:
+            raise LawBroken(f"{where} names {named} requests, {len(ids)} different ones")
+        if plan.steps > 1 and len(chunks) > 1:
+            raise LawBroken(f"{where} of {len(chunks)} pieces holds for {plan.steps} steps")
 
     def forget(self, request: Request) -> None:
         """A request's KV is thrown away, on the GPU and on the host."""

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import simpy
 
+from sim.core.environment import Alarm
 from sim.core.errors import ConfigError
 from sim.core.simulation import Simulation
 from sim.serving.gateway import Gateway
@@ -57,28 +58,25 @@ class OpenLoop:
         self._gateway = gateway
         demands = self.workload.demands(simulation.stream(f"{name}.demands"))
         self._coming = self.arrivals.times(demands, simulation.stream(f"{name}.arrivals"))
-        self._next: Demand | None = None
-        self._schedule()
+        self._alarm = Alarm(simulation.env, self._arrive)
+        self._schedule(simulation.now)
 
     def ended(self, request: Request) -> None:
         """An open loop does not listen."""
 
-    def _schedule(self) -> None:
-        try:
-            time_s, self._next = next(self._coming)
-        except StopIteration:
-            self._next = None
+    def _schedule(self, now_s: float) -> None:
+        coming = next(self._coming, None)
+        if coming is None:
             self.exhausted = True
             return
-        now = self._simulation.env.now
-        if time_s < now:
-            raise ConfigError(f"arrivals: a request at {time_s} s after one at {now} s")
-        self._simulation.at(time_s, self._arrive)
+        time_s, self._next = coming
+        if not time_s >= now_s:
+            raise ConfigError(f"arrivals: a request at {time_s} s after one at {now_s} s")
+        self._alarm.ring(time_s)
 
     def _arrive(self, _: simpy.Event) -> None:
         demand = self._next
-        assert demand is not None
-        self._schedule()
+        self._schedule(self._simulation.env.now)
         self._gateway.submit(demand)
 
 

@@ -15,9 +15,8 @@ class DecodeBatch:
 
     Every step gives each member one token. `steps` counts the steps ever made, `context` is the
     sum of KV tokens that the next step reads, `next_end` the number of steps at which the first
-    member will have all its tokens; whoever makes steps adds to the first two. Growth of KV
-    blocks follows from how many members stand at each offset within a block; ends from a heap of
-    step numbers.
+    member will have all its tokens. Growth of KV blocks follows from how many members stand at
+    each offset within a block; ends from a heap of step numbers.
     """
 
     __slots__ = (
@@ -47,55 +46,55 @@ class DecodeBatch:
 
     def join(self, request: Request) -> None:
         """A request whose KV is complete but for its last token begins to decode."""
-        steps = self.steps
         kv = request._kv
+        number = request.id
         request._batch = self
         request._ready = False
-        request._joined = steps
-        ends = steps + request._output_tokens - request._generated
-        request._ends = ends
-        heappush(self._ends, (ends, request.id, request))
+        request._joined = steps = self.steps
+        request._ends = ends = steps + request._output_tokens - request._generated
+        heappush(self._ends, (ends, number, request))
         if ends < self.next_end:
             self.next_end = ends
-        self.members[request.id] = request
+        self.members[number] = request
         self.size += 1
         self.context += kv + 1
         self._offsets[(steps - kv) % self.block_tokens] += 1
 
     def leave(self, request: Request) -> None:
         """A member leaves; its counts are its own again, `blocks` what it holds."""
-        passed = self.steps - request._joined
-        self._offsets[(request._joined - request._kv) % self.block_tokens] -= 1
-        request._kv += passed
-        request._generated += passed
+        steps = self.steps
+        block = self.block_tokens
+        joined = request._joined
+        kv = request._kv
+        self._offsets[(joined - kv) % block] -= 1
+        request._kv = kv = kv + steps - joined
+        request._generated += steps - joined
         request._batch = None
         request._ready = True
-        request.blocks = -(-request._kv // self.block_tokens)
+        request.blocks = -(-kv // block)
         del self.members[request.id]
         self.size -= 1
-        self.context -= request._kv + 1
-        if request._ends > self.steps:
+        self.context -= kv + 1
+        if request._ends > steps:
             self._prune()
 
-    def growth(self, start: int, steps: int) -> int:
-        """Blocks that members need for `steps` steps from step number `start` on."""
-        block = self.block_tokens
-        whole, rest = divmod(steps, block)
-        blocks = whole * self.size
-        if rest:
-            offsets = self._offsets
-            first = start % block
-            if rest == 1:
-                return blocks + offsets[first]
-            last = first + rest
-            blocks += sum(offsets[first:last])
-            if last > block:
-                blocks += sum(offsets[: last - block])
+    def advance(self, steps: int) -> int:
+        """Every member makes `steps` tokens. Returns the KV blocks that these need."""
+        blocks = self.growth(steps)
+        self.steps += steps
+        self.context += steps * self.size
         return blocks
 
-    def next_growth(self) -> int:
-        """Blocks that members need for the next step."""
-        return self._offsets[self.steps % self.block_tokens]
+    def growth(self, steps: int) -> int:
+        """Blocks that members need for the next `steps` steps."""
+        block = self.block_tokens
+        first = self.steps % block
+        if steps == 1:
+            return self._offsets[first]
+        last = first + steps % block
+        offsets = self._offsets
+        blocks = steps // block * self.size + sum(offsets[first:last])
+        return blocks if last <= block else blocks + sum(offsets[: last - block])
 
     def headroom(self, free_blocks: int, most: int) -> int:
         """Steps, at most `most`, for which `free_blocks` are enough."""
@@ -116,27 +115,25 @@ class DecodeBatch:
 
     def ended(self) -> list[Request]:
         """Members that have all their tokens now, in order of id; they have left."""
-        ends = self._ends
         over = []
-        while ends and ends[0][0] <= self.steps:
-            entry = heappop(ends)
-            if self._is_current(entry):
-                over.append(entry[2])
-                self.leave(entry[2])
-        self._prune()
+        while self.next_end <= self.steps:
+            request = heappop(self._ends)[2]
+            self.leave(request)
+            self._prune()
+            over.append(request)
         return over
 
     def _prune(self) -> None:
         """Drop entries of the heap that speak of requests that have left before their end."""
         ends = self._ends
-        while ends and not self._is_current(ends[0]):
+        while ends:
+            entry = ends[0]
+            request = entry[2]
+            # It may have left, and rejoined with another end.
+            if request._batch is self and request._ends == entry[0]:
+                break
             heappop(ends)
         self.next_end = ends[0][0] if ends else _NEVER
         if len(ends) > 64 and len(ends) > 4 * self.size:
-            self._ends = [entry for entry in ends if self._is_current(entry)]
+            self._ends = [(r._ends, r.id, r) for r in self.members.values()]
             heapify(self._ends)
-
-    def _is_current(self, entry: tuple[int, int, Request]) -> bool:
-        """Whether an entry of the heap still speaks of a member: it may have left and rejoined."""
-        request = entry[2]
-        return request._batch is self and request._ends == entry[0]

@@ -41,8 +41,8 @@ class Iterations(NamedTuple):
     """A replica made `steps` iterations of one composition between two boundaries.
 
     `decodes` requests made one token in each, reading `context_tokens` KV tokens in the first and
-    `decodes` more in each later one; `prefill_tokens` were computed in each. `first_step` is the
-    number of the first of them within its run of unchanged composition.
+    `decodes` more in each later one; `prefill_tokens` were computed in each but the last, in
+    which a prompt's last piece may be shorter: `last_prefill_tokens`.
     """
 
     start_s: float
@@ -52,7 +52,12 @@ class Iterations(NamedTuple):
     decodes: int
     context_tokens: int
     prefill_tokens: int
-    first_step: int
+    last_prefill_tokens: int
+
+    @property
+    def prefilled(self) -> int:
+        """Prefill tokens of all these iterations."""
+        return (self.steps - 1) * self.prefill_tokens + self.last_prefill_tokens
 
 
 class Swapped(NamedTuple):

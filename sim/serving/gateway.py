@@ -57,6 +57,7 @@ class Gateway:
         self._arrivals = simulation.listeners(RequestArrived)
         self._ends = simulation.listeners(RequestFinished)
         for replica in self.replicas:
+            replica.on_end = self.ended
             for device in replica.group.devices:
                 device.on_change.append(partial(self._changed, replica))
 
@@ -105,8 +106,10 @@ class Gateway:
 
     def ended(self, request: Request) -> None:
         """A replica has finished a request."""
-        self._leave(request, request.replica)
+        replica = request.replica
         self.finished += 1
+        self.outstanding_tokens[replica] -= request.prompt_tokens + (request._predicted or 0)
+        self.outstanding_requests[replica] -= 1
         if self._ends:
             fact = RequestFinished(request.finish_s, request)
             for listener in self._ends:
@@ -161,11 +164,6 @@ class Gateway:
         self.outstanding_requests[chosen] += 1
         self.replicas[chosen].submit(request, more)
 
-    def _leave(self, request: Request, replica: int) -> None:
-        """A request is no longer outstanding at a replica."""
-        self.outstanding_tokens[replica] -= request.prompt_tokens + (request._predicted or 0)
-        self.outstanding_requests[replica] -= 1
-
     def _changed(self, replica: Replica, _: Device) -> None:
         """A device of a replica failed, came back or changed speed."""
         now_up = replica.group.up
@@ -173,8 +171,8 @@ class Gateway:
         if was_up and not now_up:
             self.up.remove(replica.index)
             lost = replica.drain()
-            for request in lost:
-                self._leave(request, replica.index)
+            self.outstanding_tokens[replica.index] = 0
+            self.outstanding_requests[replica.index] = 0
             self.rerouted += len(lost)
             if lost:
                 self._simulation.at(self._simulation.now, lambda _: self._again(lost))

@@ -69,7 +69,7 @@ class LawCheck:
             )
 
     def _on_iterations(self, fact: Iterations) -> None:
-        self._written += fact.steps * (fact.decodes + fact.prefill_tokens)
+        self._written += fact.steps * fact.decodes + fact.prefilled
         last = self._last_s.get(fact.replica, 0.0)
         if not last <= fact.start_s <= fact.end_s:
             raise LawBroken(
@@ -79,16 +79,14 @@ class LawCheck:
         self._last_s[fact.replica] = fact.end_s
         for system in self._simulation.systems:
             if isinstance(system, Serving):
-                self._check_blocks(system.replicas[fact.replica], fact.decodes > 0)
+                self._check_blocks(system.replicas[fact.replica])
 
     @staticmethod
-    def _check_blocks(replica: Replica, decodes: bool) -> None:
+    def _check_blocks(replica: Replica) -> None:
         pool = replica.pool
         pool.check()
         block = replica.batch.block_tokens
-        # The first iteration of a run has taken the blocks that its tokens are written into.
-        ahead = 1 if decodes else 0
-        held = sum(-(-(request.kv_tokens + ahead) // block) for request in replica.batch)
+        held = sum(-(-request.kv_tokens // block) for request in replica.batch)
         held += sum(request.blocks for request in replica.prefilling)
         held += sum(request.blocks for request in replica.waiting)
         if held != pool.used:

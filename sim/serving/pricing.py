@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from models.step_cost import IterationCost, StepCost
+from models.step_cost import IterationCost, StepCost, WithLast
 from sim.core.errors import LawBroken
 from sim.hardware.run import Run
 from sim.serving.request import Request
@@ -14,13 +14,28 @@ _TOLERANCE = 1e-9
 
 
 def price(
-    cost: IterationCost, decodes: int, context_tokens: int, chunks: Sequence[tuple[Request, int]]
+    cost: IterationCost,
+    decodes: int,
+    context_tokens: int,
+    chunks: Sequence[tuple[Request, int]],
+    repeats: bool = False,
 ) -> StepCost:
-    """Cost of iterations in which `decodes` requests decode and these pieces are prefilled."""
+    """Cost of iterations in which `decodes` requests decode and these pieces are prefilled;
+    `repeats`: a single piece, again and again until the prompt is complete."""
     if not chunks:
         return cost.step(decodes, context_tokens, (), decodes)
     if not decodes:
         context_tokens = 0
+    if repeats:
+        ((request, tokens),) = chunks
+        kv = request._kv
+        left = request.prompt_tokens + request._generated - kv
+        turn = (left - 1) // tokens
+        done = turn * tokens
+        last = cost.step(
+            decodes, context_tokens + turn * decodes, ((kv + done, left - done),), decodes + 1
+        )
+        return WithLast(cost.step(decodes, context_tokens, ((kv, tokens),), decodes), turn, last)
     pieces = []
     sampled = decodes
     for request, tokens in chunks:

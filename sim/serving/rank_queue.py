@@ -53,14 +53,15 @@ class RankQueue:
         entries = self._entries
         head = self._head
         if head < len(entries) and entries[head][2] is request:
-            # The entry stays until enough have passed, without the request.
             self.size -= 1
+            if not self.size:
+                entries.clear()
+                self._head = 0
+                return True
+            # The entry stays until enough have passed, without the request.
             entries[head] = (request.rank, request.id, None)
             head += 1
-            if head == len(entries):
-                entries.clear()
-                head = 0
-            elif head >= _SLACK and 2 * head > len(entries):
+            if head >= _SLACK and 2 * head > len(entries):
                 del entries[:head]
                 head = 0
             self._head = head

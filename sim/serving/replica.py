@@ -24,7 +24,7 @@ from sim.serving.pricing import check_step, price
 from sim.serving.rank_queue import RankQueue
 from sim.serving.request import Request
 from sim.serving.swap import SwapSpace
-from sim.serving.tally import Tally, kv_tokens_on_gpus
+from sim.serving.tally import Tally, iterations_done, kv_tokens_on_gpus
 from sim.serving.view import ReplicaView
 
 
@@ -33,8 +33,11 @@ class Replica:
 
     At every boundary between iterations the finished requests leave, the policies are asked for
     a change, and the next run of iterations starts, as long as nothing can change: one event for
-    all of them in jump mode, one event for each in step mode.
+    all of them in jump mode, one event for each in step mode. `on_end` is called with each
+    request that has all its tokens.
     """
+
+    on_end: Callable[[Request], None]
 
     def __init__(
         self,
@@ -47,7 +50,6 @@ class Replica:
         batching: Batching,
         limits: EngineLimits,
         swap: SwapSpace,
-        on_end: Callable[[Request], None],
     ) -> None:
         self.simulation = simulation
         self.index = index
@@ -65,13 +67,14 @@ class Replica:
         self.tally = Tally()
         self.view = ReplicaView(self)
         self._priority = PLAN + group.priority
-        self._on_end = on_end
         self._incoming: list[Request] = []
         self._env = simulation.env
         self._stepwise = simulation.stepwise
         self._changes = Changes(self)
         self.run = Run(group, self._boundary, self._stopped)
-        self._chunks: Sequence[tuple[Request, int]] = ()
+        self.chunks: Sequence[tuple[Request, int]] = ()
+        # Whether the run has a single chunk, which repeats until the prompt is complete.
+        self.repeats = False
         self.decodes = False
         self._changed = False
         self._open = True
@@ -103,9 +106,8 @@ class Replica:
             return
         if not run.live:
             if self.group.up:
-                self._planning = True
                 if not more and self._env.quiet():
-                    self._plan_now(None)
+                    self._plan(self._env.now)
                 else:
                     self._plan_soon()
         elif self._open and (self._incoming or self.waiting.head is request):
@@ -138,7 +140,7 @@ class Replica:
             self._changes.forget(request)
         self.prefilling.clear()
         self._incoming.clear()
-        self._chunks = ()
+        self.chunks = ()
         self._planning = self._moving = self._missed = False
         self._epoch += 1
         self.waiting.clear()
@@ -166,51 +168,40 @@ class Replica:
 
     def _boundary(self, steps: int) -> None:
         """`steps` iterations are done: account for them, then plan the next."""
-        self._account(steps, self._env.now)
-        self._planning = True
-        if self._env.quiet():
-            self._plan_now(None)
+        env = self._env
+        now = env.now
+        self._account(steps, now)
+        if env.quiet():
+            self._plan(now)
         else:
-            self.simulation.at(self._env.now, self._plan_now, self._priority)
+            self._plan_soon()
 
     def _account(self, steps: int, now: float) -> None:
         batch = self.batch
         if self._iterations:
-            self._tell(steps, now)
+            fact = iterations_done(self, self._told_s, now, steps)
+            for listener in self._iterations:
+                listener(fact)
         self._told_s = now
         if self.decodes:
-            if steps > 1:
-                blocks = batch.growth(batch.steps + 1, steps - 1)
-                if blocks:
-                    self.pool.take(blocks)
-            batch.steps += steps
-            made = steps * batch.size
-            batch.context += made
-            self.tally.output_tokens += made
-        for request, tokens in self._chunks:
-            request._kv += tokens * steps
-            self.tally.prefill_tokens += tokens * steps
-            if request._kv >= request.prompt_tokens + request._generated:
+            self.tally.output_tokens += steps * batch.size
+            blocks = batch.advance(steps)
+            if blocks:
+                self.pool.take(blocks)
+        for request, tokens in self.chunks:
+            tokens *= steps
+            left = request.prompt_tokens + request._generated - request._kv
+            if tokens < left:
+                request._kv += tokens
+                self.tally.prefill_tokens += tokens
+            else:
+                request._kv += left
+                self.tally.prefill_tokens += left
                 self._prefilled(request, now)
         if self.decodes and batch.steps >= batch.next_end:
             for request in batch.ended():
                 self._changed = True
                 self._finish(request, now)
-
-    def _tell(self, steps: int, now_s: float) -> None:
-        batch = self.batch
-        fact = Iterations(
-            self._told_s,
-            now_s,
-            self.index,
-            steps,
-            batch.size if self.decodes else 0,
-            batch.context if self.decodes else 0,
-            sum([tokens for _, tokens in self._chunks]),
-            self.run.done - steps,
-        )
-        for listener in self._iterations:
-            listener(fact)
 
     def _prefilled(self, request: Request, now_s: float) -> None:
         """A prompt is complete: it yields a token, and decodes on if it needs more."""
@@ -229,33 +220,27 @@ class Replica:
         self.pool.release(request.blocks)
         request.blocks = 0
         request.finish_s = now_s
-        self._on_end(request)
+        self.on_end(request)
 
     def _plan_now(self, _: simpy.Event | None) -> None:
+        """Plan, unless the reason to has gone."""
+        if self._planning:
+            self._planning = False
+            if self.group.up:
+                self._plan(self._env.now)
+
+    def _plan(self, now: float) -> None:
         """Ask for the next change and start what follows from it."""
-        if not self._planning:
-            return
-        self._planning = False
-        if not self.group.up:
-            return
-        now = self._env.now
         if self._incoming:
             run = self.run
             past = run.boundary(run.done - 1) if run.done else run.start_s
             self._take_in(past if run.live else now)
         plan = self.batching.plan(self.view, now)
-        if plan is CARRY_ON:
-            if self._chunks:
-                self._chunks = ()
-                self._changed = True
-            self._start(plan)
-            return
-        if plan.preempt or plan.evict or plan.resume or plan.chunks:
-            moved = self._apply(plan, now)
-            if moved:
+        if plan is not CARRY_ON and (plan.chunks or plan.preempt or plan.evict or plan.resume):
+            if self._apply(plan, now):
                 return
-        elif self._chunks:
-            self._chunks = ()
+        elif self.chunks:
+            self.chunks = ()
             self._changed = True
         self._start(plan)
 
@@ -263,16 +248,15 @@ class Replica:
         """Carry out the plan's changes. Returns whether the iteration waits for swaps."""
         queued = self.waiting.size
         out_blocks, in_blocks = self._changes.apply(plan, now_s)
-        chunks: Sequence[tuple[Request, int]] = plan.chunks  # type: ignore[assignment]
-        if not self._changed:
-            self._changed = (
-                queued != self.waiting.size
-                or chunks != self._chunks
-                or len(chunks) > 1
-                or bool(plan.preempt or plan.resume)
-                or bool(chunks and chunks[0][0].prefill_tokens <= chunks[0][1])
-            )
-        self._chunks = chunks
+        if (
+            self._changed
+            or queued != self.waiting.size
+            or plan.preempt
+            or plan.resume
+            or not self._goes_on(plan.chunks)  # type: ignore[arg-type]
+        ):
+            self._changed = True
+            self.chunks = plan.chunks  # type: ignore[assignment]
         if not (out_blocks or in_blocks):
             return False
         self._end_run()
@@ -286,6 +270,15 @@ class Replica:
             partial(self._moved, self._epoch),
         )
         return True
+
+    def _goes_on(self, chunks: Sequence[tuple[Request, int]]) -> bool:
+        """Whether these pieces are what the run under way would do next."""
+        if not (chunks and self.chunks):
+            return len(chunks) == len(self.chunks)
+        if len(chunks) > 1 or not self.repeats:
+            return False
+        (request, tokens), (before, size) = chunks[0], self.chunks[0]
+        return request is before and tokens == min(size, request.prefill_tokens)
 
     def _moved(self, epoch: int, out_bytes: float, in_bytes: float) -> None:
         """Swaps are done: the iteration that waited for them begins."""
@@ -304,7 +297,7 @@ class Replica:
         """Start, or go on with, the run that the plan asks for."""
         batch = self.batch
         decodes = batch.size if plan.decode else 0
-        chunks = self._chunks
+        chunks = self.chunks
         if not decodes and not chunks:
             self._end_run()
             if self._incoming:
@@ -324,11 +317,8 @@ class Replica:
                 if steps < 1:
                     raise LawBroken(
                         f"replica {self.index}: the plan decodes {decodes} requests, which needs "
-                        f"{batch.next_growth()} KV blocks where {free} are free"
+                        f"{batch.growth(1)} KV blocks where {free} are free"
                     )
-            blocks = batch.next_growth()
-            if blocks:
-                self.pool.take(blocks)
         elif steps >= FOREVER:
             raise LawBroken(f"replica {self.index}: a plan without decodes holds for ever")
         if self._incoming or self._missed:
@@ -339,10 +329,11 @@ class Replica:
         if run.live:
             if not self._changed and self.decodes == (decodes > 0):
                 if self._stepwise:
-                    check_step(run, price(self.cost, decodes, batch.context, chunks))
+                    alone = price(self.cost, decodes, batch.context, plan.chunks)  # type: ignore[arg-type]
+                    check_step(run, alone)
                 run.hold(steps)
                 return
-            self._end_run()
+            self.tally.end(run, self._env.now)
         self.decodes = decodes > 0
         self._changed = False
         tally = self.tally
@@ -352,8 +343,10 @@ class Replica:
                 prefill += tokens
             tally.kv_slope = decodes + prefill
             tally.phase = "mixed" if decodes else "prefill"
-            cost = price(self.cost, decodes, batch.context, chunks)
+            self.repeats = plan.steps > 1
+            cost = price(self.cost, decodes, batch.context, chunks, self.repeats)
         else:
+            self.repeats = False
             tally.kv_slope = decodes
             tally.phase = "decode"
             cost = self.cost.step(decodes, batch.context, (), decodes)
@@ -376,9 +369,9 @@ class Replica:
         now = self._env.now
         if steps:
             self._account(steps, run.boundary(run.done))
-            # The step under way after those of a jump has its blocks.
-            if self.decodes and (begun or run.boundary(run.done) < now):
-                self.pool.take(self.batch.next_growth())
+        # The iteration under way has its blocks.
+        if self.decodes and (begun or run.boundary(run.done) < now):
+            self.pool.take(self.batch.growth(1))
         self.tally.end(run, now)
         self.tally.cut_off(run, now)
 

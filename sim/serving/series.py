@@ -57,12 +57,11 @@ class Series:
 
 
 def kv_blocks_used(replica: Replica) -> int:
-    """KV blocks in use now, the present iteration's among them."""
-    steps = replica.steps_under_way()
-    if not (steps and replica.decodes):
-        return replica.pool.used
-    batch = replica.batch
-    return replica.pool.used + batch.growth(batch.steps + 1, steps)
+    """KV blocks in use now, those that the present iteration writes into among them."""
+    used = replica.pool.used
+    if replica.run.live and replica.decodes:
+        used += replica.batch.growth(replica.steps_under_way() + 1)
+    return used
 
 
 def output_tokens_made(replica: Replica) -> int:

@@ -124,7 +124,6 @@ class Serving:
             self._batching(),
             engine,
             SwapSpace(BlockPool(host_blocks), block_bytes, PcieChannel(cluster, gpus)),
-            self._finished,
         )
 
     def _cost(self, gpu: GpuSpec) -> IterationCost:
@@ -132,9 +131,6 @@ class Serving:
         if gpu.name not in self._costs:
             self._costs[gpu.name] = self.served.cost(gpu)
         return self._costs[gpu.name]
-
-    def _finished(self, request: Request) -> None:
-        self.gateway.ended(request)
 
     def _ended(self, request: Request) -> None:
         self.recorder.end(request)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sim.serving.facts import Iterations
+
 if TYPE_CHECKING:
     from sim.hardware.run import Run
     from sim.serving.replica import Replica
@@ -43,14 +45,37 @@ class Tally:
 
     def end(self, run: Run, now_s: float) -> None:
         """A run of iterations is over."""
-        self.iterations += run.done
-        self.phase_s[self.phase] += now_s - run.start_s
-        self.kv_token_s += run.integral(self.first_kv, self.kv_slope)
+        done = run.done
+        lasted_s = now_s - run.start_s
+        self.iterations += done
+        self.phase_s[self.phase] += lasted_s
+        self.kv_token_s += self.first_kv * lasted_s
+        if done > 1:
+            self.kv_token_s += self.kv_slope * run.step_number_s()
 
     def cut_off(self, run: Run, now_s: float) -> None:
         """The run that has ended was stopped in the middle of an iteration."""
-        tokens = self.first_kv + self.kv_slope * run.done
-        self.kv_token_s += tokens * max(0.0, now_s - run.boundary(run.done))
+        part_s = max(0.0, now_s - run.boundary(run.done))
+        self.kv_token_s += self.kv_slope * run.done * part_s
+
+
+def iterations_done(replica: Replica, start_s: float, now_s: float, steps: int) -> Iterations:
+    """The fact of a run's last `steps` iterations, before they are accounted for."""
+    batch = replica.batch
+    chunks = replica.chunks
+    tokens = last = sum([tokens for _, tokens in chunks])
+    if replica.repeats:
+        last = min(tokens, chunks[0][0].prefill_tokens - (steps - 1) * tokens)
+    return Iterations(
+        start_s,
+        now_s,
+        replica.index,
+        steps,
+        batch.size if replica.decodes else 0,
+        batch.context if replica.decodes else 0,
+        tokens if steps > 1 else last,
+        last,
+    )
 
 
 def kv_tokens_on_gpus(replica: Replica) -> int:

@@ -130,7 +130,7 @@ class Timeline:
         args = {
             "steps": fact.steps,
             "decodes": fact.decodes,
-            "prefill tokens": fact.prefill_tokens,
+            "prefill tokens": fact.prefilled,
             "context tokens": fact.context_tokens,
         }
         thread = (_FIRST_REPLICA + fact.replica, _ITERATIONS)

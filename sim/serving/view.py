@@ -40,7 +40,7 @@ class ReplicaView:
         return (
             not replica.waiting.size
             and not replica.prefilling
-            and (free >= batch.size or free >= batch.next_growth())
+            and (free >= batch.size or free >= batch.growth(1))
         )
 
     @property
@@ -78,8 +78,7 @@ class ReplicaView:
         return self._replica.pool.free
 
     def growth(self, steps: int) -> int:
-        batch = self._replica.batch
-        return batch.growth(batch.steps, steps)
+        return self._replica.batch.growth(steps)
 
     def blocks_to_admit(self, request: RequestView) -> int:
         block_tokens = self._replica.batch.block_tokens

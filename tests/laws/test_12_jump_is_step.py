@@ -27,7 +27,9 @@ def iterations(run: Outcome) -> Iterator[tuple[int, int, int, int]]:
     for fact in sorted(run.log.of(Iterations), key=lambda fact: fact.replica):
         for step in range(fact.steps):
             context = fact.context_tokens + step * fact.decodes
-            yield fact.replica, fact.decodes, context, fact.prefill_tokens
+            last = step == fact.steps - 1
+            tokens = fact.last_prefill_tokens if last else fact.prefill_tokens
+            yield fact.replica, fact.decodes, context, tokens
 
 
 def assert_same(jump: Outcome, step: Outcome, *, but: tuple[str, ...] = ("facts",)) -> None:

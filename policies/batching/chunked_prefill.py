@@ -43,7 +43,7 @@ class ChunkedPrefill:
         if budget > 0 and view.queued:
             budget = self._take_in(view, plan, room, chunks, budget)
         plan.chunks = chunks
-        if room.gone:
+        if room.gone or plan.resume:
             plan.steps = 1
         elif chunks:
             self._repeat(view, plan, budget)

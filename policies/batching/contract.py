@@ -65,11 +65,6 @@ class BatchView(OrderingView, Protocol):
         ...
 
     @property
-    def waiting(self) -> Iterable[RequestView]:
-        """Requests not in the batch, in rank order."""
-        ...
-
-    @property
     def holders(self) -> Iterable[RequestView]:
         """Requests not in the batch that hold KV blocks on the GPU, worst rank first."""
         ...
@@ -77,11 +72,6 @@ class BatchView(OrderingView, Protocol):
     @property
     def prefilling(self) -> Sequence[RequestView]:
         """Requests of the batch whose prefill is not complete, in order of admission."""
-        ...
-
-    @property
-    def running(self) -> Iterable[RequestView]:
-        """Requests of the batch, decoding and prefilling."""
         ...
 
     @property

@@ -44,7 +44,7 @@ class PrefillFirst:
         if chunks:
             plan.decode = False
             plan.steps = 1
-        elif room.gone:
+        elif room.gone or resume:
             plan.steps = 1
         else:
             plan.steps = view.order_holds()

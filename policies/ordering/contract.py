@@ -6,6 +6,7 @@ that order. A view is read-only and valid during the call.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 #: For `holds`: until something arrives, ends or runs out.
@@ -52,10 +53,25 @@ class RequestView(Protocol):
 
     @property
     def predicted_output_tokens(self) -> float:
-        """Predicted length of the whole output, as of its present age (see the predictor).
+        """Length of the whole output as predicted on arrival; it never changes.
 
         Raises ConfigError where the run has no predictor.
         """
+        ...
+
+    @property
+    def predicted_remaining_tokens(self) -> float:
+        """Output tokens left as predicted at its present age: refined, or what is left of the
+        prediction on arrival (0 when that is used up).
+
+        Raises ConfigError where the run has no predictor.
+        """
+        ...
+
+    def steps_below(self, tokens: float, most_age: float) -> int:
+        """For how many steps from now its predicted remainder stays below `tokens`; FOREVER if it
+        does at every age below `most_age`. So a decision is known to hold without asking at each
+        step; ask of requests that decode."""
         ...
 
     @property
@@ -70,6 +86,16 @@ class OrderingView(Protocol):
     @property
     def decoding(self) -> int:
         """Sequences that decode."""
+        ...
+
+    @property
+    def waiting(self) -> Iterable[RequestView]:
+        """Requests not in the batch, in rank order."""
+        ...
+
+    @property
+    def running(self) -> Iterable[RequestView]:
+        """Requests of the batch, decoding and prefilling."""
         ...
 
     @property

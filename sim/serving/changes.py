@@ -163,3 +163,4 @@ class Changes:
             )
         if request.blocks:
             replica.holders -= 1
+            replica.held.change(-request._kv, replica.simulation.env.now)

@@ -51,7 +51,7 @@ class DecodeBatch:
         request._batch = self
         request._ready = False
         request._joined = steps = self.steps
-        request._ends = ends = steps + request._output_tokens - request._generated
+        request._ends = ends = steps + request._stop - request._generated
         heappush(self._ends, (ends, number, request))
         if ends < self.next_end:
             self.next_end = ends

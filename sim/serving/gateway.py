@@ -12,6 +12,7 @@ from sim.core.simulation import Simulation
 from sim.hardware.device import Device
 from sim.serving.facts import RequestArrived, RequestFinished, RequestRejected
 from sim.serving.limits import EngineLimits
+from sim.serving.predictions import Predictions
 from sim.serving.replica import Replica
 from sim.serving.request import Request
 from workloads.demand import Demand
@@ -31,6 +32,7 @@ class Gateway:
         replicas: Sequence[Replica],
         routing: Routing,
         predictor: Predictor | None,
+        predictions: Predictions | None,
         limits: EngineLimits,
         context_tokens: int,
         frontend: tuple[float, float],
@@ -44,11 +46,13 @@ class Gateway:
         self._simulation = simulation
         self._routing = routing
         self._predictor = predictor
+        self._predictions = predictions
         self._limits = limits
         self._context_tokens = context_tokens
         # The last output token's KV is never written.
         self._most_kv = min(r.pool.total_blocks for r in self.replicas) * limits.block_tokens + 1
         self._frontend_s, self._frontend_per_token_s = frontend
+        self._frontend_s += getattr(predictor, "arrival_s", 0.0)
         self._on_end = on_end
         self._held: list[Request] = []
         self._travelling: dict[int, Request] = {}
@@ -91,6 +95,8 @@ class Gateway:
             fact = RequestArrived(now, request)
             for listener in self._arrivals:
                 listener(fact)
+        if self._predictions is not None and not rejected:
+            self._predictions.expect(request)
         if rejected:
             self.rejected += 1
             self._simulation.facts.emit(RequestRejected(now, request, rejected))
@@ -108,6 +114,8 @@ class Gateway:
         """A replica has finished a request."""
         replica = request.replica
         self.finished += 1
+        if self._predictions is not None:
+            self._predictions.forget(request)
         self.outstanding_tokens[replica] -= request.prompt_tokens + (request._predicted or 0)
         self.outstanding_requests[replica] -= 1
         if self._ends:

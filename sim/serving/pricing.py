@@ -29,7 +29,7 @@ def price(
     if repeats:
         ((request, tokens),) = chunks
         kv = request._kv
-        left = request.prompt_tokens + request._generated - kv
+        left = request._given + request._generated - kv
         turn = (left - 1) // tokens
         done = turn * tokens
         last = cost.step(
@@ -41,7 +41,7 @@ def price(
     for request, tokens in chunks:
         kv = request._kv
         pieces.append((kv, tokens))
-        if kv + tokens >= request.prompt_tokens + request._generated:
+        if kv + tokens >= request._given + request._generated:
             sampled += 1
     return cost.step(decodes, context_tokens, pieces, sampled)
 

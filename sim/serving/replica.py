@@ -12,6 +12,7 @@ from policies.batching.contract import CARRY_ON, FOREVER, Batching, Plan
 from policies.ordering.contract import Ordering
 from sim.core.environment import PLAN
 from sim.core.errors import LawBroken
+from sim.core.level import Level
 from sim.core.simulation import Simulation
 from sim.hardware.device import DeviceGroup
 from sim.hardware.memory import BlockPool
@@ -24,7 +25,7 @@ from sim.serving.pricing import check_step, price
 from sim.serving.rank_queue import RankQueue
 from sim.serving.request import Request
 from sim.serving.swap import SwapSpace
-from sim.serving.tally import Tally, iterations_done, kv_tokens_on_gpus
+from sim.serving.tally import Tally, iterations_done, kv_tokens_in_batch
 from sim.serving.view import ReplicaView
 
 
@@ -63,7 +64,9 @@ class Replica:
         self.batch = DecodeBatch(limits.block_tokens)
         self.waiting = RankQueue()
         self.prefilling: list[Request] = []
+        # Requests that wait with KV on the GPUs, and how much.
         self.holders = 0
+        self.held = Level(simulation.now)
         self.tally = Tally()
         self.view = ReplicaView(self)
         self._priority = PLAN + group.priority
@@ -145,6 +148,7 @@ class Replica:
         self._epoch += 1
         self.waiting.clear()
         self.holders = 0
+        self.held.change(-self.held.value, self._env.now)
         self.pool.release(self.pool.private)
         return sorted(lost, key=lambda request: request.id)
 
@@ -190,7 +194,7 @@ class Replica:
                 self.pool.take(blocks)
         for request, tokens in self.chunks:
             tokens *= steps
-            left = request.prompt_tokens + request._generated - request._kv
+            left = request._given + request._generated - request._kv
             if tokens < left:
                 request._kv += tokens
                 self.tally.prefill_tokens += tokens
@@ -211,7 +215,7 @@ class Replica:
         self.tally.output_tokens += 1
         if request.first_token_s < 0.0:
             request.first_token_s = now_s
-        if request._generated >= request._output_tokens:
+        if request._generated >= request._stop:
             self._finish(request, now_s)
         else:
             self.batch.join(request)
@@ -286,7 +290,7 @@ class Replica:
             return
         self._moving = False
         moved_s = self._env.now - self._told_s
-        self.tally.kv_token_s += kv_tokens_on_gpus(self) * moved_s
+        self.tally.kv_token_s += kv_tokens_in_batch(self) * moved_s
         self.simulation.facts.emit(
             Swapped(self._told_s, self.simulation.now, self.index, out_bytes, in_bytes)
         )
@@ -351,8 +355,8 @@ class Replica:
             tally.phase = "decode"
             cost = self.cost.step(decodes, batch.context, (), decodes)
         tally.first_kv = batch.context - batch.size
-        if self.holders or self.prefilling:
-            tally.first_kv = kv_tokens_on_gpus(self)
+        if self.prefilling:
+            tally.first_kv = kv_tokens_in_batch(self)
         self._told_s = self._env.now
         run.begin(cost, steps)
 
@@ -381,6 +385,7 @@ class Replica:
         self.waiting.add(request)
         if request.blocks:
             self.holders += 1
+            self.held.change(request._kv, self._env.now)
 
     def _take_in(self, until_s: float) -> None:
         """Arrivals up to that time become visible to the policies."""

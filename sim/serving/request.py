@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import ceil
 from typing import TYPE_CHECKING
 
+from policies.ordering.contract import FOREVER
 from sim.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from sim.serving.decode_batch import DecodeBatch
+    from sim.serving.predictions import Predictions
 
 
 class Request:
@@ -31,11 +35,15 @@ class Request:
     recomputed_tokens = 0
     _generated = 0
     _kv = 0
+    # The tokens that it has made when it leaves the batch: all of them, or those before a call.
+    _stop: int
     _joined = 0
     _ends = 0
     # Whether it left a batch with its KV, so that it can decode on where it comes back.
     _ready = False
     _batch: DecodeBatch | None = None
+    _predictions: Predictions | None = None
+    _path: Sequence[float] | None = None
 
     def __init__(
         self,
@@ -48,9 +56,9 @@ class Request:
     ) -> None:
         self.id = number
         self.arrival_s = arrival_s
-        self.prompt_tokens = prompt_tokens
+        self.prompt_tokens = self._given = prompt_tokens
         self.kind = kind
-        self._output_tokens = output_tokens
+        self._output_tokens = self._stop = output_tokens
         self._predicted = predicted
 
     @property
@@ -74,7 +82,7 @@ class Request:
         """Tokens still to prefill before the next token; 0 where it can decode at once."""
         if self._ready or self._batch is not None:
             return 0
-        return self.prompt_tokens + self._generated - self._kv
+        return self._given + self._generated - self._kv
 
     def blocks_held(self, block_tokens: int) -> int:
         """KV blocks that it holds on the GPU."""
@@ -84,15 +92,43 @@ class Request:
 
     def blocks_missing(self, block_tokens: int) -> int:
         """Blocks that must be free to admit or resume it where it waits."""
-        known = self.prompt_tokens + self._generated
-        return -(-known // block_tokens) - self.blocks
+        return -(-(self._given + self._generated) // block_tokens) - self.blocks
 
     @property
     def predicted_output_tokens(self) -> float:
-        """Predicted length of the whole output. Raises ConfigError without a predictor."""
+        """Length of the whole output as predicted on arrival, which never changes. Raises
+        ConfigError without a predictor."""
         if self._predicted is None:
             raise ConfigError("predictor: none, but the policy asks for predicted lengths")
         return self._predicted
+
+    @property
+    def predicted_remaining_tokens(self) -> float:
+        """Output tokens left as predicted at its present age; 0 past a prediction that nobody
+        refines. Raises ConfigError without a predictor."""
+        batch = self._batch
+        age = self._generated if batch is None else self._generated + batch.steps - self._joined
+        if not age or self._predictions is None:
+            return max(0.0, self.predicted_output_tokens - age)
+        path = self._path
+        if path is None:
+            path = self._predictions.path(self)
+        return path[age]
+
+    def steps_below(self, tokens: float, most_age: float) -> int:
+        """Steps from now for which its predicted remainder stays below that, or to the age from
+        which it does not matter; FOREVER where it always stays so."""
+        if self._predictions is None:
+            return FOREVER
+        path = self._path
+        if path is None:
+            path = self._predictions.path(self)
+        age = self.generated_tokens
+        end = len(path) if most_age >= len(path) else ceil(most_age)
+        for later in range(age + 1, end):
+            if path[later] >= tokens:
+                return later - age
+        return FOREVER
 
     def __repr__(self) -> str:
         return (

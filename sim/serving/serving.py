@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from models.charged_cost import ChargedCost
 from models.gpu_spec import GpuSpec
-from models.prediction import Predictor
+from models.prediction import Predictor, Refining
 from models.served import Served
 from models.step_cost import IterationCost
 from policies.batching.contract import Batching
@@ -21,6 +22,7 @@ from sim.hardware.memory import BlockPool
 from sim.serving.clients import Client
 from sim.serving.gateway import Gateway
 from sim.serving.limits import EngineLimits
+from sim.serving.predictions import Predictions
 from sim.serving.recorder import Recorder
 from sim.serving.replica import Replica
 from sim.serving.request import Request
@@ -82,6 +84,10 @@ class Serving:
             raise ConfigError(f"{self.name}: needs a cluster")
         self._simulation = simulation
         self.recorder = Recorder(simulation.results, self.name, *self._slo)
+        predictions = None
+        if isinstance(self._predictor, Refining):
+            seed = simulation.stream(f"{self.name}.predictions").integers(2**63)
+            predictions = Predictions(self._predictor, int(seed))
         for index in range(self.count):
             gpus = cluster.allocate(self.served.gpus, self._gpu)
             self.replicas.append(self._replica(simulation, index, gpus, cluster))
@@ -91,6 +97,7 @@ class Serving:
             self.replicas,
             self._routing(),
             self._predictor,
+            predictions,
             self.engine,
             self.served.context_tokens,
             self.served.frontend,
@@ -129,7 +136,9 @@ class Serving:
     def _cost(self, gpu: GpuSpec) -> IterationCost:
         """The cost model on such GPUs: one for all replicas, which so share what it remembers."""
         if gpu.name not in self._costs:
-            self._costs[gpu.name] = self.served.cost(gpu)
+            cost = self.served.cost(gpu)
+            per_token_s = getattr(self._predictor, "per_token_s", 0.0)
+            self._costs[gpu.name] = ChargedCost(cost, per_token_s) if per_token_s else cost
         return self._costs[gpu.name]
 
     def _ended(self, request: Request) -> None:
@@ -193,7 +202,10 @@ class Serving:
         figures["gpu_busy_share"] = busy_s / capacity_s if capacity_s else None
         blocks = sum(replica.pool.total_blocks for replica in replicas)
         tokens = blocks * self.engine.block_tokens
-        kv_token_s = sum(replica.tally.kv_token_s for replica in replicas)
+        held_token_s = sum(replica.held.area(now_s) for replica in replicas)
+        kv_token_s = held_token_s + sum(replica.tally.kv_token_s for replica in replicas)
+        figures["kv_tokens_waiting.mean"] = held_token_s / now_s if now_s else None
+        figures["kv_tokens_waiting.peak"] = max(replica.held.peak for replica in replicas)
         figures["kv_blocks"] = blocks
         figures["kv_occupancy.mean"] = kv_token_s / (tokens * now_s) if now_s else None
         figures["kv_occupancy.peak"] = max(

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class Tally:
-    """What a replica has done: tokens, iterations, seconds by phase, KV token seconds.
+    """What a replica has done: tokens, iterations, seconds by phase, KV token seconds of the batch.
 
-    Of the run under way: `phase`, `first_kv` tokens on the GPUs in its first iteration, `kv_slope`
+    Of the run under way: `phase`, `first_kv` tokens in the batch in its first iteration, `kv_slope`
     more in each later one.
     """
 
@@ -78,11 +78,9 @@ def iterations_done(replica: Replica, start_s: float, now_s: float, steps: int) 
     )
 
 
-def kv_tokens_on_gpus(replica: Replica) -> int:
-    """Tokens whose KV lies on a replica's GPUs, as of the last boundary told."""
+def kv_tokens_in_batch(replica: Replica) -> int:
+    """Tokens whose KV the batch holds, as of the last boundary told."""
     tokens = replica.batch.context - replica.batch.size
     for request in replica.prefilling:
         tokens += request._kv
-    if replica.holders:
-        tokens += sum([request._kv for request in replica.waiting if request.blocks])
     return tokens

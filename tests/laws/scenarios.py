@@ -11,13 +11,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hydra.utils import instantiate
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from serving_kit import Listed, Outcome, simulate, trace
 
 from models.constant_cost import ConstantCost, LinearCost, ProportionalCost
-from models.prediction import Oracle
+from models.prediction import Asked, Oracle
 from models.step_cost import StepCost
 from sim.hardware.faults import Fault
 from sim.serving.clients import ClosedLoop
@@ -55,6 +56,18 @@ class Misled:
         return output_tokens * (0.2 + 2.0 * float(rng.random()))
 
 
+class Wavering(Misled):
+    """One that changes its mind at every token."""
+
+    def paths(self, asked: Sequence[Asked], seed: int) -> list[list[float]]:
+        paths = []
+        for each in asked:
+            rng = np.random.default_rng([seed, each.number])
+            left = each.output_tokens - np.arange(each.output_tokens)
+            paths.append((left * rng.uniform(0.2, 2.2, each.output_tokens)).tolist())
+        return paths
+
+
 class HostBoundCost:
     """Iterations that a host keeps from being shorter than `floor_s`, at half their power."""
 
@@ -81,7 +94,11 @@ COSTS: dict[str, Any] = {
     "proportional": ProportionalCost(0.01),
     "host bound": HostBoundCost(0.05, 0.004, 0.0005),
 }
-PREDICTORS: dict[str, Any] = {"oracle": Oracle(), "misled": Misled()}
+PREDICTORS: dict[str, Any] = {
+    "oracle": Oracle(),
+    "misled": Misled(),
+    "wavering": Wavering(),
+}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -200,3 +201,32 @@ def test_law_12_with_the_cost_model_of_a_real_gpu() -> None:
     assert jump.summary == step.summary
     for table in ("requests", "series"):
         assert jump.table(table).equals(step.table(table))
+
+
+@pytest.mark.parametrize("ordering", ["multilevel_feedback", "shortest_remaining", "trail"])
+@pytest.mark.parametrize("batching", sorted(policies("batching")))
+def test_law_12_where_requests_displace_each_other(ordering: str, batching: str) -> None:
+    """Long queues before few slots, with predictions that change at every token."""
+    draw = Random(f"{ordering} {batching}")
+    preemptions = 0.0
+    for _ in range(6):
+        requests = sorted(
+            (draw.choice([0.0, 20.0 * draw.random()]), draw.randint(1, 30), draw.randint(1, 80))
+            for _ in range(draw.randint(5, 40))
+        )
+        scenario = Scenario(
+            requests=tuple(requests),
+            cost=draw.choice(["constant, dyadic", "linear, decimal", "host bound"]),
+            ordering=ordering,
+            batching=batching,
+            predictor="wavering",
+            concurrency=draw.choice([0, 8]),
+            max_sequences=draw.choice([1, 2, 4, 8]),
+            kv_blocks=draw.choice([30, 40, 90]),
+            host_blocks=draw.choice([0, 20, 200]),
+            async_scheduling=draw.random() < 0.3,
+        )
+        jump = scenario.run("jump")
+        assert_same(jump, scenario.run("step"))
+        preemptions += jump["preemptions"]
+    assert preemptions > 20

@@ -22,6 +22,7 @@ from models.served import ServedByFormula
 from policies.batching.chunked_prefill import ChunkedPrefill
 from policies.ordering.fcfs import Fcfs
 from policies.routing.round_robin import RoundRobin
+from policies.tools.always import Always
 from sim.core.result import Result
 from sim.core.simulation import Simulation
 from sim.hardware.cluster import Cluster, NodeCount
@@ -29,6 +30,9 @@ from sim.hardware.facts import DeviceChanged, TransferEnded
 from sim.hardware.faults import Fault, Faults
 from sim.serving.clients import Client, OpenLoop
 from sim.serving.facts import (
+    CallBegan,
+    CallEnded,
+    CallSwapped,
     Iterations,
     RequestArrived,
     RequestFinished,
@@ -45,6 +49,9 @@ from workloads.demand import Demand
 IDLE_W, PEAK_W, NODE_W = 50.0, 400.0, 10.0
 
 FACTS = (
+    CallBegan,
+    CallEnded,
+    CallSwapped,
     RequestArrived,
     RequestRejected,
     RequestFinished,
@@ -233,7 +240,9 @@ def build(
     ordering: Callable[[], Any] = Fcfs,
     batching: Callable[[], Any] = ChunkedPrefill,
     routing: Callable[[], Any] = RoundRobin,
+    tools: Callable[[], Any] | None = None,
     predictor: Any = None,
+    call_predictor: Any = None,
     engine: dict[str, Any] | None = None,
     replicas: int = 1,
     gpus: int = 1,
@@ -271,7 +280,9 @@ def build(
         ordering=ordering,
         batching=batching,
         routing=routing,
+        tools=tools or partial(Always, "preserve"),
         predictor=predictor if predictor is not None else Oracle(),
+        call_predictor=call_predictor,
         engine=EngineLimits(**limits),
         replicas=replicas,
         series_interval_s=series_interval_s,

@@ -92,6 +92,10 @@ def test_nothing_reads_a_prediction_beyond_the_present_age(mode: str) -> None:
     assert {name for name in shown if "predict" in name or "path" in name} == {
         "predicted_output_tokens",
         "predicted_remaining_tokens",
+        "predicted_segment_tokens",
+        "predicted_next_segment_tokens",
+        "predicted_call_s",
+        "predicted_returned_tokens",
     }
     requests = [(0.0, 1, 40), (1.0, 1, 40), (2.0, 1, 40), (3.0, 1, 40)]
     draw = Random(1).uniform

@@ -17,8 +17,13 @@ from workloads.azure import AzureLlm
 from workloads.cut import Cut
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-GENERATED = ("chat", "code", "summarisation", "fixed", "uniform_ratio")
-NEEDED = {"azure": {"path": "trace.csv"}, "table": {"path": "requests.parquet"}}
+GENERATED = ("chat", "code", "summarisation", "fixed", "uniform_ratio", "alpaca", "tool_mix")
+NEEDED = {
+    "azure": {"path": "trace.csv"},
+    "table": {"path": "requests.parquet"},
+    "tool_calls": {"path": "calls.jsonl"},
+    "tool_calls_drawn": {"workload": {"path": "calls.jsonl"}},
+}
 
 
 def built(group: str, name: str, **overrides: object):

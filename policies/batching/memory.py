@@ -103,7 +103,7 @@ class Room:
         if not view.ordering_preemptive:
             if full:
                 self._plan.arrivals = "none"
-            if full or short > self.free:
+            if full or (short > self.free and not self._empty_out(request, need)):
                 return False
         else:
             worst = self._displaceable_by(request) if full else None
@@ -118,6 +118,16 @@ class Room:
         self.free -= need
         self.size += 1
         return True
+
+    def _empty_out(self, newcomer: RequestView, need: int) -> bool:
+        """Where nothing runs, take the KV of all others that wait, or are in a call, until the
+        first can run: else it might wait for ever."""
+        if self.size:
+            return False
+        self.free -= need
+        self.evict_waiting((newcomer.rank, newcomer.id))
+        self.free += need
+        return self.free >= need
 
     def _displaceable_by(self, newcomer: RequestView) -> RequestView | None:
         """The worst running request, if the newcomer ranks before it."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from models.tool_calls.waste import Handling
+
 #: For `holds`: until something arrives, ends or runs out.
 FOREVER = 1 << 40
 
@@ -75,6 +77,50 @@ class RequestView(Protocol):
         ...
 
     @property
+    def context_tokens(self) -> int:
+        """Prompt, tokens returned by calls, and tokens made so far."""
+        ...
+
+    @property
+    def ready_s(self) -> float:
+        """When it arrived, or its last call returned."""
+        ...
+
+    @property
+    def handling(self) -> Handling | None:
+        """How its next call will be handled, as foreseen, or how the one under way is; None where
+        no more call comes."""
+        ...
+
+    @property
+    def predicted_call_s(self) -> float | None:
+        """Predicted duration of its next call, or of the one under way; None where it makes no
+        more calls."""
+        ...
+
+    @property
+    def predicted_segment_tokens(self) -> float:
+        """Output tokens from its last return (or arrival) to its next call or end, as predicted
+        at arrival. Raises ConfigError where the run has no predictor."""
+        ...
+
+    @property
+    def predicted_next_segment_tokens(self) -> float:
+        """The same for the segment after its next call; 0 without a call."""
+        ...
+
+    @property
+    def predicted_returned_tokens(self) -> float:
+        """Tokens that its next call returns; 0 without a call. Taken as known."""
+        ...
+
+    @property
+    def waits_since(self) -> int:
+        """Iterations that its replica had made when it began to wait; -1 where it does not wait.
+        Kept for policies that reorder."""
+        ...
+
+    @property
     def rank(self) -> float:
         """The rank last given to it; lower goes first, ties by `id`."""
         ...
@@ -103,11 +149,19 @@ class OrderingView(Protocol):
         """Free KV blocks."""
         ...
 
+    @property
+    def iterations(self) -> int:
+        """Iterations that the replica has made, as of the last boundary."""
+        ...
+
 
 class Ordering(Protocol):
     """Ranks requests. `preemptive`: a waiting request may displace a running one that ranks
     behind it and is not locked. The rank of a waiting request is asked when it enters the queue
     (on arrival and on return); that of a running one whenever it is compared.
+
+    A policy may have a method `reorder(view, now_s)`, called before each plan while requests
+    wait: it gives those whose rank is to be asked again.
     """
 
     preemptive: bool

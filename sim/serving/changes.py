@@ -127,6 +127,12 @@ class Changes:
         replica = self._replica
         if not request.blocks or fate == "keep":
             raise LawBroken(f"replica {replica.index}: nothing to evict of {request!r} ({fate})")
+        if request.id in replica.calls.paused:
+            replica.calls.let_go(request, "swap" if fate == "swap" else "discard")
+            return 0
+        if request.id in replica.calls.fetched:
+            replica.calls.call_off(request)
+            return 0
         self._remove(request)
         out = self._dispose(request, fate)
         replica.enqueue(request)
@@ -161,6 +167,18 @@ class Changes:
             raise LawBroken(
                 f"replica {replica.index}: a plan takes {request!r}, which is not waiting"
             )
+        request.waits_since = -1
         if request.blocks:
             replica.holders -= 1
             replica.held.change(-request._kv, replica.simulation.env.now)
+
+
+def goes_on(replica: Replica, plan: Plan) -> bool:
+    """Whether a plan's pieces are what the run under way would do next."""
+    chunks, now = plan.chunks, replica.chunks
+    if not (chunks and now):
+        return len(chunks) == len(now)
+    if len(chunks) > 1 or not replica.repeats:
+        return False
+    (request, tokens), (before, size) = chunks[0], now[0]
+    return request is before and tokens == min(size, request.prefill_tokens)

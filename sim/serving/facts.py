@@ -37,6 +37,31 @@ class RequestPreempted(NamedTuple):
     fate: str
 
 
+class CallBegan(NamedTuple):
+    """A request called a tool; its KV is handled so ("preserve", "discard", "swap")."""
+
+    time_s: float
+    request: Request
+    handling: str
+
+
+class CallEnded(NamedTuple):
+    """A tool call has returned."""
+
+    start_s: float
+    time_s: float
+    request: Request
+
+
+class CallSwapped(NamedTuple):
+    """KV of a request in a call begins to move between GPUs and host, behind the iterations."""
+
+    time_s: float
+    replica: int
+    out_bytes: float
+    in_bytes: float
+
+
 class Iterations(NamedTuple):
     """A replica made `steps` iterations of one composition between two boundaries.
 

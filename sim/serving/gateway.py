@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from models.prediction import Predictor
+from models.tool_calls.durations import DurationPredictor
 from policies.routing.contract import Routing
 from sim.core.errors import CapacityError, LawBroken
 from sim.core.simulation import Simulation
 from sim.hardware.device import Device
 from sim.serving.facts import RequestArrived, RequestFinished, RequestRejected
+from sim.serving.foretelling import check_calls, foretell
 from sim.serving.limits import EngineLimits
 from sim.serving.predictions import Predictions
 from sim.serving.replica import Replica
@@ -33,6 +35,7 @@ class Gateway:
         routing: Routing,
         predictor: Predictor | None,
         predictions: Predictions | None,
+        durations: DurationPredictor,
         limits: EngineLimits,
         context_tokens: int,
         frontend: tuple[float, float],
@@ -44,9 +47,11 @@ class Gateway:
         self.outstanding_requests = [0] * len(self.replicas)
         self.arrived = self.finished = self.rejected = self.truncated = self.rerouted = 0
         self._simulation = simulation
+        self._name = name
         self._routing = routing
         self._predictor = predictor
         self._predictions = predictions
+        self._durations = durations
         self._limits = limits
         self._context_tokens = context_tokens
         # The last output token's KV is never written.
@@ -62,6 +67,7 @@ class Gateway:
         self._ends = simulation.listeners(RequestFinished)
         for replica in self.replicas:
             replica.on_end = self.ended
+            replica.calls.on_return = self.returned
             for device in replica.group.devices:
                 device.on_change.append(partial(self._changed, replica))
 
@@ -85,12 +91,20 @@ class Gateway:
         self.arrived += 1
         most = min(self._context_tokens, self._most_kv)
         rejected = ""
-        if prompt + output > most:
-            prompt, output, rejected = self._overlong(number, prompt, output, most)
+        size = prompt + output
+        if demand.calls:
+            check_calls(demand, number)
+            size = demand.total_tokens
+        if size > most:
+            prompt, output, rejected = self._overlong(number, demand, most)
         predicted = None
         if self._predictor is not None:
             predicted = self._predictor.predict(prompt, output, self._rng_prediction)
         request = Request(number, now, prompt, output, demand.kind, predicted)
+        if demand.calls:
+            rng = self._simulation.stream(f"{self._name}.calls")
+            foretold = foretell(demand, self._predictor, self._durations, rng)
+            request.expect_calls(demand.calls, foretold)
         if self._arrivals:
             fact = RequestArrived(now, request)
             for listener in self._arrivals:
@@ -124,6 +138,14 @@ class Gateway:
                 listener(fact)
         self._on_end(request)
 
+    def returned(self, request: Request) -> None:
+        """A call has returned to a request."""
+        if request.replica >= 0:
+            self.replicas[request.replica].submit(request)
+        else:
+            # Its replica failed meanwhile.
+            self._route(request)
+
     def snapshot(self) -> dict[str, object]:
         """Who waits where."""
         return {
@@ -140,13 +162,16 @@ class Gateway:
             ],
         }
 
-    def _overlong(self, number: int, prompt: int, output: int, most: int) -> tuple[int, int, str]:
+    def _overlong(self, number: int, demand: Demand, most: int) -> tuple[int, int, str]:
         """The `over_context` rule: prompt and output as served, and why it is rejected."""
         rule = self._limits.over_context
-        if rule == "truncate":
+        prompt, output = demand.prompt_tokens, demand.output_tokens
+        # The output of a request with calls is not shortened: its calls stand at fixed tokens.
+        returned = demand.total_tokens - prompt - output
+        if rule == "truncate" and not (demand.calls and output + returned >= most):
             self.truncated += 1
             output = min(output, most - 1)
-            return most - output, output, ""
+            return most - output - returned, output, ""
         which = "context" if most == self._context_tokens else "kv"
         if rule == "error":
             limit = "the model's context" if which == "context" else "the KV pool"

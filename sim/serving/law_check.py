@@ -60,7 +60,7 @@ class LawCheck:
         self._finished += 1
         self._tokens += request._output_tokens
         # The last token's KV is never written.
-        self._kept += request.prompt_tokens + request._output_tokens - 1
+        self._kept += request._given + request._output_tokens - 1
         if not request.arrival_s <= request.scheduled_s <= request.first_token_s <= fact.time_s:
             raise LawBroken(
                 f"time goes back for {request!r}: arrived {request.arrival_s} s, scheduled "
@@ -86,9 +86,7 @@ class LawCheck:
         pool = replica.pool
         pool.check()
         block = replica.batch.block_tokens
-        held = sum(-(-request.kv_tokens // block) for request in replica.batch)
-        held += sum(request.blocks for request in replica.prefilling)
-        held += sum(request.blocks for request in replica.waiting)
+        held = sum(request.blocks_held(block) for request in replica.requests())
         if held != pool.used:
             raise LawBroken(
                 f"replica {replica.index}: requests hold {held} KV blocks, {pool.used} are in use "

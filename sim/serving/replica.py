@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import simpy
 
 from models.step_cost import IterationCost
 from policies.batching.contract import CARRY_ON, FOREVER, Batching, Plan
 from policies.ordering.contract import Ordering
+from policies.tools.contract import Tools
 from sim.core.environment import PLAN
 from sim.core.errors import LawBroken
 from sim.core.level import Level
@@ -17,7 +17,8 @@ from sim.core.simulation import Simulation
 from sim.hardware.device import DeviceGroup
 from sim.hardware.memory import BlockPool
 from sim.hardware.run import Run
-from sim.serving.changes import Changes
+from sim.serving.calls import Calls
+from sim.serving.changes import Changes, goes_on
 from sim.serving.decode_batch import DecodeBatch
 from sim.serving.facts import Iterations, Swapped
 from sim.serving.limits import EngineLimits
@@ -51,6 +52,7 @@ class Replica:
         batching: Batching,
         limits: EngineLimits,
         swap: SwapSpace,
+        tools: Tools | None,
     ) -> None:
         self.simulation = simulation
         self.index = index
@@ -74,6 +76,10 @@ class Replica:
         self._env = simulation.env
         self._stepwise = simulation.stepwise
         self._changes = Changes(self)
+        self.forget = self._changes.forget
+        self.calls = Calls(self, tools)
+        self._reorder = getattr(ordering, "reorder", None)
+        self.iterations = 0
         self.run = Run(group, self._boundary, self._stopped)
         self.chunks: Sequence[tuple[Request, int]] = ()
         # Whether the run has a single chunk, which repeats until the prompt is complete.
@@ -82,29 +88,25 @@ class Replica:
         self._changed = False
         self._open = True
         self._planning = False
-        self._moving = False
         # Whether a request arrived while swaps were under way, after the plan was made.
         self._missed = False
+        # The plan that waits for swaps.
         self._planned: Plan | None = None
-        # Counts failures, so that swaps begun before one are not taken for later ones.
-        self._epoch = 0
         self._told_s = 0.0
         self._iterations = simulation.listeners(Iterations)
-
-    # What the gateway calls
 
     def submit(self, request: Request, more: bool = False) -> None:
         """A request arrives here; `more`: others follow at this instant, unscheduled."""
         request.replica = self.index
         request.replica_s = self._env.now
         run = self.run
-        if not (run.live and self.limits.async_scheduling):
+        if request.blocks or not (run.live and self.limits.async_scheduling):
             self.enqueue(request)
         else:
             self._incoming.append(request)
         if self._planning:
             return
-        if self._moving:
+        if self._planned is not None:
             self._missed = True
             return
         if not run.live:
@@ -127,25 +129,40 @@ class Replica:
 
     def requests(self) -> list[Request]:
         """All unfinished requests here."""
+        return [*self._ready(), *self.calls.requests()]
+
+    def _ready(self) -> list[Request]:
         return [*self.prefilling, *self.batch, *self.waiting, *self._incoming]
 
     def wake(self) -> None:
         """The devices are back: plan, if there is work."""
-        if not self.run.live and not self._planning and self.busy():
+        if self.busy():
+            self.stir()
+
+    def stir(self) -> None:
+        """Something has changed that the policies may want to look at."""
+        if self._planned is not None:
+            self._missed = True
+        elif self.run.live:
+            self.run.cut()
+        elif self.group.up and not self._planning:
             self._plan_soon()
 
     def drain(self) -> list[Request]:
-        """Give up all unfinished requests (a device failed): their KV is lost."""
-        lost = self.requests()
+        """Give up all unfinished requests but those in a call (a device failed): their KV is
+        lost."""
+        lost = self._ready()
         for request in list(self.batch):
             self.batch.leave(request)
         for request in lost:
-            self._changes.forget(request)
+            self.forget(request)
+        lost += self.calls.lose()
         self.prefilling.clear()
         self._incoming.clear()
         self.chunks = ()
-        self._planning = self._moving = self._missed = False
-        self._epoch += 1
+        self._planning = self._missed = False
+        self._planned = None
+        self.swap.abandon()
         self.waiting.clear()
         self.holders = 0
         self.held.change(-self.held.value, self._env.now)
@@ -157,14 +174,10 @@ class Replica:
         if self.run.live:
             self._stopped(self.run.halt(), begun=True)
 
-    # What observers read
-
     def steps_under_way(self) -> int:
         """Iterations done since the last boundary told (0 in step mode)."""
         run = self.run
         return run.steps_done(self._env.now) - run.done if run.live else 0
-
-    # Steps
 
     def _plan_soon(self) -> None:
         self._planning = True
@@ -187,6 +200,7 @@ class Replica:
             for listener in self._iterations:
                 listener(fact)
         self._told_s = now
+        self.iterations += steps
         if self.decodes:
             self.tally.output_tokens += steps * batch.size
             blocks = batch.advance(steps)
@@ -205,7 +219,7 @@ class Replica:
         if self.decodes and batch.steps >= batch.next_end:
             for request in batch.ended():
                 self._changed = True
-                self._finish(request, now)
+                self._leave(request, now)
 
     def _prefilled(self, request: Request, now_s: float) -> None:
         """A prompt is complete: it yields a token, and decodes on if it needs more."""
@@ -216,11 +230,19 @@ class Replica:
         if request.first_token_s < 0.0:
             request.first_token_s = now_s
         if request._generated >= request._stop:
-            self._finish(request, now_s)
+            self._leave(request, now_s)
         else:
             self.batch.join(request)
 
-    def _finish(self, request: Request, now_s: float) -> None:
+    def _leave(self, request: Request, now_s: float) -> None:
+        """A request has made the tokens before its next call, or all."""
+        if request._call < len(request._calls):
+            self.calls.begin(request, now_s)
+        else:
+            self.finish(request, now_s)
+
+    def finish(self, request: Request, now_s: float) -> None:
+        """A request has all its tokens, and the answers to its calls."""
         self.pool.release(request.blocks)
         request.blocks = 0
         request.finish_s = now_s
@@ -239,6 +261,13 @@ class Replica:
             run = self.run
             past = run.boundary(run.done - 1) if run.done else run.start_s
             self._take_in(past if run.live else now)
+        if self.calls.any:
+            self.calls.review(now)
+        if self._reorder is not None and self.waiting.size:
+            for request in list(self._reorder(self.view, now)):
+                self.waiting.remove(request)
+                request.rank = self.ordering.rank(request, self.view, now)
+                self.waiting.add(request)
         plan = self.batching.plan(self.view, now)
         if plan is not CARRY_ON and (plan.chunks or plan.preempt or plan.evict or plan.resume):
             if self._apply(plan, now):
@@ -252,50 +281,28 @@ class Replica:
         """Carry out the plan's changes. Returns whether the iteration waits for swaps."""
         queued = self.waiting.size
         out_blocks, in_blocks = self._changes.apply(plan, now_s)
-        if (
-            self._changed
-            or queued != self.waiting.size
-            or plan.preempt
-            or plan.resume
-            or not self._goes_on(plan.chunks)  # type: ignore[arg-type]
-        ):
+        moved = plan.preempt or plan.resume or queued != self.waiting.size
+        if self._changed or moved or not goes_on(self, plan):
             self._changed = True
             self.chunks = plan.chunks  # type: ignore[assignment]
         if not (out_blocks or in_blocks):
             return False
         self._end_run()
-        self._moving = True
         self._planned = plan
         self._told_s = now_s
-        block_bytes = self.swap.block_bytes
-        self.swap.move(
-            out_blocks * block_bytes,
-            in_blocks * block_bytes,
-            partial(self._moved, self._epoch),
-        )
+        self.swap.move(out_blocks, in_blocks, self._moved)
         return True
 
-    def _goes_on(self, chunks: Sequence[tuple[Request, int]]) -> bool:
-        """Whether these pieces are what the run under way would do next."""
-        if not (chunks and self.chunks):
-            return len(chunks) == len(self.chunks)
-        if len(chunks) > 1 or not self.repeats:
-            return False
-        (request, tokens), (before, size) = chunks[0], self.chunks[0]
-        return request is before and tokens == min(size, request.prefill_tokens)
-
-    def _moved(self, epoch: int, out_bytes: float, in_bytes: float) -> None:
+    def _moved(self, out_bytes: float, in_bytes: float) -> None:
         """Swaps are done: the iteration that waited for them begins."""
-        if epoch != self._epoch:
-            return
-        self._moving = False
         moved_s = self._env.now - self._told_s
         self.tally.kv_token_s += kv_tokens_in_batch(self) * moved_s
         self.simulation.facts.emit(
             Swapped(self._told_s, self.simulation.now, self.index, out_bytes, in_bytes)
         )
-        assert self._planned is not None
-        self._start(self._planned)
+        plan, self._planned = self._planned, None
+        assert plan is not None
+        self._start(plan)
 
     def _start(self, plan: Plan) -> None:
         """Start, or go on with, the run that the plan asks for."""
@@ -340,23 +347,13 @@ class Replica:
             self.tally.end(run, self._env.now)
         self.decodes = decodes > 0
         self._changed = False
-        tally = self.tally
         if chunks:
-            prefill = 0
-            for _, tokens in chunks:
-                prefill += tokens
-            tally.kv_slope = decodes + prefill
-            tally.phase = "mixed" if decodes else "prefill"
             self.repeats = plan.steps > 1
             cost = price(self.cost, decodes, batch.context, chunks, self.repeats)
         else:
             self.repeats = False
-            tally.kv_slope = decodes
-            tally.phase = "decode"
             cost = self.cost.step(decodes, batch.context, (), decodes)
-        tally.first_kv = batch.context - batch.size
-        if self.prefilling:
-            tally.first_kv = kv_tokens_in_batch(self)
+        self.tally.begin(self, decodes, chunks)
         self._told_s = self._env.now
         run.begin(cost, steps)
 
@@ -381,6 +378,10 @@ class Replica:
 
     def enqueue(self, request: Request) -> None:
         """A request joins the waiting queue at its rank."""
+        if request._calls:
+            self.calls.foresee(request)
+        if self._reorder is not None:
+            request.waits_since = self.iterations + self.steps_under_way()
         request.rank = self.ordering.rank(request, self.view, self._env.now)
         self.waiting.add(request)
         if request.blocks:

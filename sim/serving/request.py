@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from math import ceil
 from typing import TYPE_CHECKING
 
+from models.tool_calls.waste import Handling
 from policies.ordering.contract import FOREVER
 from sim.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from sim.serving.decode_batch import DecodeBatch
+    from sim.serving.foretelling import Foretold
     from sim.serving.predictions import Predictions
+    from workloads.demand import Call
 
 
 class Request:
@@ -42,6 +45,17 @@ class Request:
     # Whether it left a batch with its KV, so that it can decode on where it comes back.
     _ready = False
     _batch: DecodeBatch | None = None
+    # Tool calls, the next of them, and what is predicted of it.
+    handling: Handling | None = None
+    called_s = -1.0
+    call_s = 0.0
+    _calls: Sequence[Call] = ()
+    _call = 0
+    _leaving = False
+    _fresh = True
+    _foretold: Sequence[Foretold] = ()
+    # Iterations of its replica when it began to wait; -1 where it does not.
+    waits_since = -1
     _predictions: Predictions | None = None
     _path: Sequence[float] | None = None
 
@@ -55,7 +69,7 @@ class Request:
         predicted: float | None = None,
     ) -> None:
         self.id = number
-        self.arrival_s = arrival_s
+        self.arrival_s = self.ready_s = arrival_s
         self.prompt_tokens = self._given = prompt_tokens
         self.kind = kind
         self._output_tokens = self._stop = output_tokens
@@ -129,6 +143,49 @@ class Request:
             if path[later] >= tokens:
                 return later - age
         return FOREVER
+
+    @property
+    def context_tokens(self) -> int:
+        """Tokens of the prompt, of what calls returned, and those made so far."""
+        return self._given + self.generated_tokens
+
+    @property
+    def predicted_call_s(self) -> float | None:
+        """Predicted duration of its next call, or of the one under way; None without one."""
+        return self._foretold[self._call].call_s if self._call < len(self._calls) else None
+
+    @property
+    def predicted_segment_tokens(self) -> float:
+        """Output tokens from its arrival or last return to its next call or end, predicted then.
+        Raises ConfigError without a predictor."""
+        foretold = self._foretold
+        return foretold[self._call].tokens if foretold else self.predicted_output_tokens
+
+    @property
+    def predicted_next_segment_tokens(self) -> float:
+        """Output tokens of the segment after its next call; 0 without a call."""
+        at = self._call + 1
+        return self._foretold[at].tokens if at < len(self._foretold) else 0.0
+
+    @property
+    def predicted_returned_tokens(self) -> float:
+        """Tokens that its next call returns; 0 without a call."""
+        left = self._call < len(self._calls)
+        return float(self._calls[self._call].returned_tokens) if left else 0.0
+
+    def expect_calls(self, calls: Sequence[Call], foretold: Sequence[Foretold]) -> None:
+        """It will call tools: `foretold` of each segment, the last one without a call."""
+        self._calls = calls
+        self._foretold = foretold
+        self._stop = calls[0].after_tokens
+
+    def answer(self, call: Call) -> None:
+        """Its call returns."""
+        self._given += call.returned_tokens
+        self._call += 1
+        self._fresh = True
+        left = self._calls[self._call :]
+        self._stop = left[0].after_tokens if left else self._output_tokens
 
     def __repr__(self) -> str:
         return (

@@ -12,6 +12,7 @@ COLUMNS = {
     "replica": "int32",
     "running": "int32",
     "waiting": "int32",
+    "in_calls": "int32",
     "kv_blocks": "int64",
     "output_tokens": "int64",
     "energy_j": "float64",
@@ -19,9 +20,10 @@ COLUMNS = {
 
 
 class Series:
-    """Samples every replica each `interval_s`: running and waiting requests and KV blocks in use
-    are gauges, output tokens and energy count from the start. Exact under jumps: a sample inside
-    a jump follows from the closed forms of the run under way."""
+    """Samples every replica each `interval_s`: running and waiting requests, those in tool calls
+    (or on the way back from host memory) and KV blocks in use are gauges, output tokens and energy
+    count from the start. Exact under jumps: a sample inside a jump follows from the closed forms
+    of the run under way."""
 
     def __init__(
         self, simulation: Simulation, name: str, replicas: Sequence[Replica], interval_s: float
@@ -48,6 +50,7 @@ class Series:
                     replica.index,
                     replica.batch.size + len(replica.prefilling),
                     replica.queued,
+                    len(replica.calls.requests()),
                     kv_blocks_used(replica),
                     output_tokens_made(replica),
                     replica.group.energy_j(now_s),

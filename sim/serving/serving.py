@@ -9,9 +9,11 @@ from models.gpu_spec import GpuSpec
 from models.prediction import Predictor, Refining
 from models.served import Served
 from models.step_cost import IterationCost
+from models.tool_calls.durations import DurationPredictor, OracleDuration
 from policies.batching.contract import Batching
 from policies.ordering.contract import Ordering
 from policies.routing.contract import Routing
+from policies.tools.contract import Tools
 from sim.core.errors import ConfigError
 from sim.core.result import Draft, Value
 from sim.core.simulation import Simulation
@@ -50,7 +52,9 @@ class Serving:
         routing: Callable[[], Routing],
         engine: EngineLimits,
         replicas: int = 1,
+        tools: Callable[[], Tools] | None = None,
         predictor: Predictor | None = None,
+        call_predictor: DurationPredictor | None = None,
         series_interval_s: float | None = None,
         slo_ttft_s: float | None = None,
         slo_tpot_s: float | None = None,
@@ -69,7 +73,9 @@ class Serving:
         self._ordering = ordering
         self._batching = batching
         self._routing = routing
+        self._tools = tools
         self._predictor = predictor
+        self._call_predictor = call_predictor or OracleDuration()
         self._series_interval_s = series_interval_s
         self._gpu = gpu
         self._slo = (slo_ttft_s, slo_tpot_s)
@@ -98,6 +104,7 @@ class Serving:
             self._routing(),
             self._predictor,
             predictions,
+            self._call_predictor,
             self.engine,
             self.served.context_tokens,
             self.served.frontend,
@@ -131,6 +138,7 @@ class Serving:
             self._batching(),
             engine,
             SwapSpace(BlockPool(host_blocks), block_bytes, PcieChannel(cluster, gpus)),
+            self._tools() if self._tools else None,
         )
 
     def _cost(self, gpu: GpuSpec) -> IterationCost:
@@ -184,9 +192,9 @@ class Serving:
             "prefill_tokens",
             "recomputed_tokens",
             "preemptions",
-            "iterations",
         ):
             figures[key] = sum(getattr(tally, key) for tally in tallies)
+        figures["iterations"] = sum(replica.iterations for replica in self.replicas)
         return figures
 
     def _use(self, now_s: float) -> dict[str, Value]:
@@ -206,6 +214,14 @@ class Serving:
         kv_token_s = held_token_s + sum(replica.tally.kv_token_s for replica in replicas)
         figures["kv_tokens_waiting.mean"] = held_token_s / now_s if now_s else None
         figures["kv_tokens_waiting.peak"] = max(replica.held.peak for replica in replicas)
+        calls = [replica.calls for replica in replicas]
+        if any(sum(each.handled.values()) for each in calls):
+            paused_token_s = sum(each.held.area(now_s) for each in calls)
+            kv_token_s += paused_token_s
+            figures["kv_tokens_in_calls.mean"] = paused_token_s / now_s if now_s else None
+            figures["kv_tokens_in_calls.peak"] = max(each.held.peak for each in calls)
+            for handling in ("preserve", "discard", "swap"):
+                figures[f"calls.{handling}"] = sum(each.handled[handling] for each in calls)
         figures["kv_blocks"] = blocks
         figures["kv_occupancy.mean"] = kv_token_s / (tokens * now_s) if now_s else None
         figures["kv_occupancy.peak"] = max(

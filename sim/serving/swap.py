@@ -58,6 +58,7 @@ class SwapSpace:
         self.pool = pool
         self.block_bytes = block_bytes
         self._channel = channel
+        self._epoch = 0
 
     def put_out(self, request: Request) -> int:
         """Take host blocks for a request's KV. Returns their number."""
@@ -81,6 +82,18 @@ class SwapSpace:
         request.swapped = False
         request.swapped_blocks = 0
 
-    def move(self, out_bytes: float, in_bytes: float, then: Callable[[float, float], None]) -> None:
-        """Move swapped bytes; calls `then(out_bytes, in_bytes)` when they have arrived."""
-        self._channel.move(out_bytes, in_bytes, lambda: then(out_bytes, in_bytes))
+    def move(self, out_blocks: int, in_blocks: int, then: Callable[[float, float], None]) -> None:
+        """Move KV blocks; calls `then(out_bytes, in_bytes)` when they have arrived, unless they
+        have been abandoned."""
+        epoch = self._epoch
+        out_bytes, in_bytes = out_blocks * self.block_bytes, in_blocks * self.block_bytes
+
+        def arrived() -> None:
+            if epoch == self._epoch:
+                then(out_bytes, in_bytes)
+
+        self._channel.move(out_bytes, in_bytes, arrived)
+
+    def abandon(self) -> None:
+        """The devices failed: nobody waits any more for what is on the way."""
+        self._epoch += 1

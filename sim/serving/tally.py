@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 from sim.serving.facts import Iterations
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sim.hardware.run import Run
     from sim.serving.replica import Replica
+    from sim.serving.request import Request
 
 
 class Tally:
@@ -20,7 +23,6 @@ class Tally:
 
     __slots__ = (
         "first_kv",
-        "iterations",
         "kv_slope",
         "kv_token_s",
         "output_tokens",
@@ -36,18 +38,28 @@ class Tally:
         self.prefill_tokens = 0
         self.recomputed_tokens = 0
         self.preemptions = 0
-        self.iterations = 0
         self.kv_token_s = 0.0
         self.phase_s = {"prefill": 0.0, "mixed": 0.0, "decode": 0.0}
         self.phase = "decode"
         self.first_kv = 0
         self.kv_slope = 0
 
+    def begin(self, replica: Replica, decodes: int, chunks: Sequence[tuple[Request, int]]) -> None:
+        """A run of iterations begins."""
+        self.kv_slope = decodes
+        if chunks:
+            for _, tokens in chunks:
+                self.kv_slope += tokens
+            self.phase = "mixed" if decodes else "prefill"
+            self.first_kv = kv_tokens_in_batch(replica)
+        else:
+            self.phase = "decode"
+            self.first_kv = replica.batch.context - replica.batch.size
+
     def end(self, run: Run, now_s: float) -> None:
         """A run of iterations is over."""
         done = run.done
         lasted_s = now_s - run.start_s
-        self.iterations += done
         self.phase_s[self.phase] += lasted_s
         self.kv_token_s += self.first_kv * lasted_s
         if done > 1:

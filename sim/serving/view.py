@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from policies.ordering.contract import RequestView
 from sim.serving.request import Request
+from sim.serving.tally import kv_tokens_in_batch
 
 if TYPE_CHECKING:
     from sim.serving.replica import Replica
@@ -53,9 +54,11 @@ class ReplicaView:
 
     @property
     def holders(self) -> Iterator[Request]:
-        if not self._replica.holders:
-            return iter(())
-        return (request for request in reversed(self._replica.waiting) if request.blocks)
+        replica = self._replica
+        if replica.calls.paused or replica.calls.fetched:
+            yield from replica.calls.holders()
+        if replica.holders:
+            yield from (request for request in reversed(replica.waiting) if request.blocks)
 
     @property
     def prefilling(self) -> list[Request]:
@@ -76,6 +79,27 @@ class ReplicaView:
     @property
     def free_blocks(self) -> int:
         return self._replica.pool.free
+
+    @property
+    def iterations(self) -> int:
+        return self._replica.iterations
+
+    @property
+    def batch_kv_tokens(self) -> int:
+        replica = self._replica
+        return kv_tokens_in_batch(replica) + replica.tally.kv_slope * replica.steps_under_way()
+
+    @property
+    def preserved(self) -> list[Request]:
+        return self._replica.calls.preserved()
+
+    @property
+    def swapping_tokens(self) -> int:
+        return self._replica.calls.swapping_tokens
+
+    @property
+    def block_tokens(self) -> int:
+        return self._replica.batch.block_tokens
 
     def growth(self, steps: int) -> int:
         return self._replica.batch.growth(steps)

@@ -9,20 +9,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
 from hydra.utils import instantiate
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
-from serving_kit import Listed, Outcome, simulate, trace
+from serving_kit import Listed, Outcome, simulate
 
 from models.constant_cost import ConstantCost, LinearCost, ProportionalCost
 from models.prediction import Asked, Oracle
 from models.step_cost import StepCost
 from sim.hardware.faults import Fault
-from sim.serving.clients import ClosedLoop
-from workloads.demand import Demand
+from sim.serving.clients import ClosedLoop, OpenLoop
+from workloads.arrivals import TraceTimes
+from workloads.demand import Call, Demand
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -127,13 +129,35 @@ class Scenario:
     faults: tuple[Fault, ...] = ()
     until_s: float | None = None
     series_interval_s: float | None = 0.25
+    tools: str = "preserve"
+    # Seed of random tool calls; 0: none.
+    calls: int = 0
+    call_scale: float = 1.0
 
     def client(self, *, eager: bool = False) -> Any:
         """A new client."""
         if not self.concurrency:
-            return trace(self.requests, eager=eager)
-        demands = [Demand(prompt, output) for _, prompt, output in self.requests]
+            return OpenLoop(Listed(self.demands(), eager=eager), TraceTimes())
+        demands = [demand._replace(arrival_s=None) for demand in self.demands()]
         return ClosedLoop(Listed(demands, eager=eager), self.concurrency, self.think_s)
+
+    def demands(self) -> list[Demand]:
+        """What is asked."""
+        return [
+            Demand(prompt, output, at, f"kind {n % 2}", self._calls(n, output))
+            for n, (at, prompt, output) in enumerate(self.requests)
+        ]
+
+    def _calls(self, number: int, output: int) -> tuple[Call, ...]:
+        if not self.calls:
+            return ()
+        draw = Random(f"{self.calls} {number}")
+        points = draw.sample(range(1, output + 1), min(output, draw.choice([0, 0, 1, 1, 2, 4])))
+        durations = [0.0, 0.125, 0.5, 2.0, draw.randint(0, 56) / 8]
+        return tuple(
+            Call(point, self.call_scale * draw.choice(durations), draw.choice([0, 0, 1, 3, 9]))
+            for point in sorted(points)
+        )
 
     def settings(self) -> dict[str, Any]:
         """Keywords for `simulate`."""
@@ -143,6 +167,7 @@ class Scenario:
             "ordering": policies("ordering")[self.ordering],
             "batching": policies("batching")[self.batching],
             "routing": policies("routing")[self.routing],
+            "tools": policies("tools")[self.tools],
             "predictor": PREDICTORS[self.predictor],
             "engine": {
                 "max_sequences": self.max_sequences,
@@ -220,10 +245,14 @@ def scenarios(
     replicas = draw(st.integers(1, 3))
     gpus = draw(st.sampled_from([1, 1, 2]))
     block_tokens = draw(st.sampled_from([1, 2, 4, 16]))
-    longest = max(prompt + output for _, prompt, output in requests)
+    calls = draw(st.sampled_from([0, 0, 1, 2, 3]))
+    asked = Scenario(requests=requests, calls=calls).demands()
+    longest = max(demand.total_tokens for demand in asked)
     enough = -(-longest // block_tokens)
     return Scenario(
         requests=requests,
+        calls=calls,
+        tools=draw(st.sampled_from(sorted(policies("tools")))),
         cost=draw(st.sampled_from(sorted(COSTS))),
         ordering=draw(st.sampled_from(sorted(policies("ordering")))),
         batching=draw(st.sampled_from(sorted(policies("batching")))),

@@ -3,6 +3,7 @@ the same figures, the same requests, the same series, to the last bit."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -141,15 +142,27 @@ def _requests_file(folder: Path, name: str) -> Path:
         lines += [f"2023-11-16 18:15:{float(at):09.6f},{p},{o}" for at, p, o in rows]
     else:
         lines = ["arrival_s,prompt_tokens,output_tokens", *(f"{at},{p},{o}" for at, p, o in rows)]
-    path = folder / f"{name}.csv"
+    if name.startswith("tool_calls"):
+        last = {"call_s": None, "returned_tokens": None}
+        segments = [
+            [
+                {"prompt_tokens": p, "completion_tokens": o, "call_s": 0.7, "returned_tokens": 5},
+                {"prompt_tokens": p + o + 5, "completion_tokens": 3, **last},
+            ]
+            for _, p, o in rows
+        ]
+        lines = [json.dumps({"kind": "qa", "segments": each}) for each in segments]
+    path = folder / f"{name}.{'jsonl' if name.startswith('tool_calls') else 'csv'}"
     path.write_text("\n".join(lines) + "\n")
     return path
 
 
 def _settings(group: str, name: str, folder: Path) -> Any:
     settings = OmegaConf.load(CONFIGS / group / f"{name}.yaml")
-    if OmegaConf.is_missing(settings, "path"):
-        settings.path = str(_requests_file(folder, name))
+    parts = [settings, settings.get("workload", settings)] if group == "workload" else [settings]
+    for part in parts:
+        if OmegaConf.is_missing(part, "path"):
+            part.path = str(_requests_file(folder, name))
     if "count" in settings:
         settings.count = 30
     return settings

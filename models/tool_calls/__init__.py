@@ -1,0 +1,1 @@
+"""What a tool call costs while it lasts: waste, memory over time, and how long it will last."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from typing import Literal
 
 from models.errors import ConfigError
 from models.tool_calls.forward_time import Forward
@@ -22,8 +23,10 @@ class MemoryTime:
     iteration; `swap_s_per_token`: one way. It orders admission alone.
 
     A request that has waited for `starvation_iterations` iterations since it began to wait goes
-    before all that have not, in the order in which they reached it (None: never). Ranks of those
-    that wait are made anew every `refresh_iterations` iterations (None: only at each return).
+    before all that have not, in the order in which they reached it, until it ends (None: never);
+    `starving`: whether "all" that wait count their iterations (the paper's text) or only those
+    that have "begun" before (the authors' release). Ranks of those that wait are made anew every
+    `refresh_iterations` iterations (None: only at each return).
     """
 
     preemptive = False
@@ -34,6 +37,7 @@ class MemoryTime:
         swap_s_per_token: float,
         released: ReleasedScore | None = None,
         starvation_iterations: int | None = 100,
+        starving: Literal["all", "begun"] = "all",
         refresh_iterations: int | None = None,
     ) -> None:
         for key, value in (
@@ -42,6 +46,9 @@ class MemoryTime:
         ):
             if value is not None and (isinstance(value, bool) or value < 1):
                 raise ConfigError(f"{key}: {value!r} is not a whole number >= 1")
+        if starving not in ("all", "begun"):
+            raise ConfigError(f"starving: {starving!r} is not all or begun")
+        self.begun = starving == "begun"
         self.forward = forward
         self.swap_s_per_token = swap_s_per_token
         self.released = released
@@ -58,7 +65,8 @@ class MemoryTime:
         if place is not None:
             return place - 1e15
         since = request.waits_since
-        if since >= 0 and self._lined.get(request.id) != since:
+        counts = since >= 0 and (not self.begun or request.generated_tokens > 0)
+        if counts and self._lined.get(request.id) != since:
             self._lined[request.id] = since
             self._line.append((since, request))
         return self._score(request, view)

@@ -26,7 +26,8 @@ class Calls:
     last byte has left. At the return swapped KV comes back the same way where blocks are free, and
     otherwise when the request is admitted, which then waits for it. Memory changes at boundaries
     alone. `paused`: those in a call, by id; `fetched`: those whose KV is on its way back. `held`:
-    KV tokens on the GPUs of both.
+    KV tokens on the GPUs of both. `handled`: calls that have returned by what became of the KV
+    (those after the last token left out).
     """
 
     def __init__(self, replica: Replica, tools: Tools | None) -> None:
@@ -71,7 +72,6 @@ class Calls:
         if request._generated < request._output_tokens:
             handling = self.tools.begin(request, replica.view, now_s)
             request.handling = handling
-            self.handled[handling] += 1
             self._facts.emit(CallBegan(now_s, request, handling))
             if handling != "preserve":
                 self.let_go(request, handling)
@@ -211,7 +211,9 @@ class Calls:
         request.call_s += call.duration_s
         request.ready_s = now
         self._facts.emit(CallEnded(request.called_s, now, request))
-        if request._generated >= request._output_tokens:
+        if request._generated < request._output_tokens:
+            self.handled[request.handling or "preserve"] += 1
+        else:
             request._call += 1
             self._replica.finish(request, now)
             return

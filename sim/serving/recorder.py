@@ -27,6 +27,9 @@ COLUMNS = {
     "queue_s": "float64",
     "preemptions": "int32",
     "recomputed_tokens": "int64",
+    "predicted_tokens": "float64",
+    "calls": "int32",
+    "call_s": "float64",
 }
 _LATENCIES = ("ttft_s", "tpot_s", "e2e_latency_s", "queue_s")
 
@@ -53,6 +56,8 @@ class Recorder:
         self._good = 0
         self._finished = 0
         self._decode_s = 0.0
+        self._call_s = 0.0
+        self._normalised_s = 0.0
         self._tokens_in = 0
         self._tokens_out = 0
 
@@ -78,11 +83,14 @@ class Recorder:
                 first,
                 finish,
                 first - arrival,
-                (finish - first) / (output - 1) if output > 1 else None,
+                (finish - first - request.call_s) / (output - 1) if output > 1 else None,
                 finish - arrival,
                 request.scheduled_s - arrival,
                 request.preemptions,
                 request.recomputed_tokens,
+                request._predicted,
+                len(request._calls),
+                request.call_s,
             )
         )
         self._table.flush_when_full()
@@ -95,8 +103,10 @@ class Recorder:
     def close(self, duration_s: float) -> dict[str, Value]:
         """Figures over all finished requests; `duration_s` is the length of the run.
 
-        `tpot_s` is a request's mean time between its output tokens, so each request counts the
-        same; `itl_s.mean` is the mean over all such gaps, so each token does.
+        `tpot_s` is a request's mean time between its output tokens, its tool calls left out, so
+        each request counts the same; `itl_s.mean` is the mean over all such gaps, so each token
+        does. With calls, `normalised_latency_s.mean` is the mean of end-to-end latency less calls
+        by output token (InferCept's metric).
         """
         self._table.write()
         figures: dict[str, Value] = {}
@@ -105,6 +115,9 @@ class Recorder:
             figures |= spread(key, np.concatenate(parts) if parts else np.empty(0))
         gaps = self._tokens_out - self._finished
         figures["itl_s.mean"] = self._decode_s / gaps if gaps else None
+        if self._call_s:
+            figures["call_s.mean"] = self._call_s / self._finished
+            figures["normalised_latency_s.mean"] = self._normalised_s / self._finished
         per_s = (lambda n: n / duration_s) if duration_s > 0 else (lambda n: None)
         figures["request_throughput_rps"] = per_s(self._finished)
         figures["prompt_throughput_tps"] = per_s(self._tokens_in)
@@ -134,6 +147,9 @@ class Recorder:
                 None if scheduled is None else scheduled - request.arrival_s,
                 request.preemptions,
                 request.recomputed_tokens,
+                request._predicted,
+                len(request._calls),
+                request.call_s,
             )
         )
         self._table.flush_when_full()
@@ -147,7 +163,13 @@ class Recorder:
         for key, column in columns.items():
             self._values[key].append(column[~np.isnan(column)])
         self._finished += finished.num_rows
-        self._decode_s += float((columns["e2e_latency_s"] - columns["ttft_s"]).sum())
+        call_s = finished.column("call_s").to_numpy()
+        calls_s = float(call_s.sum())
+        if calls_s:
+            outputs = finished.column("output_tokens").to_numpy()
+            self._call_s += calls_s
+            self._normalised_s += float(((columns["e2e_latency_s"] - call_s) / outputs).sum())
+        self._decode_s += float((columns["e2e_latency_s"] - columns["ttft_s"]).sum()) - calls_s
         self._tokens_in += int(finished.column("prompt_tokens").to_numpy().sum())
         self._tokens_out += int(finished.column("output_tokens").to_numpy().sum())
         good = np.ones(finished.num_rows, dtype=bool)

@@ -6,11 +6,17 @@ import argparse
 
 from experiments.benchmarks.serving_scale import print_scale
 from experiments.benchmarks.serving_speed import print_scaling, print_speed
+from experiments.benchmarks.trail_speed import print_trail
 
 
 def main() -> None:
     """Run the benchmarks named, or all of them."""
-    benchmarks = {"speed": print_speed, "scaling": print_scaling, "scale": print_scale}
+    benchmarks = {
+        "speed": print_speed,
+        "scaling": print_scaling,
+        "scale": print_scale,
+        "trail": print_trail,
+    }
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(benchmarks))
     parser.add_argument("--repeats", type=int, default=5, help="runs of each; the median counts")

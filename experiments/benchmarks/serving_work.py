@@ -85,17 +85,18 @@ def measure(
         (serving,) = simulation.systems
         assert isinstance(serving, Serving)
         serving.client = OpenLoop(requests, Poisson(rate_rps))
-        return _timed(simulation)
+        return timed(simulation)
 
 
 def measure_generated(count: int, rate_rps: float, replicas: int) -> float:
     """CPU seconds to generate chat requests lazily and serve them."""
     settings = [f"workload.count={count}", f"arrivals.rate_rps={rate_rps}", f"replicas={replicas}"]
     with tempfile.TemporaryDirectory() as folder:
-        return _timed(build(compose([*_SETTINGS, *settings]), Path(folder))).cpu_s
+        return timed(build(compose([*_SETTINGS, *settings]), Path(folder))).cpu_s
 
 
-def _timed(simulation: Simulation) -> Measured:
+def timed(simulation: Simulation) -> Measured:
+    """Run a simulation that is ready, to its last file."""
     began = time.process_time()
     simulation.run()
     simulation.finish()

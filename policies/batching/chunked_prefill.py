@@ -48,7 +48,7 @@ class ChunkedPrefill:
         elif chunks:
             self._repeat(view, plan, budget)
         elif view.queued:
-            plan.steps = view.order_holds()
+            plan.steps = room.order_holds()
         return plan
 
     @staticmethod

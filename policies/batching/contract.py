@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol, TypeAlias
 
-from policies.ordering.contract import FOREVER, OrderingView, RequestView
+from policies.ordering.contract import FOREVER, OrderingView, Place, RequestView
 
 #: What becomes of the KV of a request that leaves the batch: it stays on the GPU, is thrown away
 #: and computed again, or moves to host memory.
@@ -124,12 +124,13 @@ class BatchView(OrderingView, Protocol):
         """Rank of a request now."""
         ...
 
-    def locked(self, request: RequestView) -> bool:
-        """Whether a running request must not be displaced by a waiting one."""
+    def displaceable(self) -> Iterable[Place]:
+        """Running requests that a waiting one may displace, with their ranks."""
         ...
 
-    def order_holds(self) -> int:
-        """For how many iterations the order stays, if nothing arrives or ends."""
+    def order_holds(self, places: Iterable[Place]) -> int:
+        """For how many iterations the order stays, if nothing arrives or ends. `places`: what
+        `displaceable` gave."""
         ...
 
     def host_blocks_free(self) -> int:

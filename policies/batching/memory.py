@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 
 from policies.batching.contract import BatchView, Fate, Plan
-from policies.ordering.contract import RequestView
+from policies.ordering.contract import Place, RequestView
 
 _NOBODY: Set[int] = frozenset()
 
@@ -19,7 +19,17 @@ class Room:
     displaced any more.
     """
 
-    __slots__ = ("_fate", "_host_blocks", "_plan", "_view", "free", "gone", "settled", "size")
+    __slots__ = (
+        "_displaceable",
+        "_fate",
+        "_host_blocks",
+        "_plan",
+        "_view",
+        "free",
+        "gone",
+        "settled",
+        "size",
+    )
 
     def __init__(self, view: BatchView, plan: Plan, fate: Fate) -> None:
         self._view = view
@@ -30,6 +40,7 @@ class Room:
         self.size = view.batch_size
         self.gone: Set[int] = _NOBODY
         self.settled: Set[int] = _NOBODY
+        self._displaceable: list[Place] | None = None
 
     def secure_growth(self) -> None:
         """Make sure that those that decode can take their next step: where blocks run out, KV of
@@ -73,18 +84,23 @@ class Room:
             self.gone = self.gone | {holder.id}
             self.free += self._view.blocks_held(holder)
 
-    def worst_running(self) -> RequestView | None:
+    def worst_running(self) -> Place | None:
         """The running request of the worst rank that may be displaced."""
-        view = self._view
-        worst: RequestView | None = None
-        place: tuple[float, int] = (0.0, 0)
-        for request in view.running:
-            if request.id in self.settled or view.locked(request):
-                continue
-            here = (view.rank(request), request.id)
-            if worst is None or here > place:
-                worst, place = request, here
-        return worst
+        places = self._places()
+        while places and places[-1][1] in self.settled:
+            places.pop()
+        return places[-1] if places else None
+
+    def _places(self) -> list[Place]:
+        """Running requests that may be displaced, with their ranks, the worst last; some of them
+        may be settled."""
+        if self._displaceable is None:
+            self._displaceable = sorted(self._view.displaceable())
+        return self._displaceable
+
+    def order_holds(self) -> int:
+        """For how many iterations nobody would be displaced anew."""
+        return self._view.order_holds(self._places() if self._view.ordering_preemptive else ())
 
     def settle(self, request: RequestView) -> None:
         """The plan computes a request: it may no longer be displaced."""
@@ -132,9 +148,9 @@ class Room:
     def _displaceable_by(self, newcomer: RequestView) -> RequestView | None:
         """The worst running request, if the newcomer ranks before it."""
         worst = self.worst_running()
-        if worst is None or (newcomer.rank, newcomer.id) >= (self._view.rank(worst), worst.id):
+        if worst is None or (newcomer.rank, newcomer.id) >= worst[:2]:
             return None
-        return worst
+        return worst[2]
 
     def _behind(self, newcomer: RequestView) -> tuple[list[RequestView], list[RequestView]]:
         """Waiting and running requests that rank behind the newcomer and may lose their KV."""
@@ -142,9 +158,9 @@ class Room:
         place = (newcomer.rank, newcomer.id)
         waiting = [r for r in view.holders if (r.rank, r.id) > place and r.id not in self.gone]
         running = [
-            r
-            for r in view.running
-            if r.id not in self.settled and not view.locked(r) and (view.rank(r), r.id) > place
+            request
+            for rank, number, request in self._places()
+            if (rank, number) > place and number not in self.settled
         ]
         return waiting, running
 
@@ -172,7 +188,6 @@ class Room:
                 self.free += view.blocks_held(request)
         self._plan.preempt = preempted
         _, running = self._behind(newcomer)
-        running.sort(key=lambda r: (view.rank(r), r.id))
         while self.free < 0:
             self.preempt(running.pop(), "recompute")
         self.free += need

@@ -47,5 +47,5 @@ class PrefillFirst:
         elif room.gone or resume:
             plan.steps = 1
         else:
-            plan.steps = view.order_holds()
+            plan.steps = room.order_holds()
         return plan

@@ -7,7 +7,7 @@ that order. A view is read-only and valid during the call.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from models.tool_calls.waste import Handling
 
@@ -70,10 +70,15 @@ class RequestView(Protocol):
         """
         ...
 
+    def remaining_while_young(self, share: float) -> float | None:
+        """Its predicted remainder at its present age, or None once it has made that share of its
+        first predicted length and at least a token."""
+        ...
+
     def steps_below(self, tokens: float, most_age: float) -> int:
         """For how many steps from now its predicted remainder stays below `tokens`; FOREVER if it
-        does at every age below `most_age`. So a decision is known to hold without asking at each
-        step; ask of requests that decode."""
+        does at every age below `most_age`, or until something ends. So a decision is known to hold
+        without asking at each step; ask of requests that decode."""
         ...
 
     @property
@@ -126,6 +131,10 @@ class RequestView(Protocol):
         ...
 
 
+#: (rank, id, request): sorts like the queue.
+Place: TypeAlias = tuple[float, int, RequestView]
+
+
 class OrderingView(Protocol):
     """What an ordering policy sees of a replica."""
 
@@ -157,7 +166,7 @@ class OrderingView(Protocol):
 
 class Ordering(Protocol):
     """Ranks requests. `preemptive`: a waiting request may displace a running one that ranks
-    behind it and is not locked. The rank of a waiting request is asked when it enters the queue
+    behind it and is `displaceable`. The rank of a waiting request is asked when it enters the queue
     (on arrival and on return); that of a running one whenever it is compared.
 
     A policy may have a method `reorder(view, now_s)`, called before each plan while requests
@@ -170,10 +179,13 @@ class Ordering(Protocol):
         """Rank of a request now; lower goes first."""
         ...
 
-    def locked(self, request: RequestView, now_s: float) -> bool:
-        """Whether a running request must not be displaced (memory exhaustion still may)."""
+    def displaceable(self, view: OrderingView, now_s: float) -> Iterable[Place]:
+        """Running requests that a waiting one may displace if it ranks before them (memory
+        exhaustion may displace any), with their ranks. Asked of preemptive policies alone."""
         ...
 
-    def holds(self, view: OrderingView, now_s: float) -> int:
-        """For how many iterations the order of requests stays, if nothing arrives or ends."""
+    def holds(self, view: OrderingView, places: Iterable[Place], now_s: float) -> int:
+        """For how many iterations no waiting request comes to rank before a running one that it
+        may displace and does not rank before now, if nothing arrives or ends. `places`: what
+        `displaceable` gave."""
         ...

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from models.errors import ConfigError
-from policies.ordering.contract import FOREVER, OrderingView, RequestView
+from policies.ordering.contract import FOREVER, OrderingView, Place, RequestView
 
 
 class Fcfs:
@@ -26,8 +27,8 @@ class Fcfs:
     def rank(self, request: RequestView, view: OrderingView, now_s: float) -> float:
         return request.ready_s if self.tail else request.arrival_s
 
-    def locked(self, request: RequestView, now_s: float) -> bool:
-        return True
+    def displaceable(self, view: OrderingView, now_s: float) -> Iterable[Place]:
+        return ()
 
-    def holds(self, view: OrderingView, now_s: float) -> int:
+    def holds(self, view: OrderingView, places: Iterable[Place], now_s: float) -> int:
         return FOREVER

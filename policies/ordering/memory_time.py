@@ -10,7 +10,7 @@ from models.errors import ConfigError
 from models.tool_calls.forward_time import Forward
 from models.tool_calls.memory_time import Segment, memory_time
 from models.tool_calls.released_score import ReleasedScore
-from policies.ordering.contract import FOREVER, OrderingView, RequestView
+from policies.ordering.contract import FOREVER, OrderingView, Place, RequestView
 
 
 class MemoryTime:
@@ -71,8 +71,8 @@ class MemoryTime:
             self._line.append((since, request))
         return self._score(request, view)
 
-    def locked(self, request: RequestView, now_s: float) -> bool:
-        return True
+    def displaceable(self, view: OrderingView, now_s: float) -> Iterable[Place]:
+        return ()
 
     def reorder(self, view: OrderingView, now_s: float) -> Iterable[RequestView]:
         """Those whose rank is another now: the starving, and at a refresh all."""
@@ -93,7 +93,7 @@ class MemoryTime:
             changed = list(view.waiting)
         return changed
 
-    def holds(self, view: OrderingView, now_s: float) -> int:
+    def holds(self, view: OrderingView, places: Iterable[Place], now_s: float) -> int:
         least = FOREVER
         iterations = view.iterations
         if self.starvation_iterations is not None:

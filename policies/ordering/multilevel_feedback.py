@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from models.errors import ConfigError
-from policies.ordering.contract import FOREVER, OrderingView, RequestView
+from policies.ordering.contract import FOREVER, OrderingView, Place, RequestView
 
 
 class MultilevelFeedback:
@@ -26,19 +28,18 @@ class MultilevelFeedback:
     def rank(self, request: RequestView, view: OrderingView, now_s: float) -> float:
         return self._level(request.generated_tokens)[0]
 
-    def locked(self, request: RequestView, now_s: float) -> bool:
-        return False
+    def displaceable(self, view: OrderingView, now_s: float) -> Iterable[Place]:
+        return [(self.rank(r, view, now_s), r.id, r) for r in view.running]
 
-    def holds(self, view: OrderingView, now_s: float) -> int:
+    def holds(self, view: OrderingView, places: Iterable[Place], now_s: float) -> int:
         """Until the first running request that ranks before the first waiting one sinks."""
         first = next(iter(view.waiting), None)
         if first is None:
             return FOREVER
         least = FOREVER
-        for request in view.running:
-            level, left = self._level(request.generated_tokens)
-            if (level, request.id) < (first.rank, first.id):
-                least = min(least, left)
+        for rank, number, request in places:
+            if (rank, number) < (first.rank, first.id):
+                least = min(least, self._level(request.generated_tokens)[1])
         return least
 
     def _level(self, age: int) -> tuple[int, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from policies.ordering.contract import FOREVER, OrderingView, RequestView
+from collections.abc import Iterable
+
+from policies.ordering.contract import FOREVER, OrderingView, Place, RequestView
 
 
 class ShortestJobFirst:
@@ -13,8 +15,8 @@ class ShortestJobFirst:
     def rank(self, request: RequestView, view: OrderingView, now_s: float) -> float:
         return request.predicted_output_tokens
 
-    def locked(self, request: RequestView, now_s: float) -> bool:
-        return True
+    def displaceable(self, view: OrderingView, now_s: float) -> Iterable[Place]:
+        return ()
 
-    def holds(self, view: OrderingView, now_s: float) -> int:
+    def holds(self, view: OrderingView, places: Iterable[Place], now_s: float) -> int:
         return FOREVER

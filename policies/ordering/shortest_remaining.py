@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from policies.ordering.contract import FOREVER, OrderingView, RequestView
+from collections.abc import Iterable
+
+from policies.ordering.contract import FOREVER, OrderingView, Place, RequestView
 
 
 class ShortestRemaining:
@@ -17,8 +19,8 @@ class ShortestRemaining:
     def rank(self, request: RequestView, view: OrderingView, now_s: float) -> float:
         return request.predicted_output_tokens - request.generated_tokens
 
-    def locked(self, request: RequestView, now_s: float) -> bool:
-        return False
+    def displaceable(self, view: OrderingView, now_s: float) -> Iterable[Place]:
+        return [(self.rank(r, view, now_s), r.id, r) for r in view.running]
 
-    def holds(self, view: OrderingView, now_s: float) -> int:
+    def holds(self, view: OrderingView, places: Iterable[Place], now_s: float) -> int:
         return FOREVER

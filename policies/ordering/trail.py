@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import inf
 
 from models.errors import ConfigError
-from policies.ordering.contract import FOREVER, OrderingView, RequestView
+from policies.ordering.contract import FOREVER, OrderingView, Place, RequestView
 
 
 class Trail:
@@ -27,15 +28,20 @@ class Trail:
         self.lock_share = lock_share
 
     def rank(self, request: RequestView, view: OrderingView, now_s: float) -> float:
-        if request.kv_tokens and self.locked(request, now_s):
+        age = request.generated_tokens
+        if age and request.kv_tokens and age >= self._lock_age(request):
             return -inf
         return request.predicted_remaining_tokens
 
-    def locked(self, request: RequestView, now_s: float) -> bool:
-        age = request.generated_tokens
-        return age > 0 and age >= self.lock_share * request.predicted_output_tokens
+    def displaceable(self, view: OrderingView, now_s: float) -> Iterable[Place]:
+        share = self.lock_share
+        return [
+            (left, request.id, request)
+            for request in view.running
+            if (left := request.remaining_while_young(share)) is not None
+        ]
 
-    def holds(self, view: OrderingView, now_s: float) -> int:
+    def holds(self, view: OrderingView, places: Iterable[Place], now_s: float) -> int:
         """Until the remainder of a request that may be displaced, and that ranks before the first
         waiting one, reaches that one's. Ranks that fall displace nobody."""
         first = next(iter(view.waiting), None)
@@ -43,8 +49,10 @@ class Trail:
             return FOREVER
         bound = first.rank
         least = FOREVER
-        for request in view.running:
-            if not self.locked(request, now_s) and request.predicted_remaining_tokens < bound:
-                lock_age = self.lock_share * request.predicted_output_tokens
-                least = min(least, request.steps_below(bound, lock_age))
+        for rank, _, request in places:
+            if rank < bound:
+                least = min(least, request.steps_below(bound, self._lock_age(request)))
         return least
+
+    def _lock_age(self, request: RequestView) -> float:
+        return self.lock_share * request.predicted_output_tokens

@@ -56,7 +56,7 @@ class OpenLoop:
             raise ConfigError("workload: it never ends; give workload.count or until_s")
         self._simulation = simulation
         self._gateway = gateway
-        demands = self.workload.demands(simulation.stream(f"{name}.demands"))
+        demands = gateway.ahead(self.workload.demands(simulation.stream(f"{name}.demands")))
         self._coming = self.arrivals.times(demands, simulation.stream(f"{name}.arrivals"))
         self._alarm = Alarm(simulation.env, self._arrive)
         self._schedule(simulation.now)
@@ -107,7 +107,7 @@ class ClosedLoop:
             raise ConfigError("workload: it never ends; give workload.count or until_s")
         self._simulation = simulation
         self._gateway = gateway
-        self._demands = self.workload.demands(simulation.stream(f"{name}.demands"))
+        self._demands = gateway.ahead(self.workload.demands(simulation.stream(f"{name}.demands")))
         self._advance()
         for _ in range(self.concurrency):
             simulation.at(simulation.now, self._send)

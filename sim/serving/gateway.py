@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from models.prediction import Predictor
@@ -82,6 +82,11 @@ class Gateway:
             requests += replica.requests()
         return requests
 
+    def ahead(self, demands: Iterator[Demand]) -> Iterator[Demand]:
+        """The demands that a client is going to submit, in this order: those that are predicted
+        in blocks are looked at ahead of time."""
+        return demands if self._predictions is None else self._predictions.ahead(demands)
+
     def submit(self, demand: Demand) -> Request:
         """A request arrives now. Raises CapacityError if it can never fit and the rule is
         "error"."""
@@ -98,7 +103,9 @@ class Gateway:
         if size > most:
             prompt, output, rejected = self._overlong(number, demand, most)
         predicted = None
-        if self._predictor is not None:
+        if self._predictions is not None:
+            predicted = self._predictions.first(prompt, output)
+        elif self._predictor is not None:
             predicted = self._predictor.predict(prompt, output, self._rng_prediction)
         request = Request(number, now, prompt, output, demand.kind, predicted)
         if demand.calls:
@@ -109,10 +116,11 @@ class Gateway:
             fact = RequestArrived(now, request)
             for listener in self._arrivals:
                 listener(fact)
-        if self._predictions is not None and not rejected:
-            self._predictions.expect(request)
+        request._predictions = self._predictions
         if rejected:
             self.rejected += 1
+            if self._predictions is not None:
+                self._predictions.forget(request)
             self._simulation.facts.emit(RequestRejected(now, request, rejected))
             self._on_end(request)
             return request

@@ -129,17 +129,31 @@ class Request:
             path = self._predictions.path(self)
         return path[age]
 
+    def remaining_while_young(self, share: float) -> float | None:
+        """Its predicted remainder, or None once it has made that share of its first predicted
+        length and at least a token."""
+        batch = self._batch
+        path = self._path
+        if batch is None or path is None:
+            age, first = self.generated_tokens, self.predicted_output_tokens
+            return None if age and age >= share * first else self.predicted_remaining_tokens
+        age = self._generated + batch.steps - self._joined
+        return None if age >= share * self._predicted else path[age]  # type: ignore[operator]
+
     def steps_below(self, tokens: float, most_age: float) -> int:
-        """Steps from now for which its predicted remainder stays below that, or to the age from
-        which it does not matter; FOREVER where it always stays so."""
-        if self._predictions is None:
+        """Steps from now for which its predicted remainder stays below that; FOREVER where it
+        does at all ages below `most_age`, or until somebody of its batch ends."""
+        batch = self._batch
+        if self._predictions is None or batch is None:
             return FOREVER
         path = self._path
         if path is None:
             path = self._predictions.path(self)
-        age = self.generated_tokens
-        end = len(path) if most_age >= len(path) else ceil(most_age)
-        for later in range(age + 1, end):
+        age = self._generated + batch.steps - self._joined
+        last = min(len(path), age + 1 + batch.next_end - batch.steps)
+        if most_age < last:
+            last = ceil(most_age)
+        for later in range(age + 1, last):
             if path[later] >= tokens:
                 return later - age
         return FOREVER

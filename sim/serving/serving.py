@@ -93,7 +93,8 @@ class Serving:
         predictions = None
         if isinstance(self._predictor, Refining):
             seed = simulation.stream(f"{self.name}.predictions").integers(2**63)
-            predictions = Predictions(self._predictor, int(seed))
+            rng = simulation.stream(f"{self.name}.prediction")
+            predictions = Predictions(self._predictor, int(seed), rng)
         for index in range(self.count):
             gpus = cluster.allocate(self.served.gpus, self._gpu)
             self.replicas.append(self._replica(simulation, index, gpus, cluster))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from policies.ordering.contract import RequestView
+from policies.ordering.contract import Place, RequestView
 from sim.serving.request import Request
 from sim.serving.tally import kv_tokens_in_batch
 
@@ -121,13 +121,13 @@ class ReplicaView:
         replica = self._replica
         return replica.ordering.rank(request, self, replica.simulation.env.now)
 
-    def locked(self, request: RequestView) -> bool:
+    def displaceable(self) -> Iterable[Place]:
         replica = self._replica
-        return replica.ordering.locked(request, replica.simulation.env.now)
+        return replica.ordering.displaceable(self, replica.simulation.env.now)
 
-    def order_holds(self) -> int:
+    def order_holds(self, places: Iterable[Place]) -> int:
         replica = self._replica
-        return replica.ordering.holds(self, replica.simulation.env.now)
+        return replica.ordering.holds(self, places, replica.simulation.env.now)
 
     def host_blocks_free(self) -> int:
         return self._replica.swap.pool.free

@@ -110,6 +110,12 @@ class RequestView(Protocol):
         ...
 
     @property
+    def predicted_segment_remaining_tokens(self) -> float:
+        """What is left of its segment: refined at its present age where it makes no more calls and
+        never did, otherwise what is left of the prediction on arrival."""
+        ...
+
+    @property
     def predicted_next_segment_tokens(self) -> float:
         """The same for the segment after its next call; 0 without a call."""
         ...
@@ -170,7 +176,8 @@ class Ordering(Protocol):
     (on arrival and on return); that of a running one whenever it is compared.
 
     A policy may have a method `reorder(view, now_s)`, called before each plan while requests
-    wait: it gives those whose rank is to be asked again.
+    wait: it gives those whose rank is to be asked again. A policy whose ranks depend on the view
+    must have one.
     """
 
     preemptive: bool

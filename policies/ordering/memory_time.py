@@ -27,9 +27,12 @@ class MemoryTime:
     `starving`: whether "all" that wait count their iterations (the paper's text) or only those
     that have "begun" before (the authors' release). Ranks of those that wait are made anew every
     `refresh_iterations` iterations (None: only at each return).
-    """
 
-    preemptive = False
+    `lock_share`: as in TRAIL, a waiting request displaces running ones of a larger remaining area
+    until they have made this share of their first predicted length (None: nobody is displaced,
+    LAMPS). Ranks of running requests then change at every token, and while requests wait every
+    iteration is an event.
+    """
 
     def __init__(
         self,
@@ -39,7 +42,12 @@ class MemoryTime:
         starvation_iterations: int | None = 100,
         starving: Literal["all", "begun"] = "all",
         refresh_iterations: int | None = None,
+        lock_share: float | None = None,
     ) -> None:
+        if lock_share is not None and not 0.0 <= lock_share <= 1.0:
+            raise ConfigError(f"lock_share: {lock_share!r} is not a share from 0 to 1")
+        self.lock_share = lock_share
+        self.preemptive = lock_share is not None
         for key, value in (
             ("starvation_iterations", starvation_iterations),
             ("refresh_iterations", refresh_iterations),
@@ -72,7 +80,14 @@ class MemoryTime:
         return self._score(request, view)
 
     def displaceable(self, view: OrderingView, now_s: float) -> Iterable[Place]:
-        return ()
+        share = self.lock_share
+        if share is None:
+            return ()
+        return [
+            (self.rank(request, view, now_s), request.id, request)
+            for request in view.running
+            if request.remaining_while_young(share) is not None
+        ]
 
     def reorder(self, view: OrderingView, now_s: float) -> Iterable[RequestView]:
         """Those whose rank is another now: the starving, and at a refresh all."""
@@ -94,13 +109,14 @@ class MemoryTime:
         return changed
 
     def holds(self, view: OrderingView, places: Iterable[Place], now_s: float) -> int:
-        least = FOREVER
+        least = 1 if places else FOREVER
         iterations = view.iterations
         if self.starvation_iterations is not None:
             while self._stale():
                 self._first()
             if self._line:
-                least = self._line[0][0] + self.starvation_iterations - iterations
+                starves = self._line[0][0] + self.starvation_iterations - iterations
+                least = min(least, starves)
         if self.refresh_iterations is not None:
             least = min(least, self._refreshed + self.refresh_iterations - iterations)
         return max(1, least)
@@ -119,7 +135,7 @@ class MemoryTime:
     def _score(self, request: RequestView, view: OrderingView) -> float:
         handling = request.handling or "preserve"
         prompt = request.context_tokens
-        before = request.predicted_segment_tokens
+        before = request.predicted_segment_remaining_tokens
         call_s = request.predicted_call_s or 0.0
         returned = request.predicted_returned_tokens
         if self.released is not None:

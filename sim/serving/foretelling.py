@@ -15,10 +15,10 @@ from workloads.demand import Demand
 
 
 class Foretold(NamedTuple):
-    """Predicted output tokens of a segment, and seconds of the call that ends it (the last
-    segment has none)."""
+    """Predicted output tokens of a segment (None without a predictor), and seconds of the call
+    that ends it (the last segment has none)."""
 
-    tokens: float
+    tokens: float | None
     call_s: float | None
 
 
@@ -61,5 +61,5 @@ def foretell(
 
 def _tokens(
     predictor: Predictor | None, context: int, tokens: int, rng: np.random.Generator
-) -> float:
-    return float(tokens) if predictor is None else predictor.predict(context, tokens, rng)
+) -> float | None:
+    return None if predictor is None else predictor.predict(context, tokens, rng)

@@ -115,7 +115,10 @@ class Replica:
                     self._plan(self._env.now)
                 else:
                     self._plan_soon()
-        elif self._open and (self._incoming or self.waiting.head is request):
+        elif self._incoming:
+            if self._open or self._reorder is not None:
+                run.cut()
+        elif self._open and self.waiting.head is request:
             run.cut()
 
     def busy(self) -> bool:

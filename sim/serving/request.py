@@ -173,13 +173,23 @@ class Request:
         """Output tokens from its arrival or last return to its next call or end, predicted then.
         Raises ConfigError without a predictor."""
         foretold = self._foretold
-        return foretold[self._call].tokens if foretold else self.predicted_output_tokens
+        tokens = foretold[self._call].tokens if foretold else self._predicted
+        return self.predicted_output_tokens if tokens is None else tokens
+
+    @property
+    def predicted_segment_remaining_tokens(self) -> float:
+        """Output tokens left of its segment: refined where it has no calls, otherwise what is left
+        of the prediction on arrival. Raises ConfigError without a predictor."""
+        if not self._foretold:
+            return self.predicted_remaining_tokens
+        before = self._calls[self._call - 1].after_tokens if self._call else 0
+        return max(0.0, self.predicted_segment_tokens - (self.generated_tokens - before))
 
     @property
     def predicted_next_segment_tokens(self) -> float:
         """Output tokens of the segment after its next call; 0 without a call."""
         at = self._call + 1
-        return self._foretold[at].tokens if at < len(self._foretold) else 0.0
+        return (self._foretold[at].tokens or 0.0) if at < len(self._foretold) else 0.0
 
     @property
     def predicted_returned_tokens(self) -> float:

@@ -46,7 +46,7 @@ class ChunkedPrefill:
         if room.gone or plan.resume:
             plan.steps = 1
         elif chunks:
-            self._repeat(view, plan, budget)
+            self._repeat(view, room, plan, budget)
         elif view.queued:
             plan.steps = room.order_holds()
         return plan
@@ -76,7 +76,7 @@ class ChunkedPrefill:
         return budget
 
     @staticmethod
-    def _repeat(view: BatchView, plan: Plan, budget: int) -> None:
+    def _repeat(view: BatchView, room: Room, plan: Plan, budget: int) -> None:
         """A single piece that uses up the budget repeats until the prompt is complete; others
         that wait may join its last piece."""
         plan.steps = 1
@@ -86,7 +86,7 @@ class ChunkedPrefill:
             if pieces == 1:
                 return
             if view.queued - (request not in view.prefilling):
-                plan.steps = pieces - 1
+                plan.steps = min(pieces - 1, room.order_holds())
                 plan.arrivals = "none"
             else:
                 plan.steps = pieces

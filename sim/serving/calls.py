@@ -251,6 +251,7 @@ class Calls:
         del self.fetched[request.id]
         self._off(request, self._env.now)
         self._replica.swap.drop(request)
+        self._replica.stir()
         self.on_return(request)
 
     def _tell_swap(self, out_blocks: int, in_blocks: int) -> None:

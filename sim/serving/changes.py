@@ -133,8 +133,10 @@ class Changes:
         if request.id in replica.calls.fetched:
             replica.calls.call_off(request)
             return 0
+        since = request.waits_since
         self._remove(request)
         out = self._dispose(request, fate)
+        request.waits_since = since
         replica.enqueue(request)
         return out
 

@@ -138,8 +138,10 @@ class Gateway:
         self.finished += 1
         if self._predictions is not None:
             self._predictions.forget(request)
-        self.outstanding_tokens[replica] -= request.prompt_tokens + (request._predicted or 0)
-        self.outstanding_requests[replica] -= 1
+        if replica >= 0:
+            # Else its replica failed during its last call, and counts it no more.
+            self.outstanding_tokens[replica] -= request.prompt_tokens + (request._predicted or 0)
+            self.outstanding_requests[replica] -= 1
         if self._ends:
             fact = RequestFinished(request.finish_s, request)
             for listener in self._ends:

@@ -66,8 +66,7 @@ class Replica:
         self.batch = DecodeBatch(limits.block_tokens)
         self.waiting = RankQueue()
         self.prefilling: list[Request] = []
-        # Requests that wait with KV on the GPUs, and how much.
-        self.holders = 0
+        self.holders = 0  # requests that wait with KV on the GPUs, and how much
         self.held = Level(simulation.now)
         self.tally = Tally()
         self.view = ReplicaView(self)
@@ -90,8 +89,7 @@ class Replica:
         self._planning = False
         # Whether a request arrived while swaps were under way, after the plan was made.
         self._missed = False
-        # The plan that waits for swaps.
-        self._planned: Plan | None = None
+        self._planned: Plan | None = None  # waits for swaps
         self._told_s = 0.0
         self._iterations = simulation.listeners(Iterations)
 
@@ -116,7 +114,7 @@ class Replica:
                 else:
                     self._plan_soon()
         elif self._incoming:
-            if self._open or self._reorder is not None:
+            if self._open or self._reorder is not None or request._calls:
                 run.cut()
         elif self._open and self.waiting.head is request:
             run.cut()
@@ -158,6 +156,7 @@ class Replica:
         for request in list(self.batch):
             self.batch.leave(request)
         for request in lost:
+            request.waits_since = -1
             self.forget(request)
         lost += self.calls.lose()
         self.prefilling.clear()
@@ -268,9 +267,9 @@ class Replica:
             self.calls.review(now)
         if self._reorder is not None and self.waiting.size:
             for request in list(self._reorder(self.view, now)):
-                self.waiting.remove(request)
-                request.rank = self.ordering.rank(request, self.view, now)
-                self.waiting.add(request)
+                if self.waiting.remove(request):  # else it waits elsewhere since a failure
+                    request.rank = self.ordering.rank(request, self.view, now)
+                    self.waiting.add(request)
         plan = self.batching.plan(self.view, now)
         if plan is not CARRY_ON and (plan.chunks or plan.preempt or plan.evict or plan.resume):
             if self._apply(plan, now):
@@ -290,6 +289,7 @@ class Replica:
             self.chunks = plan.chunks  # type: ignore[assignment]
         if not (out_blocks or in_blocks):
             return False
+        self._missed = bool(in_blocks)  # others in a call may go where these have been
         self._end_run()
         self._planned = plan
         self._told_s = now_s
@@ -383,7 +383,7 @@ class Replica:
         """A request joins the waiting queue at its rank."""
         if request._calls:
             self.calls.foresee(request)
-        if self._reorder is not None:
+        if self._reorder is not None and request.waits_since < 0:
             request.waits_since = self.iterations + self.steps_under_way()
         request.rank = self.ordering.rank(request, self.view, self._env.now)
         self.waiting.add(request)

@@ -109,7 +109,7 @@ def test_a_batch_that_grows_pushes_the_moment_out_and_one_that_ends_pulls_it_in(
     assert early == [(8.0, 0, "discard")]
 
 
-#: Recomputing takes 1 s, swaps hide behind an iteration of 1 s: 100 or 200 tokens in it.
+#: Recomputing takes 1 s, and so does the iteration behind which swaps hide.
 FLAT = ForwardTime(1.0, 0.0)
 PAIR = [(0.0, 10, 30, []), (0.0, 100, 2, [(1, 20.0, 0)]), (0.0, 60, 2, [(1, 20.0, 0)])]
 
@@ -139,16 +139,15 @@ def test_swap_within_the_budget_and_discard_beyond(
 
 @MODES
 def test_what_is_on_its_way_counts_against_the_budget(mode: str) -> None:
-    """A's 100 tokens are on their way from 3 to 8 s. C, called at 2 s with 50, is due at 3.5 s or
-    so, and nothing of the budget of 100 is left."""
+    """A's 100 tokens are on their way from 3 to 8 s. B, called at 2 s with 50, is due at 3.26 s,
+    and nothing of the budget of 100 is left."""
     policy = partial(InferCept, PlainWaste(FLAT, 0.01), FLAT, 0.01)
     asked = [*PAIR[:2], (0.5, 50, 2, [(1, 20.0, 0)])]
     run, changes = serve(policy, *asked, mode=mode)
     assert changes == [(3.0, 1, "swap"), (4.0, 2, "discard")]
     assert run.log is not None
     assert [fact.out_bytes for fact in run.log.of(CallSwapped)] == [100.0, 0.0]
-    # With a link four times as fast the way is free again at 4.25 s, too late by one boundary; at
-    # twenty times it is free at 3.25 s.
+    # A link twenty times as fast has moved them by 3.25 s.
     _, later = serve(policy, *asked, mode=mode, link_bytes_per_s=400.0)
     assert later == [(3.0, 1, "swap"), (4.0, 2, "swap")]
 

@@ -109,6 +109,19 @@ def test_a_returned_request_is_ranked_by_what_is_left(mode: str) -> None:
 
 
 @MODES
+def test_a_call_after_the_last_token_holds_no_memory(mode: str) -> None:
+    """A gives up its KV with its last token, so that its call of 100 s does not put it behind B,
+    which is longer."""
+    demands = [
+        Demand(10, 20, 0.0),
+        Demand(10, 30, 0.5, calls=(Call(30, 100.0, 0),)),
+        Demand(10, 40, 0.5),
+    ]
+    run = serve(demands, ordering=LAMPS, engine=SLOT, mode=mode)
+    assert run.column("scheduled_s") == [0.0, 20.0, 50.0]
+
+
+@MODES
 def test_a_running_request_is_not_displaced(mode: str) -> None:
     run = serve([Demand(10, 100, 0.0), Demand(1, 1, 0.5)], ordering=LAMPS, engine=SLOT, mode=mode)
     assert run.column("finish_s") == [100.0, 101.0]

@@ -93,6 +93,7 @@ def test_nothing_reads_a_prediction_beyond_the_present_age(mode: str) -> None:
         "predicted_output_tokens",
         "predicted_remaining_tokens",
         "predicted_segment_tokens",
+        "predicted_segment_remaining_tokens",
         "predicted_next_segment_tokens",
         "predicted_call_s",
         "predicted_returned_tokens",

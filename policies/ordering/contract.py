@@ -94,7 +94,7 @@ class RequestView(Protocol):
     @property
     def handling(self) -> Handling | None:
         """How its next call will be handled, as foreseen, or how the one under way is; None where
-        no more call comes."""
+        no more call comes that tokens follow."""
         ...
 
     @property

@@ -133,14 +133,14 @@ class MemoryTime:
         return since, request
 
     def _score(self, request: RequestView, view: OrderingView) -> float:
-        handling = request.handling or "preserve"
+        handling = request.handling
         prompt = request.context_tokens
         before = request.predicted_segment_remaining_tokens
-        call_s = request.predicted_call_s or 0.0
-        returned = request.predicted_returned_tokens
+        call_s = (request.predicted_call_s or 0.0) if handling else 0.0
+        returned = request.predicted_returned_tokens if handling else 0.0
         if self.released is not None:
             return self.released.score(
-                prompt, before, returned, call_s, handling, batch_tokens=view.decoding
+                prompt, before, returned, call_s, handling or "preserve", batch_tokens=view.decoding
             )
         segment = Segment(
             prompt,
@@ -151,5 +151,7 @@ class MemoryTime:
             request.kv_tokens,
         )
         step_s = self.forward(max(view.decoding, 1))
-        areas = memory_time(segment, handling, self.forward, step_s, self.swap_s_per_token)
-        return areas.total if request.predicted_call_s is not None else areas.before
+        areas = memory_time(
+            segment, handling or "preserve", self.forward, step_s, self.swap_s_per_token
+        )
+        return areas.total if handling else areas.before

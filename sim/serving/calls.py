@@ -53,7 +53,8 @@ class Calls:
         if not request._fresh:
             return
         request._fresh = False
-        if request._call < len(request._calls):
+        left = request._calls[request._call :]
+        if left and left[0].after_tokens < request._output_tokens:
             now = self._env.now
             request.handling = self.tools.foresee(request, self._replica.view, now)
         else:
@@ -171,6 +172,7 @@ class Calls:
             self._stay(request)
             request.replica = -1
             if request._generated < request._output_tokens:
+                request.handling = "discard"
                 self._replica.forget(request)
         back = [*self.fetched.values(), *self._returned]
         for request in self._returned:

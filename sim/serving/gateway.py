@@ -100,6 +100,9 @@ class Gateway:
         if demand.calls:
             check_calls(demand, number)
             size = demand.total_tokens
+            if demand.calls[-1].after_tokens == output:
+                # Nothing reads what that call returns.
+                size -= demand.calls[-1].returned_tokens
         if size > most:
             prompt, output, rejected = self._overlong(number, demand, most)
         predicted = None
@@ -154,6 +157,7 @@ class Gateway:
             self.replicas[request.replica].submit(request)
         else:
             # Its replica failed meanwhile.
+            self.rerouted += 1
             self._route(request)
 
     def snapshot(self) -> dict[str, object]:

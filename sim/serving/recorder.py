@@ -75,7 +75,7 @@ class Recorder:
                 request.id,
                 "finished",
                 request.kind,
-                request.replica,
+                request.replica if request.replica >= 0 else None,
                 request.prompt_tokens,
                 output,
                 arrival,

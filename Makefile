@@ -14,8 +14,8 @@ test: $(VENV)/.installed-test
 bench: $(VENV)/.installed
 	$(BIN)/python -m experiments.benchmarks
 
-reproduce:
-	@echo "No paper is reproduced yet. 'make validate' compares the cost model with measurements."
+reproduce: $(VENV)/.installed
+	$(BIN)/orrery reproduce
 
 validate: $(VENV)/.installed
 	$(BIN)/orrery validate

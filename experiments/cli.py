@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.reproduce import command as reproduce_command
+from experiments.study import check_command, collect_command, compare_command, sweep_command
 from sim.core.errors import ConfigError, OrreryError
 
 EPILOG = """\
@@ -17,6 +19,16 @@ examples:
   orrery run workload=table workload.path=MINE.csv arrivals=trace ordering=shortest_job_first \\
              predictor=oracle
   orrery list gpu                               the choices for gpu=
+"""
+
+MORE = """\
+  orrery sweep arrivals.rate_rps=2,4,8 seed='range(0,4)' -o rates
+  orrery collect rates                          one row a member
+  orrery compare arrivals.rate_rps=8 -a ordering=fcfs \\
+                 -b ordering=shortest_job_first predictor=oracle
+  orrery check BASELINES                        compare with stored summaries
+
+`orrery COMMAND --help` says more.
 """
 
 
@@ -42,12 +54,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Arguments, with settings anywhere between the options (argparse takes one stretch alone)."""
+    """Arguments, with settings anywhere between the options (argparse takes one stretch alone).
+
+    What follows `--` is settings, even behind an option that takes several values.
+    """
     parser = _parser()
-    arguments, rest = parser.parse_known_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    end = words.index("--") if "--" in words else len(words)
+    arguments, rest = parser.parse_known_args(words[:end])
     if arguments.do is _validate:
         arguments.rest = rest
         return arguments
+    rest += words[end + 1 :]
     unknown = [word for word in rest if word.startswith("-") or not hasattr(arguments, "settings")]
     if unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -60,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="orrery",
         description="A discrete-event simulator of AI clusters and serving systems.",
-        epilog=EPILOG,
+        epilog=EPILOG + MORE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -105,6 +123,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.add_argument("folders", nargs="+", metavar="DIR", help="folders of finished runs")
     report.set_defaults(do=_report)
+
+    studies = (sweep_command, collect_command, compare_command, check_command)
+    for command in (*studies, reproduce_command):
+        command.add_to(commands)
     return parser
 
 

@@ -1,0 +1,1 @@
+"""Many runs: sweeps, tables of them, comparisons with intervals, regression checks."""

@@ -12,6 +12,7 @@ from models.transformer import Transformer, dtype_bytes
 #: Seconds, and those seconds weighted by the share of the dynamic power range drawn.
 Cost = tuple[float, float]
 
+_BEFORE_ATTENTION = ("input_layernorm", "attn_rope", "attn_kv_write")
 _NARROW = 2.0  # bytes; activations have 16 bits beside narrower weights
 
 
@@ -139,6 +140,13 @@ class LayerOperators:
         parts += [self.all_reduce(tokens)] * 2
         seconds = self._efficiency.layer_overhead_s + sum(s for s, _ in parts)
         return seconds, sum(a for _, a in parts)
+
+    def before_attention(self, tokens: int) -> Cost:
+        """The part of `linear` that comes before attention: norm, projection, rotary embedding,
+        KV write."""
+        parts = [self.matrix("attn_pre_proj", tokens)]
+        parts += [self.traffic(name, tokens) for name in _BEFORE_ATTENTION]
+        return sum(s for s, _ in parts), sum(a for _, a in parts)
 
     def head(self, sampled: int) -> Cost:
         """Language-model head on `sampled` tokens, and the gathering of its logits."""

@@ -10,6 +10,8 @@ from models.errors import ConfigError
 from models.gpu_spec import GpuSpec
 from models.llm_cost import TransformerCost
 from models.llm_memory import kv_block_bytes, kv_blocks
+from models.offload.host_attention import HostAttention
+from models.offload.offload_cost import OffloadCost, offload_cost
 from models.step_cost import IterationCost
 from models.transformer import Transformer
 
@@ -36,6 +38,16 @@ class Served(Protocol):
         """What iterations cost on such GPUs."""
         ...
 
+    def offload(self, gpu: GpuSpec, per_sequence_s: float) -> OffloadCost | None:
+        """What iterations cost on such GPUs where the host computes a part of the attention; None
+        where it computes none."""
+        ...
+
+    @property
+    def layers(self) -> int:
+        """Layers of the model, each with an equal part of a token's KV."""
+        ...
+
     def block_bytes(self, block_tokens: int) -> float:
         """Bytes of one KV block over all GPUs of a replica."""
         ...
@@ -51,7 +63,8 @@ class Served(Protocol):
 class ServedTransformer:
     """A transformer on a tensor- and pipeline-parallel group of GPUs.
 
-    `max_context_tokens`: where it is to be shorter than the model's own limit.
+    `max_context_tokens`: where it is to be shorter than the model's own limit. `host`: what the
+    host computes of the attention, if the batching policy wants it to.
     """
 
     model: Transformer
@@ -61,6 +74,7 @@ class ServedTransformer:
     weight_dtype: str = "fp16"
     kv_dtype: str = "fp16"
     max_context_tokens: int | None = None
+    host: HostAttention | None = None
 
     @property
     def gpus(self) -> int:
@@ -86,6 +100,25 @@ class ServedTransformer:
             weight_dtype=self.weight_dtype,
             kv_dtype=self.kv_dtype,
         )
+
+    def offload(self, gpu: GpuSpec, per_sequence_s: float) -> OffloadCost | None:
+        if self.host is None:
+            return None
+        return offload_cost(
+            self.model,
+            gpu,
+            self.efficiency,
+            self.host,
+            tensor_parallel=self.tensor_parallel,
+            pipeline_parallel=self.pipeline_parallel,
+            weight_dtype=self.weight_dtype,
+            kv_dtype=self.kv_dtype,
+            per_sequence_s=per_sequence_s,
+        )
+
+    @property
+    def layers(self) -> int:
+        return self.model.layers
 
     def block_bytes(self, block_tokens: int) -> float:
         return kv_block_bytes(
@@ -119,6 +152,7 @@ class ServedByFormula:
     gpus: int = 1
     kv_bytes_per_token: float = 0.0
     frontend: tuple[float, float] = (0.0, 0.0)
+    layers: int = 1
 
     def __post_init__(self) -> None:
         for key in ("kv_tokens", "context_tokens", "gpus"):
@@ -128,6 +162,10 @@ class ServedByFormula:
 
     def cost(self, gpu: GpuSpec) -> IterationCost:
         return self.cost_model
+
+    def offload(self, gpu: GpuSpec, per_sequence_s: float) -> None:
+        """None: a formula knows nothing of layers."""
+        return
 
     def block_bytes(self, block_tokens: int) -> float:
         return self.kv_bytes_per_token * block_tokens

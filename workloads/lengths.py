@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from math import floor, log, log1p
+from math import ceil, floor, log, log1p
 
 import numpy as np
 
@@ -69,6 +69,17 @@ class UniformRatio(Uniform):
         self.ratio = between("ratio", ratio, 0.0, 1.0)
         low = floor(self.ratio * self.nominal_tokens + 1e-9)
         super().__init__(max(1, low), self.nominal_tokens)
+
+
+class UniformAround(Uniform):
+    """Uniform from `1 - spread` to `1 + spread` times `nominal_tokens`, rounded inwards."""
+
+    def __init__(self, nominal_tokens: int, spread: float) -> None:
+        self.nominal_tokens = whole("nominal_tokens", nominal_tokens)
+        self.spread = between("spread", spread, 0.0, 1.0)
+        low = ceil((1.0 - self.spread) * self.nominal_tokens - 1e-9)
+        high = floor((1.0 + self.spread) * self.nominal_tokens + 1e-9)
+        super().__init__(max(1, low), high)
 
 
 class Lognormal(Lengths):

@@ -56,6 +56,15 @@ class ProfiledModel:
         """The line, whatever the GPU."""
         return LinearCost(self.fixed_s, self.per_token_s)
 
+    @property
+    def layers(self) -> int:
+        """One: the profile says nothing of layers."""
+        return 1
+
+    def offload(self, gpu: GpuSpec, per_sequence_s: float) -> None:
+        """None, for the same reason."""
+        return
+
     def block_bytes(self, block_tokens: int) -> float:
         return self.kv_bytes_per_token * block_tokens
 

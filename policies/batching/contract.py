@@ -7,7 +7,7 @@ otherwise, so a plan costs what has changed and not what runs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from policies.ordering.contract import FOREVER, OrderingView, Place, RequestView
 
@@ -20,6 +20,18 @@ Fate: TypeAlias = Literal["keep", "recompute", "swap"]
 Openness: TypeAlias = Literal["head", "none"]
 
 
+class Split(NamedTuple):
+    """An iteration of two sub-batches, in which the host computes decode attention.
+
+    The first holds all prefills and all that decode on the GPUs. `beside`: requests with their KV
+    in host memory that decode with the first; `aside`: those that sit this iteration out; all
+    others decode in the second.
+    """
+
+    beside: Sequence[RequestView] = ()
+    aside: Sequence[RequestView] = ()
+
+
 class Plan:
     """What changes with the next iteration. The replica checks it and raises LawBroken with the
     numbers where it cannot be: memory that is not free, a request unknown or named twice.
@@ -27,9 +39,15 @@ class Plan:
     `chunks`: (request, tokens) to prefill in this iteration, in order; a waiting request named
     here is admitted, and KV blocks for all that it must prefill are taken.
     `resume`: waiting requests that need no prefill (their KV was kept or swapped) to decode on.
-    `preempt`: (request, fate) of running requests that leave the batch.
+    `preempt`: (request, fate) of running requests that leave the batch; those that decode on the
+    host can only be computed again.
     `evict`: (request, fate) of waiting requests that hold KV on the GPU and lose it.
     `decode`: whether requests that decode take part in this iteration.
+    `split`: what those with their KV in host memory do; None: nothing, all sit it out.
+    `to_host`: of the requests in `chunks`, those whose KV goes to host memory layer by layer, to
+    decode there; their prompts must be whole.
+    `out`: running requests whose KV moves to host memory, to decode there; `back`: those whose KV
+    moves from there to the GPUs, to decode here. The iteration waits for both.
     `steps`: iterations for which the plan holds if nothing arrives, ends or runs out of blocks;
     more than one only with a single chunk, which then repeats (the prompt's last piece may be
     shorter), or none.
@@ -42,6 +60,10 @@ class Plan:
     preempt: Sequence[tuple[RequestView, Fate]] = ()
     evict: Sequence[tuple[RequestView, Fate]] = ()
     decode = True
+    split: Split | None = None
+    to_host: Sequence[RequestView] = ()
+    out: Sequence[RequestView] = ()
+    back: Sequence[RequestView] = ()
     steps = FOREVER
     arrivals: Openness = "head"
 
@@ -134,16 +156,51 @@ class BatchView(OrderingView, Protocol):
         ...
 
     def host_blocks_free(self) -> int:
-        """Free blocks of host memory for swapped KV."""
+        """Free blocks of host memory for KV."""
+        ...
+
+    @property
+    def host_blocks(self) -> int:
+        """Blocks of host memory for KV."""
+        ...
+
+    @property
+    def block_tokens(self) -> int:
+        """Tokens in a KV block."""
+        ...
+
+    @property
+    def context_tokens(self) -> int:
+        """KV tokens that those that decode on the GPUs read in the next iteration."""
+        ...
+
+    @property
+    def hosted_size(self) -> int:
+        """Number of requests that decode with their KV in host memory."""
+        ...
+
+    @property
+    def hosted(self) -> Sequence[tuple[RequestView, int]]:
+        """Those requests in rank order, as last asked, each with the KV tokens that it reads when
+        it decodes next."""
+        ...
+
+    @property
+    def swapped_out(self) -> int:
+        """Number of waiting requests whose KV is in host memory."""
         ...
 
 
 class Batching(Protocol):
-    """Plans iterations."""
+    """Plans iterations.
+
+    A policy may have `layer_buffer = True`: KV of prompts on its way to host memory passes through
+    a buffer of one layer of KV on the GPUs, which the system takes from the pool.
+    """
 
     def plan(self, view: BatchView, now_s: float) -> Plan:
         """The change for the next iteration. An empty batch afterwards means: wait."""
         ...
 
 
-__all__ = ["CARRY_ON", "FOREVER", "BatchView", "Batching", "Fate", "Openness", "Plan"]
+__all__ = ["CARRY_ON", "FOREVER", "BatchView", "Batching", "Fate", "Openness", "Plan", "Split"]

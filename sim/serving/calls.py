@@ -68,16 +68,25 @@ class Calls:
         request._ready = False
         request.rank = inf
         self.paused[request.id] = request
-        self.held.change(request._kv, now_s)
+        if request.blocks:
+            self.held.change(request._kv, now_s)
         handling: Handling = "discard"
         if request._generated < request._output_tokens:
             handling = self.tools.begin(request, replica.view, now_s)
+            if request.swapped and handling == "preserve":
+                # It decoded on the host: its KV is there already.
+                handling = "swap"
             request.handling = handling
             self._facts.emit(CallBegan(now_s, request, handling))
-            if handling != "preserve":
+            if request.swapped:
+                if handling == "discard":
+                    replica.forget(request)
+            elif handling != "preserve":
                 self.let_go(request, handling)
         else:
             # Nothing comes after this call: its KV is done with.
+            if request.swapped:
+                replica.swap.drop(request)
             replica.pool.release(request.blocks)
             self._off(request, now_s)
             request.blocks = 0

@@ -30,19 +30,30 @@ class Changes:
         out_blocks = in_blocks = 0
         replica = self._replica
         chunks = plan.chunks
-        if plan.preempt or plan.evict or plan.resume or len(chunks) > 1:
+        if plan.preempt or plan.evict or plan.resume or plan.out or plan.back or len(chunks) > 1:
             self._check_names(plan)
             for request, fate in plan.preempt:
                 out_blocks += self._preempt(request, fate, now_s)  # type: ignore[arg-type]
             for request, fate in plan.evict:
                 out_blocks += self._evict(request, fate)  # type: ignore[arg-type]
+            for request in plan.out:
+                out_blocks += self._offload(request)  # type: ignore[arg-type]
+            for request in plan.back:
+                in_blocks += self._bring_back(request)  # type: ignore[arg-type]
             for request in plan.resume:
                 in_blocks += self._resume(request, now_s)  # type: ignore[arg-type]
         prefilling = replica.prefilling
+        to_host = plan.to_host
         for request, tokens in chunks:
             if request not in prefilling:
-                in_blocks += self._admit(request, now_s)  # type: ignore[arg-type]
+                there = bool(to_host) and request in to_host
+                in_blocks += self._admit(request, now_s, there)  # type: ignore[arg-type]
             left = request.prefill_tokens
+            if to_host and tokens < left and request in to_host:
+                raise LawBroken(
+                    f"replica {replica.index}: a piece of {tokens} tokens for {request!r}, whose "
+                    f"KV goes to host memory; such prompts are whole, of {left}"
+                )
             if not 0 < tokens <= left or (plan.steps - 1) * tokens >= left:
                 raise LawBroken(
                     f"replica {replica.index}: a piece of {tokens} tokens for {request!r}, which "
@@ -60,8 +71,9 @@ class Changes:
         """A plan names each request once, and repeats at most one piece."""
         where = f"replica {self._replica.index}: a plan"
         chunks = plan.chunks
-        named = len(chunks) + len(plan.preempt) + len(plan.evict) + len(plan.resume)
-        ids = {request.id for request in plan.resume}
+        alone = [*plan.resume, *plan.out, *plan.back]
+        named = len(chunks) + len(plan.preempt) + len(plan.evict) + len(alone)
+        ids = {request.id for request in alone}
         for pairs in (chunks, plan.preempt, plan.evict):
             ids |= {request.id for request, _ in pairs}
         if len(ids) < named:
@@ -79,11 +91,19 @@ class Changes:
         if request.swapped:
             self._replica.swap.drop(request)
 
-    def _admit(self, request: Request, now_s: float) -> int:
-        """A waiting request begins to prefill, or goes on."""
+    def _admit(self, request: Request, now_s: float, to_host: bool) -> int:
+        """A waiting request begins to prefill, or goes on; `to_host`: its KV goes there."""
         self._dequeue(request, now_s)
         replica = self._replica
         blocks = request.blocks_missing(replica.batch.block_tokens)
+        if to_host:
+            if request._kv:
+                raise LawBroken(
+                    f"replica {replica.index}: {request!r} has KV; it cannot go to host"
+                )
+            replica.host.expect(request, blocks)
+            replica.prefilling.append(request)
+            return 0
         replica.pool.take(blocks)
         request.blocks += blocks
         replica.prefilling.append(request)
@@ -103,11 +123,37 @@ class Changes:
         replica.batch.join(request)
         return returned
 
+    def _offload(self, request: Request) -> int:
+        """A request that decodes on the GPUs goes on on the host. Returns blocks that move."""
+        replica = self._replica
+        if request._batch is not replica.batch:
+            raise LawBroken(f"replica {replica.index}: {request!r} does not decode on the GPUs")
+        replica.batch.leave(request)
+        blocks = request.blocks
+        out = replica.swap.put_out(request)
+        replica.pool.release(blocks)
+        request.blocks = 0
+        replica.host.join(request)
+        return out
+
+    def _bring_back(self, request: Request) -> int:
+        """A request that decodes on the host goes on on the GPUs. Returns blocks that move."""
+        replica = self._replica
+        replica.host.leave(request)
+        blocks = request.swapped_blocks
+        replica.pool.take(blocks)
+        request.blocks = blocks
+        moved = replica.swap.bring_back(request)
+        replica.batch.join(request)
+        return moved
+
     def _preempt(self, request: Request, fate: Fate, now_s: float) -> int:
         """A running request leaves the batch. Returns blocks that go to the host."""
         replica = self._replica
         if request._batch is replica.batch:
             replica.batch.leave(request)
+        elif request._batch is replica.host.batch and fate == "recompute":
+            replica.host.leave(request)
         elif request in replica.prefilling:
             replica.prefilling.remove(request)
         else:
@@ -170,6 +216,8 @@ class Changes:
                 f"replica {replica.index}: a plan takes {request!r}, which is not waiting"
             )
         request.waits_since = -1
+        if request.swapped:
+            replica.swapped_out -= 1
         if request.blocks:
             replica.holders -= 1
             replica.held.change(-request._kv, replica.simulation.env.now)

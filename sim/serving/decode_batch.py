@@ -7,7 +7,7 @@ from heapq import heapify, heappop, heappush
 
 from sim.serving.request import Request
 
-_NEVER = 1 << 60
+NEVER = 1 << 60
 
 
 class DecodeBatch:
@@ -35,7 +35,7 @@ class DecodeBatch:
         self.size = 0
         self.steps = 0
         self.context = 0
-        self.next_end = _NEVER
+        self.next_end = NEVER
         self.members: dict[int, Request] = {}
         # Members that need a new block in steps whose number is congruent to the index.
         self._offsets = [0] * block_tokens
@@ -133,7 +133,12 @@ class DecodeBatch:
             if request._batch is self and request._ends == entry[0]:
                 break
             heappop(ends)
-        self.next_end = ends[0][0] if ends else _NEVER
+        self.next_end = ends[0][0] if ends else NEVER
+        self._shrink()
+
+    def _shrink(self) -> None:
+        """Make the heap anew where most of it is out of date."""
+        ends = self._ends
         if len(ends) > 64 and len(ends) > 4 * self.size:
             self._ends = [(r._ends, r.id, r) for r in self.members.values()]
             heapify(self._ends)

@@ -67,7 +67,8 @@ class Iterations(NamedTuple):
 
     `decodes` requests made one token in each, reading `context_tokens` KV tokens in the first and
     `decodes` more in each later one; `prefill_tokens` were computed in each but the last, in
-    which a prompt's last piece may be shorter: `last_prefill_tokens`.
+    which a prompt's last piece may be shorter: `last_prefill_tokens`. In an iteration by itself
+    `host_decodes` more made a token with their attention on the host, over `host_context_tokens`.
     """
 
     start_s: float
@@ -78,11 +79,26 @@ class Iterations(NamedTuple):
     context_tokens: int
     prefill_tokens: int
     last_prefill_tokens: int
+    host_decodes: int = 0
+    host_context_tokens: int = 0
 
     @property
     def prefilled(self) -> int:
         """Prefill tokens of all these iterations."""
         return (self.steps - 1) * self.prefill_tokens + self.last_prefill_tokens
+
+
+class StageDone(NamedTuple):
+    """A stage of an iteration in which the host has a part (see `models.offload.offload_cost`):
+    when it began, and when the GPUs, the host's thread and the link each were done."""
+
+    start_s: float
+    end_s: float
+    replica: int
+    name: str
+    gpu_end_s: float
+    host_end_s: float
+    copy_end_s: float
 
 
 class Swapped(NamedTuple):

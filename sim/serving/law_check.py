@@ -16,7 +16,8 @@ class LawCheck:
     """Raises LawBroken, with both sides, at the first law that does not hold.
 
     At every boundary of every replica: time does not go back, iterations do not overlap, free and
-    used KV blocks make up the pool, and the blocks that requests hold are those in use. At the
+    used KV blocks make up the pools, on the GPUs and in host memory, and the blocks that requests
+    hold are those in use. At the
     end: requests arrived = finished + rejected + unfinished, tokens made = tokens asked of those
     finished plus those made of the unfinished, KV entries written = held at the end + thrown
     away. Its cost grows with the batch; it changes no figure.
@@ -69,7 +70,7 @@ class LawCheck:
             )
 
     def _on_iterations(self, fact: Iterations) -> None:
-        self._written += fact.steps * fact.decodes + fact.prefilled
+        self._written += fact.steps * fact.decodes + fact.prefilled + fact.host_decodes
         last = self._last_s.get(fact.replica, 0.0)
         if not last <= fact.start_s <= fact.end_s:
             raise LawBroken(
@@ -83,15 +84,18 @@ class LawCheck:
 
     @staticmethod
     def _check_blocks(replica: Replica) -> None:
-        pool = replica.pool
-        pool.check()
         block = replica.batch.block_tokens
-        held = sum(request.blocks_held(block) for request in replica.requests())
-        if held != pool.used:
-            raise LawBroken(
-                f"replica {replica.index}: requests hold {held} KV blocks, {pool.used} are in use "
-                f"at {replica.simulation.now} s"
-            )
+        requests = replica.requests()
+        for where, pool, held in (
+            ("on the GPUs", replica.pool, sum(r.blocks_held(block) for r in requests)),
+            ("in host memory", replica.swap.pool, sum(r.host_blocks_held(block) for r in requests)),
+        ):
+            pool.check()
+            if held != pool.used:
+                raise LawBroken(
+                    f"replica {replica.index}: requests hold {held} KV blocks {where}, {pool.used} "
+                    f"are in use at {replica.simulation.now} s"
+                )
 
 
 def _equal(law: str, left: int, right: int) -> None:

@@ -19,9 +19,12 @@ class EngineLimits:
     the KV pool, in place of what memory allows. watermark: share of the pool that an admission
     leaves free for the growth of those that run. host_swap_bytes: host memory of a replica for
     swapped KV. async_scheduling: an arrival joins one iteration later, since the next one is
-    already planned. over_context: what becomes of a request that can never fit (longer than the
-    model's context, or than the whole KV pool): "reject" counts and drops it, "truncate" shortens
-    its prompt (its output too if that is not enough), "error" ends the run.
+    already planned. stage_events: whether the stages of an iteration in which the host computes
+    attention are events of their own, on host and links that others may use too (None: where there
+    are others); otherwise it is one event, by their closed form. over_context: what becomes of a
+    request that can never fit (longer than the model's context, or than the whole KV pool):
+    "reject" counts and drops it, "truncate" shortens its prompt (its output too if that is not
+    enough), "error" ends the run.
     source: key -> where its value comes from.
     """
 
@@ -34,6 +37,7 @@ class EngineLimits:
     watermark: float = 0.01
     host_swap_bytes: float = 0.0
     async_scheduling: bool = False
+    stage_events: bool | None = None
     over_context: Literal["reject", "truncate", "error"] = "reject"
     source: Mapping[str, str] = field(default_factory=dict)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import simpy
 
+from models.offload.offload_cost import OffloadCost
 from models.step_cost import IterationCost
 from policies.batching.contract import CARRY_ON, FOREVER, Batching, Plan
 from policies.ordering.contract import Ordering
@@ -14,6 +15,7 @@ from sim.core.environment import PLAN
 from sim.core.errors import LawBroken
 from sim.core.level import Level
 from sim.core.simulation import Simulation
+from sim.hardware.cpu import Cpu
 from sim.hardware.device import DeviceGroup
 from sim.hardware.memory import BlockPool
 from sim.hardware.run import Run
@@ -21,6 +23,7 @@ from sim.serving.calls import Calls
 from sim.serving.changes import Changes, goes_on
 from sim.serving.decode_batch import DecodeBatch
 from sim.serving.facts import Iterations, Swapped
+from sim.serving.host_side import HostSide
 from sim.serving.limits import EngineLimits
 from sim.serving.pricing import check_step, price
 from sim.serving.rank_queue import RankQueue
@@ -53,6 +56,10 @@ class Replica:
         limits: EngineLimits,
         swap: SwapSpace,
         tools: Tools | None,
+        offload: OffloadCost | None = None,
+        cpu: Cpu | None = None,
+        tenant: str = "serving",
+        shared: bool = False,
     ) -> None:
         self.simulation = simulation
         self.index = index
@@ -66,6 +73,7 @@ class Replica:
         self.batch = DecodeBatch(limits.block_tokens)
         self.waiting = RankQueue()
         self.prefilling: list[Request] = []
+        self.swapped_out = 0  # requests that wait with KV in host memory
         self.holders = 0  # requests that wait with KV on the GPUs, and how much
         self.held = Level(simulation.now)
         self.tally = Tally()
@@ -79,8 +87,10 @@ class Replica:
         self.calls = Calls(self, tools)
         self._reorder = getattr(ordering, "reorder", None)
         self.iterations = 0
-        self.run = Run(group, self._boundary, self._stopped)
+        self.run = self.plain_run = Run(group, self._boundary, self._stopped)
+        self.host = HostSide(self, offload, cpu, tenant, shared)
         self.chunks: Sequence[tuple[Request, int]] = ()
+        self.split = False  # whether some decode on the host in the run
         # Whether the run has a single chunk, which repeats until the prompt is complete.
         self.repeats = False
         self.decodes = False
@@ -121,7 +131,8 @@ class Replica:
 
     def busy(self) -> bool:
         """Whether it has unfinished requests."""
-        return bool(self.waiting.size or self.prefilling or self.batch.size or self._incoming)
+        here = self.waiting.size or self.prefilling or self.batch.size or self.host.size
+        return bool(here or self._incoming)
 
     @property
     def queued(self) -> int:
@@ -133,7 +144,7 @@ class Replica:
         return [*self._ready(), *self.calls.requests()]
 
     def _ready(self) -> list[Request]:
-        return [*self.prefilling, *self.batch, *self.waiting, *self._incoming]
+        return [*self.prefilling, *self.batch, *self.host, *self.waiting, *self._incoming]
 
     def wake(self) -> None:
         """The devices are back: plan, if there is work."""
@@ -155,6 +166,9 @@ class Replica:
         lost = self._ready()
         for request in list(self.batch):
             self.batch.leave(request)
+        for request in list(self.host):
+            self.host.leave(request)
+        self.host.abandon()
         for request in lost:
             request.waits_since = -1
             self.forget(request)
@@ -166,7 +180,7 @@ class Replica:
         self._planned = None
         self.swap.abandon()
         self.waiting.clear()
-        self.holders = 0
+        self.holders = self.swapped_out = 0
         self.held.change(-self.held.value, self._env.now)
         self.pool.release(self.pool.private)
         return sorted(lost, key=lambda request: request.id)
@@ -197,6 +211,7 @@ class Replica:
 
     def _account(self, steps: int, now: float) -> None:
         batch = self.batch
+        began_s = self._told_s
         if self._iterations:
             fact = iterations_done(self, self._told_s, now, steps)
             for listener in self._iterations:
@@ -208,6 +223,9 @@ class Replica:
             blocks = batch.advance(steps)
             if blocks:
                 self.pool.take(blocks)
+        if self.split:
+            self.tally.output_tokens += self.host.taking_part
+            self.host.account(began_s)
         for request, tokens in self.chunks:
             tokens *= steps
             left = request._given + request._generated - request._kv
@@ -222,6 +240,9 @@ class Replica:
             for request in batch.ended():
                 self._changed = True
                 self._leave(request, now)
+        if self.split:
+            for request in self.host.ended():
+                self._leave(request, now)
 
     def _prefilled(self, request: Request, now_s: float) -> None:
         """A prompt is complete: it yields a token, and decodes on if it needs more."""
@@ -234,7 +255,7 @@ class Replica:
         if request._generated >= request._stop:
             self._leave(request, now_s)
         else:
-            self.batch.join(request)
+            (self.host if request.swapped else self.batch).join(request)
 
     def _leave(self, request: Request, now_s: float) -> None:
         """A request has made the tokens before its next call, or all."""
@@ -247,6 +268,8 @@ class Replica:
         """A request has all its tokens, and the answers to its calls."""
         self.pool.release(request.blocks)
         request.blocks = 0
+        if request.swapped:
+            self.swap.drop(request)
         request.finish_s = now_s
         self.on_end(request)
 
@@ -271,7 +294,9 @@ class Replica:
                     request.rank = self.ordering.rank(request, self.view, now)
                     self.waiting.add(request)
         plan = self.batching.plan(self.view, now)
-        if plan is not CARRY_ON and (plan.chunks or plan.preempt or plan.evict or plan.resume):
+        if plan is not CARRY_ON and (
+            plan.chunks or plan.preempt or plan.evict or plan.resume or plan.out or plan.back
+        ):
             if self._apply(plan, now):
                 return
         elif self.chunks:
@@ -283,7 +308,8 @@ class Replica:
         """Carry out the plan's changes. Returns whether the iteration waits for swaps."""
         queued = self.waiting.size
         out_blocks, in_blocks = self._changes.apply(plan, now_s)
-        moved = plan.preempt or plan.resume or queued != self.waiting.size
+        moved = bool(plan.preempt or plan.resume or plan.out or plan.back)
+        moved = moved or queued != self.waiting.size
         if self._changed or moved or not goes_on(self, plan):
             self._changed = True
             self.chunks = plan.chunks  # type: ignore[assignment]
@@ -312,7 +338,8 @@ class Replica:
         batch = self.batch
         decodes = batch.size if plan.decode else 0
         chunks = self.chunks
-        if not decodes and not chunks:
+        split = plan.split is not None
+        if not decodes and not chunks and not split:
             self._end_run()
             if self._incoming:
                 self._take_in(self._env.now)
@@ -335,13 +362,14 @@ class Replica:
                     )
         elif steps >= FOREVER:
             raise LawBroken(f"replica {self.index}: a plan without decodes holds for ever")
-        if self._incoming or self._missed:
+        if split or self._incoming or self._missed:
             steps = 1
             self._missed = False
         self._open = plan.arrivals == "head"
         run = self.run
         if run.live:
-            if not self._changed and self.decodes == (decodes > 0):
+            same = not (self._changed or split or self.split or plan.to_host)
+            if same and self.decodes == (decodes > 0):
                 if self._stepwise:
                     alone = price(self.cost, decodes, batch.context, plan.chunks)  # type: ignore[arg-type]
                     check_step(run, alone)
@@ -349,8 +377,12 @@ class Replica:
                 return
             self.tally.end(run, self._env.now)
         self.decodes = decodes > 0
+        self.split = split
         self._changed = False
-        if chunks:
+        if split or plan.to_host:
+            self.repeats = False
+            cost = self.host.begin(plan, decodes)
+        elif chunks:
             self.repeats = plan.steps > 1
             cost = price(self.cost, decodes, batch.context, chunks, self.repeats)
         else:
@@ -358,7 +390,10 @@ class Replica:
             cost = self.cost.step(decodes, batch.context, (), decodes)
         self.tally.begin(self, decodes, chunks)
         self._told_s = self._env.now
-        run.begin(cost, steps)
+        if split or run is not self.plain_run:
+            self.run = self.host.start(run, cost, steps)
+        else:
+            run.begin(cost, steps)
 
     def _end_run(self) -> None:
         run = self.run
@@ -387,6 +422,8 @@ class Replica:
             request.waits_since = self.iterations + self.steps_under_way()
         request.rank = self.ordering.rank(request, self.view, self._env.now)
         self.waiting.add(request)
+        if request.swapped:
+            self.swapped_out += 1
         if request.blocks:
             self.holders += 1
             self.held.change(request._kv, self._env.now)

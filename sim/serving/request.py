@@ -100,8 +100,14 @@ class Request:
 
     def blocks_held(self, block_tokens: int) -> int:
         """KV blocks that it holds on the GPU."""
-        if self._batch is None:
+        if self._batch is None or self.swapped:
             return self.blocks
+        return -(-self.kv_tokens // block_tokens)
+
+    def host_blocks_held(self, block_tokens: int) -> int:
+        """KV blocks that it holds in host memory."""
+        if self._batch is None or not self.swapped:
+            return self.swapped_blocks
         return -(-self.kv_tokens // block_tokens)
 
     def blocks_missing(self, block_tokens: int) -> int:

@@ -48,7 +48,7 @@ class Series:
                 (
                     now_s,
                     replica.index,
-                    replica.batch.size + len(replica.prefilling),
+                    replica.batch.size + replica.host.size + len(replica.prefilling),
                     replica.queued,
                     len(replica.calls.requests()),
                     kv_blocks_used(replica),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from models.charged_cost import ChargedCost
 from models.gpu_spec import GpuSpec
+from models.offload.offload_cost import OffloadCost
 from models.prediction import Predictor, Refining
 from models.served import Served
 from models.step_cost import IterationCost
@@ -14,10 +15,10 @@ from policies.batching.contract import Batching
 from policies.ordering.contract import Ordering
 from policies.routing.contract import Routing
 from policies.tools.contract import Tools
-from sim.core.errors import ConfigError
+from sim.core.errors import CapacityError, ConfigError
 from sim.core.result import Draft, Value
 from sim.core.simulation import Simulation
-from sim.hardware.cluster import Cluster
+from sim.hardware.cluster import Cluster, Node
 from sim.hardware.device import DeviceGroup
 from sim.hardware.gpu import Gpu
 from sim.hardware.memory import BlockPool
@@ -69,7 +70,7 @@ class Serving:
         self.engine = engine
         self.count = replicas
         self.replicas: list[Replica] = []
-        self._costs: dict[str, IterationCost] = {}
+        self._costs: dict[str, tuple[IterationCost, OffloadCost | None]] = {}
         self._ordering = ordering
         self._batching = batching
         self._routing = routing
@@ -122,32 +123,60 @@ class Serving:
         engine = self.engine
         served = self.served
         gpu = gpus[0].spec
+        batching = self._batching()
         blocks = engine.kv_blocks
         if blocks is None:
             blocks = served.kv_blocks(
                 gpu, engine.block_tokens, engine.memory_fraction, engine.activation_bytes
             )
+        if getattr(batching, "layer_buffer", False):
+            blocks = blocks * served.layers // (served.layers + 1)
+        cost, offload = self._cost(gpu)
+        self._reserve(cluster.node_of(gpus[0]), engine.host_swap_bytes)
         block_bytes = served.block_bytes(engine.block_tokens)
         host_blocks = int(engine.host_swap_bytes // block_bytes) if block_bytes else 0
         return Replica(
             simulation,
             index,
             DeviceGroup(gpus, index),
-            self._cost(gpu),
+            cost,
             BlockPool(blocks),
             self._ordering(),
-            self._batching(),
+            batching,
             engine,
             SwapSpace(BlockPool(host_blocks), block_bytes, PcieChannel(cluster, gpus)),
             self._tools() if self._tools else None,
+            offload,
+            cluster.node_of(gpus[0]).cpu,
+            f"{self.name} {index}",
+            self._host_is_shared(simulation),
         )
 
-    def _cost(self, gpu: GpuSpec) -> IterationCost:
-        """The cost model on such GPUs: one for all replicas, which so share what it remembers."""
+    def _host_is_shared(self, simulation: Simulation) -> bool:
+        """Whether others may want a replica's host: another system, or another replica there."""
+        engine = self.engine
+        if engine.stage_events is not None:
+            return engine.stage_events
+        return len(simulation.systems) > 1 or self.count > 1
+
+    def _reserve(self, node: Node, size_bytes: float) -> None:
+        """Host memory for a replica's KV."""
+        try:
+            node.memory.take(self.name, size_bytes)
+        except CapacityError as error:
+            raise CapacityError(
+                f"engine.host_swap_bytes: {error}; give the KV of a replica less of the host"
+            ) from None
+
+    def _cost(self, gpu: GpuSpec) -> tuple[IterationCost, OffloadCost | None]:
+        """The cost models on such GPUs: one for all replicas, which so share what it remembers."""
         if gpu.name not in self._costs:
             cost = self.served.cost(gpu)
             per_token_s = getattr(self._predictor, "per_token_s", 0.0)
-            self._costs[gpu.name] = ChargedCost(cost, per_token_s) if per_token_s else cost
+            offload = self.served.offload(gpu, per_token_s)
+            if per_token_s:
+                cost = ChargedCost(cost, per_token_s)
+            self._costs[gpu.name] = cost, offload
         return self._costs[gpu.name]
 
     def _ended(self, request: Request) -> None:
@@ -228,6 +257,9 @@ class Serving:
         figures["kv_occupancy.peak"] = max(
             1.0 - replica.pool.least_free / replica.pool.total_blocks for replica in replicas
         )
+        if any(replica.host.iterations for replica in replicas):
+            for key in ("iterations", "tokens", "busy_s"):
+                figures[f"offload.{key}"] = sum(getattr(replica.host, key) for replica in replicas)
         energy_j = sum(replica.group.energy_j(now_s) for replica in replicas)
         figures["energy_j"] = energy_j
         finished = self.gateway.finished

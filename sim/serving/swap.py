@@ -94,6 +94,10 @@ class SwapSpace:
 
         self._channel.move(out_bytes, in_bytes, arrived)
 
+    def copy(self, size_bytes: float, then: Callable[[], None]) -> None:
+        """Copy so many bytes to host memory; calls `then` when they have arrived."""
+        self._channel.move(size_bytes, 0.0, then)
+
     def abandon(self) -> None:
         """The devices failed: nobody waits any more for what is on the way."""
         self._epoch += 1

@@ -87,6 +87,8 @@ def iterations_done(replica: Replica, start_s: float, now_s: float, steps: int) 
         batch.context if replica.decodes else 0,
         tokens if steps > 1 else last,
         last,
+        replica.host.taking_part,
+        replica.host.read_tokens,
     )
 
 

@@ -131,3 +131,23 @@ class ReplicaView:
 
     def host_blocks_free(self) -> int:
         return self._replica.swap.pool.free
+
+    @property
+    def host_blocks(self) -> int:
+        return self._replica.swap.pool.total_blocks
+
+    @property
+    def context_tokens(self) -> int:
+        return self._replica.batch.context
+
+    @property
+    def hosted_size(self) -> int:
+        return self._replica.host.size
+
+    @property
+    def hosted(self) -> list[tuple[Request, int]]:
+        return self._replica.host.pairs()
+
+    @property
+    def swapped_out(self) -> int:
+        return self._replica.swapped_out

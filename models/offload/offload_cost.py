@@ -1,0 +1,300 @@
+"""Iterations of which the host computes a part of the decode attention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from models.efficiency import Efficiency
+from models.errors import ConfigError
+from models.gpu_spec import GpuSpec
+from models.llm_cost import TransformerCost
+from models.offload.host_attention import HostAttention
+from models.offload.sub_batch import SubBatch
+from models.step_cost import StepCost
+from models.transformer import Transformer, dtype_bytes
+
+_WIDE = 4.0  # bytes; attention on the host accumulates and answers in 32 bits
+
+
+class Stage(NamedTuple):
+    """A part of an iteration, over when all that works in it is done.
+
+    `gpu_s`: work on the GPUs' stream, `gpu_active` the same weighted by the dynamic power that it
+    draws. On the host's thread, one after the other: `thread_s` of launching, calling and
+    exchanging queries, keys, values and answers, then `read_bytes` of KV. `copy_bytes`: KV on its
+    way to host memory beside all that.
+    """
+
+    name: str
+    gpu_s: float
+    gpu_active: float
+    thread_s: float = 0.0
+    read_bytes: float = 0.0
+    copy_bytes: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """The stages of an iteration: `opening`, then `pair` again and again, `turns` times, then
+    `closing`. It lasts `least_s` at least, the host's own time where that runs beside."""
+
+    opening: tuple[Stage, ...]
+    pair: tuple[Stage, Stage]
+    turns: int
+    closing: tuple[Stage, ...]
+    least_s: float
+
+    def __iter__(self) -> Iterator[Stage]:
+        yield from self.opening
+        for _ in range(self.turns):
+            yield from self.pair
+        yield from self.closing
+
+
+class Totals(NamedTuple):
+    """Of an iteration in closed form: seconds, those of the GPUs' work weighted by power, seconds
+    of the host's thread on one core, and then on all of its cores."""
+
+    seconds: float
+    gpu_active: float
+    thread_s: float
+    read_s: float
+
+
+class OffloadCost:
+    """Iterations of two sub-batches that swap their roles twice a layer, as NEO's engine runs them
+    (arXiv 2411.01142, section 3.1).
+
+    The GPUs compute linear operators of one sub-batch while the host computes decode attention of
+    the other. In stage A of a layer the GPUs end this layer's linear work of the first sub-batch,
+    begin the next one's, and attend for the second, whose host attention runs meanwhile; stage B is
+    the same with the two exchanged. The first and last stages are parts of such. The host's thread
+    launches kernels before it computes, so launching is serial with host attention; exchanges with
+    the GPUs are small copies that it waits for, whatever else the link carries. KV of prompts
+    that goes to host memory leaves layer by layer beside the stages of its sub-batch's attention.
+
+    `per_sequence_s`: what looks at each sequence of an iteration takes besides (see `ChargedCost`).
+
+    Raises ConfigError for pipeline parallelism, which this order of stages does not have.
+    """
+
+    def __init__(
+        self,
+        cost: TransformerCost,
+        host: HostAttention,
+        kv_dtype: str = "fp16",
+        per_sequence_s: float = 0.0,
+    ) -> None:
+        if cost.pipeline_parallel > 1:
+            raise ConfigError(
+                f"pipeline_parallel = {cost.pipeline_parallel}: offload to the host needs 1"
+            )
+        model = cost.model
+        self.cost = cost
+        self.host = host
+        self.per_sequence_s = per_sequence_s
+        self.layers = model.layers
+        self.launch_s = cost.efficiency.launch_per_layer_s
+        width = dtype_bytes(kv_dtype)
+        #: Bytes of a token's keys and values in one layer.
+        self.kv_bytes = 2.0 * model.kv_heads * model.head_size * width
+        #: Bytes that a decode exchanges with the host in one layer.
+        self.exchanged_bytes = model.head_size * (
+            width * (model.heads + 2 * model.kv_heads) + _WIDE * model.heads
+        )
+        self._linear: dict[int, tuple[float, float, float, float]] = {}
+        self._prompts: dict[int, tuple[float, float, float, float]] = {}
+
+    # Operators of a layer, in seconds; those of nothing take no time.
+
+    def linear_s(self, tokens: int) -> float:
+        """Linear operators for `tokens` tokens."""
+        before_s, after_s, _, _ = self._linear_cached(tokens)
+        return before_s + after_s
+
+    def prefill_s(self, tokens: int, cached: int = 0) -> float:
+        """Attention of a prompt's `tokens` after `cached` ones."""
+        own_s, cached_s, _, _ = self._prompt_cached(tokens)
+        return own_s + cached_s * cached
+
+    def attention_s(self, tokens: int) -> float:
+        """Decode attention on the GPUs over `tokens` KV tokens."""
+        if not tokens:
+            return 0.0
+        fixed_s, (per_s, _) = self.cost.operators.decode()
+        return fixed_s + per_s * tokens
+
+    def host_attention_s(self, sequences: int, tokens: int) -> float:
+        """Decode attention on the host, for `sequences` that read `tokens` KV tokens in all."""
+        if not sequences:
+            return 0.0
+        host = self.host
+        return (
+            host.call_s
+            + tokens * self.kv_bytes / host.read_bytes_per_s
+            + sequences * self.exchanged_bytes / host.link_bytes_per_s
+        )
+
+    # Iterations
+
+    def ends_s(self, stage: Stage) -> tuple[float, float, float]:
+        """Seconds from a stage's start to when the GPUs, the host's thread and the link are done,
+        where nobody else uses host and link."""
+        thread_s = stage.thread_s + stage.read_bytes / self.host.read_bytes_per_s
+        return stage.gpu_s, thread_s, self.host.copy_s(stage.copy_bytes)
+
+    def totals(self, iteration: Iteration) -> Totals:
+        """An iteration in closed form: the sum of its stages."""
+        rate = self.host.read_bytes_per_s
+        copy_s = self.host.copy_s
+        seconds = active = thread = reading = 0.0
+        for turns, stages in (
+            (1, iteration.opening),
+            (iteration.turns, iteration.pair),
+            (1, iteration.closing),
+        ):
+            for _, gpu_s, gpu_active, thread_s, read_bytes, copy_bytes in stages:
+                read_s = read_bytes / rate
+                longest_s = thread_s + read_s
+                if gpu_s > longest_s:
+                    longest_s = gpu_s
+                if copy_bytes:
+                    longest_s = max(longest_s, copy_s(copy_bytes))
+                seconds += turns * longest_s
+                active += turns * gpu_active
+                thread += turns * thread_s
+                reading += turns * read_s
+        return Totals(max(seconds, iteration.least_s), active, thread, reading)
+
+    def step_on_gpus(self, batch: SubBatch) -> StepCost:
+        """An iteration of one batch all of whose attention is on the GPUs, in order; KV of its
+        prompts may go to host memory, layer by layer beside the layers."""
+        cost = self.cost.step(batch.decodes, batch.context_tokens, batch.prompts, batch.sampled)
+        more_s = self.per_sequence_s * batch.requests
+        copying_s = self.layers * self.host.copy_s(batch.out_tokens * self.kv_bytes)
+        head_s, _ = self.cost.operators.head(batch.sampled)
+        beside = self.cost.efficiency.host_overlapped
+        rest_s = head_s + (0.0 if beside else self._host_s(batch.requests))
+        seconds = more_s + max(cost.step(0), copying_s + rest_s)
+        return StepCost(seconds, active_first=cost.active_first)
+
+    def iteration(self, first: SubBatch, second: SubBatch) -> Iteration:
+        """The stages of an iteration, in order."""
+        before_0, after_0, before_0a, after_0a = self._linear_cached(first.tokens)
+        before_1, after_1, before_1a, after_1a = self._linear_cached(second.tokens)
+        attention_0, attention_0a = self._attention(first)
+        attention_1, attention_1a = self._attention(second)
+        beside_0, beside_1 = self._beside(first), self._beside(second)
+        head_s, head_active = self.cost.operators.head(first.sampled + second.sampled)
+        requests = first.requests + second.requests
+        host_s = self._host_s(requests)
+        beside = self.cost.efficiency.host_overlapped
+        end_s = after_1 + head_s + self.per_sequence_s * requests + (0.0 if beside else host_s)
+        return Iteration(
+            (
+                Stage("first layer", before_0, before_0a),
+                Stage("begin", before_1 + attention_0, before_1a + attention_0a, *beside_0),
+            ),
+            (
+                Stage(
+                    "A",
+                    after_0 + before_0 + attention_1,
+                    after_0a + before_0a + attention_1a,
+                    *beside_1,
+                ),
+                Stage(
+                    "B",
+                    after_1 + before_1 + attention_0,
+                    after_1a + before_1a + attention_0a,
+                    *beside_0,
+                ),
+            ),
+            self.layers - 1,
+            (
+                Stage("end", after_0 + attention_1, after_0a + attention_1a, *beside_1),
+                Stage("last layer", end_s, after_1a + head_active),
+            ),
+            host_s if beside else 0.0,
+        )
+
+    def _attention(self, batch: SubBatch) -> tuple[float, float]:
+        """Attention of a layer on the GPUs: seconds, and those weighted by power."""
+        seconds = active = 0.0
+        for cached, size in batch.prompts:
+            own_s, cached_s, own_active, cached_active = self._prompt_cached(size)
+            seconds += own_s + cached_s * cached
+            active += own_active + cached_active * cached
+        if batch.decodes:
+            fixed_s, (per_s, per_active) = self.cost.operators.decode()
+            seconds += fixed_s + per_s * batch.context_tokens
+            active += per_active * batch.context_tokens
+        return seconds, active
+
+    def _beside(self, batch: SubBatch) -> tuple[float, float, float]:
+        """What host and link do in a layer while the GPUs work on the other sub-batch."""
+        thread_s = self.launch_s
+        if batch.host_decodes:
+            exchanged = batch.host_decodes * self.exchanged_bytes
+            thread_s += self.host.call_s + exchanged / self.host.link_bytes_per_s
+        return thread_s, batch.host_tokens * self.kv_bytes, batch.out_tokens * self.kv_bytes
+
+    def _host_s(self, requests: int) -> float:
+        """The host's time for an iteration of so many requests, outside its layers."""
+        efficiency = self.cost.efficiency
+        return efficiency.host_s + efficiency.host_per_sequence_s * requests
+
+    def _linear_cached(self, tokens: int) -> tuple[float, float, float, float]:
+        """Linear operators before attention and after it: seconds, and those weighted by power."""
+        found = self._linear.get(tokens)
+        if found is None:
+            if tokens:
+                operators = self.cost.operators
+                before_s, before_active = operators.before_attention(tokens)
+                seconds, active = operators.linear(tokens)
+                found = (before_s, seconds - before_s, before_active, active - before_active)
+            else:
+                found = (0.0, 0.0, 0.0, 0.0)
+            self._linear[tokens] = found
+        return found
+
+    def _prompt_cached(self, size: int) -> tuple[float, float, float, float]:
+        found = self._prompts.get(size)
+        if found is None:
+            if size:
+                (own_s, own_active), (cached_s, cached_active) = self.cost.operators.chunk(size)
+                found = (own_s, cached_s, own_active, cached_active)
+            else:
+                found = (0.0, 0.0, 0.0, 0.0)
+            self._prompts[size] = found
+        return found
+
+
+def offload_cost(
+    model: Transformer,
+    gpu: GpuSpec,
+    efficiency: Efficiency,
+    host: HostAttention | None,
+    tensor_parallel: int = 1,
+    pipeline_parallel: int = 1,
+    weight_dtype: str = "fp16",
+    kv_dtype: str = "fp16",
+    per_sequence_s: float = 0.0,
+) -> OffloadCost:
+    """The cost of a model on such GPUs with such a host. Raises ConfigError without a host."""
+    if host is None:
+        raise ConfigError(
+            "host_attention: none, but the batching policy computes attention on the host; "
+            "choose host_attention=cpu"
+        )
+    cost = TransformerCost(
+        model,
+        gpu,
+        efficiency,
+        tensor_parallel=tensor_parallel,
+        pipeline_parallel=pipeline_parallel,
+        weight_dtype=weight_dtype,
+        kv_dtype=kv_dtype,
+    )
+    return OffloadCost(cost, host, kv_dtype, per_sequence_s)

@@ -1,0 +1,196 @@
+"""What policies share that keep KV on both sides: admission, and the two sub-batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from models.offload.profiled_times import ProfiledTimes
+from policies.batching.contract import FOREVER, BatchView, Plan, Split
+from policies.batching.memory import Room
+from policies.ordering.contract import RequestView
+
+
+class Prompts:
+    """Prompts of an iteration, strictly in rank order: first those whose KV stays on the GPUs, then
+    those whose KV goes to host memory.
+
+    `requests`, `tokens`: left of the budgets. `sizes`: of the prompts; `here` of them stay.
+    """
+
+    __slots__ = ("block_tokens", "chosen", "here", "requests", "sizes", "tokens")
+
+    def __init__(self, requests: int, tokens: int, block_tokens: int) -> None:
+        self.requests = requests
+        self.tokens = tokens
+        self.block_tokens = block_tokens
+        self.chosen: list[RequestView] = []
+        self.sizes: list[int] = []
+        self.here = 0
+
+    def choose(self, view: BatchView, room: Room, *, gpu: bool = True) -> None:
+        """Take waiting requests as long as budgets and memory of both sides last; `gpu`: whether
+        KV may stay on the GPUs.
+
+        Host memory keeps free as much as the GPUs hold, so that all can move there. A request with
+        KV already can only go on where that is, on the GPUs.
+        """
+        buffer = view.total_blocks
+        limit = view.host_blocks - view.total_blocks
+        used = view.host_blocks - view.host_blocks_free()
+        for request in view.waiting:
+            size = request.prefill_tokens
+            blocks = view.blocks_to_admit(request)
+            if size > self.tokens or self.requests < 1:
+                return
+            bound = request.kv_tokens > 0
+            fits_there = blocks <= buffer and used + blocks <= limit and not bound
+            may_stay = (gpu or bound) and self.here == len(self.chosen)
+            if may_stay and blocks <= room.free:
+                # The host is watched for these too, unless it could not take this one anyway.
+                if not fits_there and used and not bound:
+                    return
+                room.free -= blocks
+                self.here += 1
+            elif fits_there:
+                buffer -= blocks
+                used += blocks
+            else:
+                return
+            self.requests -= 1
+            self.tokens -= max(size, 1)
+            self.chosen.append(request)
+            self.sizes.append(size)
+
+    def put(self, plan: Plan, count: int) -> None:
+        """Let the first `count` of them into the plan."""
+        pairs = list(zip(self.chosen[:count], self.sizes[:count], strict=True))
+        plan.chunks = [(request, size) for request, size in pairs if size]
+        plan.resume = [request for request, size in pairs if not size]
+        plan.to_host = self.chosen[self.here : count]
+
+
+class Halves:
+    """Two sub-batches, and what a predictor says of them, in seconds of one layer.
+
+    The first has all prompts and all that decode on the GPUs, `width` tokens in all, and `beside`;
+    the second has `second` requests; `aside` sit the iteration out. `gpu_s`: attention of the first
+    on the GPUs. `host_0_s`, `host_1_s`: the host's attention for either.
+    """
+
+    __slots__ = ("aside", "beside", "gpu_s", "host_0_s", "host_1_s", "second", "times", "width")
+
+    def __init__(self, times: ProfiledTimes, width: int, gpu_s: float) -> None:
+        self.times = times
+        self.width = width
+        self.gpu_s = gpu_s
+        self.second = 0
+        self.beside: list[RequestView] = []
+        self.aside: list[RequestView] = []
+        self.host_0_s = self.host_1_s = 0.0
+
+    @property
+    def size(self) -> int:
+        """Requests with their KV in host memory that take part."""
+        return len(self.beside) + self.second
+
+    @property
+    def gpus_s(self) -> float:
+        """The GPUs' work: the iteration's time a layer if the host is hidden."""
+        linear = self.times.linear
+        return linear[self.width + len(self.beside)] + linear[self.second] + self.gpu_s
+
+    @property
+    def slacks(self) -> tuple[float, float]:
+        """What the GPUs' work leaves beside the host's thread while that attends for the first,
+        and for the second (R of NEO, arXiv 2411.01142, section 3.2)."""
+        times = self.times
+        linear = times.linear
+        return (
+            linear[self.second] + self.gpu_s - self.host_0_s - times.launch_s,
+            linear[self.width + len(self.beside)] - self.host_1_s - times.launch_s,
+        )
+
+    @property
+    def stages_s(self) -> float:
+        """The time of a layer, whether the host is hidden or not (ibid.)."""
+        times = self.times
+        linear = times.linear
+        return max(linear[self.width + len(self.beside)], times.launch_s + self.host_1_s) + max(
+            linear[self.second] + self.gpu_s, times.launch_s + self.host_0_s
+        )
+
+    def drop(self, tokens: int, attention_s: float) -> None:
+        """Take a prompt out of the first."""
+        self.width -= tokens
+        self.gpu_s -= attention_s
+
+    def spread(
+        self, hosted: Sequence[tuple[RequestView, int]], prompts: Prompts, room: int, hidden: bool
+    ) -> None:
+        """Put requests one after the other into the sub-batch whose host work has more slack, as
+        long as the budgets of `prompts` last; `room`: blocks of host memory for their new tokens.
+
+        With `hidden` only while both slacks stay >= 0: one for which they would not sits out, and
+        so does every later one that reads as many KV tokens or more.
+        """
+        times = self.times
+        linear = times.linear
+        launch_s = times.launch_s
+        block = prompts.block_tokens
+        width, gpu_s = self.width, self.gpu_s
+        beside, aside = self.beside, self.aside
+        left = min(prompts.requests, prompts.tokens)
+        count_0 = count_1 = tokens_0 = tokens_1 = 0
+        host_0_s = host_1_s = linear_1_s = 0.0
+        linear_0_s = linear[width]
+        # What host attention takes is a line around the present number of KV tokens.
+        high_0 = high_1 = -1.0
+        fixed_0: Sequence[float] = ()
+        fixed_1 = per_0 = per_1 = fixed_0
+        scarce = room < len(hosted)
+        cutoff = FOREVER
+        second = True
+        for request, tokens in hosted:
+            if tokens >= cutoff or not left:
+                aside.append(request)
+                continue
+            if scarce and (tokens - 1) % block == 0:
+                if not room:
+                    aside.append(request)
+                    continue
+                room -= 1
+            if second:
+                count, read = count_1 + 1, tokens_1 + tokens
+                if read > high_1:
+                    _, high_1, fixed_1, per_1 = times.host_line(read)
+                host_s = fixed_1[count] + per_1[count] * read
+                linear_s = linear[count]
+                slack_0 = linear_s + gpu_s - host_0_s - launch_s
+                slack_1 = linear_0_s - host_s - launch_s
+                if hidden and (slack_0 < 0.0 or slack_1 < 0.0):
+                    cutoff = tokens
+                    aside.append(request)
+                    continue
+                count_1, tokens_1, host_1_s, linear_1_s = count, read, host_s, linear_s
+            else:
+                count, read = count_0 + 1, tokens_0 + tokens
+                if read > high_0:
+                    _, high_0, fixed_0, per_0 = times.host_line(read)
+                host_s = fixed_0[count] + per_0[count] * read
+                linear_s = linear[width + count]
+                slack_0 = linear_1_s + gpu_s - host_s - launch_s
+                slack_1 = linear_s - host_1_s - launch_s
+                if hidden and (slack_0 < 0.0 or slack_1 < 0.0):
+                    cutoff = tokens
+                    aside.append(request)
+                    continue
+                count_0, tokens_0, host_0_s, linear_0_s = count, read, host_s, linear_s
+                beside.append(request)
+            left -= 1
+            second = slack_1 > slack_0
+        self.second = count_1
+        self.host_0_s, self.host_1_s = host_0_s, host_1_s
+
+    def split(self) -> Split:
+        """As a plan says it."""
+        return Split(self.beside, self.aside)

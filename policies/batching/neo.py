@@ -1,0 +1,176 @@
+"""NEO: a part of the requests decodes with its KV, and its attention, on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from models.errors import ConfigError
+from models.offload.profiled_times import ProfiledTimes
+from policies.batching.contract import CARRY_ON, BatchView, Plan
+from policies.batching.host_sides import Halves, Prompts
+from policies.batching.memory import Room
+from policies.batching.swiftllm import SwiftLlm
+from policies.ordering.contract import RequestView
+
+
+class Neo:
+    """Load-aware scheduling of asymmetric pipelines (Jiang et al., MLSys 2025, arXiv 2411.01142,
+    section 3.2; details as in the authors' release).
+
+    Memory of the GPUs is filled first. Each iteration is either of the GPUs alone, in which those
+    with their KV in host memory make no token, or of two sub-batches through all layers: the first
+    has the prompts and all that decode on the GPUs, the second, with a few beside the first, as
+    many of the others as the GPUs' work hides. Of the two the one with more requests a second, as
+    predicted by `times`, is run.
+
+    `times`: NEO's profile. `saturation_tokens`: width to which a prompt bound for the host is worth
+    computing now. `swap_in_share`: share of the GPUs' blocks up to which requests come back from
+    host memory. `gpu_only`: SwiftLLM's rule, always. The order of the waiting requests, and who is
+    moved to the host, is the ordering's; nobody who runs is displaced for his rank.
+    """
+
+    layer_buffer = True
+
+    def __init__(
+        self,
+        times: ProfiledTimes,
+        saturation_tokens: int = 128,
+        swap_in_share: float = 0.95,
+        gpu_only: bool = False,
+    ) -> None:
+        if not 0.0 < swap_in_share <= 1.0:
+            raise ConfigError(f"swap_in_share: {swap_in_share!r} is not a share in (0, 1]")
+        if saturation_tokens < 0:
+            raise ConfigError(f"saturation_tokens: {saturation_tokens!r} must be >= 0")
+        self.times = times
+        self.saturation_tokens = saturation_tokens
+        self.swap_in_share = swap_in_share
+        self._alone = SwiftLlm() if gpu_only else None
+        self._covered = False
+
+    def plan(self, view: BatchView, now_s: float) -> Plan:
+        if self._alone is not None:
+            return self._alone.plan(view, now_s)
+        if view.steady and not view.hosted_size:
+            return CARRY_ON
+        if not self._covered:
+            self._cover(view)
+        plan = Plan()
+        room = Room(view, plan, "swap")
+        self._swap_out(view, plan, room)
+        if not plan.out and not plan.preempt:
+            self._swap_in(view, plan, room)
+        decodes = view.decoding + len(plan.back) - len(plan.out) - len(plan.preempt)
+        prompts = Prompts(
+            view.max_sequences - decodes, view.max_batch_tokens - decodes, view.block_tokens
+        )
+        prompts.choose(view, room)
+        self._choose(view, plan, prompts, decodes)
+        return plan
+
+    def _cover(self, view: BatchView) -> None:
+        self.times.cover(
+            view.total_blocks * view.block_tokens,
+            view.host_blocks * view.block_tokens,
+            view.block_tokens,
+        )
+        self._covered = True
+
+    def _swap_out(self, view: BatchView, plan: Plan, room: Room) -> None:
+        """Those of the worst rank leave while blocks, sequences or tokens are short."""
+        spare = min(view.max_sequences, view.max_batch_tokens) - view.decoding
+        if room.free >= 0 and spare >= 0:
+            return
+        room.evict_waiting()
+        host_free = view.host_blocks_free()
+        out: list[RequestView] = []
+        for victim in sorted(view.running, key=lambda r: (view.rank(r), r.id), reverse=True):
+            if (room.free >= 0 and spare >= 0) or room.size == 1:
+                break
+            held = view.blocks_held(victim)
+            if held <= host_free:
+                host_free -= held
+                out.append(victim)
+                room.free += held + view.blocks_next(victim)
+                room.size -= 1
+            else:
+                room.preempt(victim, "recompute")
+            spare += 1
+        plan.out = out
+
+    def _swap_in(self, view: BatchView, plan: Plan, room: Room) -> None:
+        """The best ranks come back from the host while the GPUs have room."""
+        keep = view.total_blocks - round(self.swap_in_share * view.total_blocks)
+        spare = min(view.max_sequences, view.max_batch_tokens) - view.decoding
+        back: list[RequestView] = []
+        for request, tokens in view.hosted:
+            blocks = -(-tokens // view.block_tokens)
+            # On idle GPUs nothing else would ever make room.
+            least = keep if room.size else 0
+            if room.free - blocks < least or spare < 1:
+                break
+            room.free -= blocks
+            room.size += 1
+            spare -= 1
+            back.append(request)
+        plan.back = back
+
+    def _choose(self, view: BatchView, plan: Plan, prompts: Prompts, decodes: int) -> None:
+        """Form both candidates and take the better."""
+        times = self.times
+        context = view.context_tokens
+        moved = {request.id for request in plan.back}
+        for request, tokens in view.hosted if moved else ():
+            if request.id in moved:
+                context += tokens
+        for request in (*plan.out, *(request for request, _ in plan.preempt)):
+            context -= request.kv_tokens + 1
+        attention_s = times.attention(context) if decodes else 0.0
+        each_s = [times.prefill[size] for size in prompts.sizes]
+        width = decodes + sum(prompts.sizes)
+        if not width:
+            # Nothing that the GPUs could begin with: wait.
+            plan.steps = 1
+            return
+        halves = Halves(times, width, attention_s + sum(each_s))
+        here = prompts.here
+        # The GPUs alone: without prompts bound for the host beyond what saturates them.
+        alone, alone_width = len(prompts.chosen), width
+        while alone > here and alone_width - prompts.sizes[alone - 1] >= self.saturation_tokens:
+            alone -= 1
+            alone_width -= prompts.sizes[alone]
+        alone_s = times.linear[alone_width] + sum(each_s[:alone]) + attention_s
+        if view.hosted_size or plan.out:
+            hosted: Sequence[tuple[RequestView, int]] = view.hosted
+            if moved or plan.out:
+                # Those that leave the GPUs now come first.
+                left = [(request, request.kv_tokens + 1) for request in plan.out]
+                hosted = [*left, *(pair for pair in hosted if pair[0].id not in moved)]
+            halves.spread(hosted, prompts, self._host_room(view, plan, prompts), hidden=True)
+        if halves.second:
+            both = len(prompts.chosen)
+            while both > here:
+                size, size_s = prompts.sizes[both - 1], each_s[both - 1]
+                if halves.width + len(halves.beside) - size < self.saturation_tokens:
+                    break
+                halves.drop(size, size_s)
+                if min(halves.slacks) < 0.0:
+                    halves.drop(-size, -size_s)
+                    break
+                both -= 1
+            served = decodes + both + halves.size
+            if (decodes + alone) * halves.gpus_s < served * alone_s:
+                prompts.put(plan, both)
+                plan.split = halves.split()
+                plan.steps = 1
+                return
+        prompts.put(plan, alone)
+        changed = plan.chunks or plan.resume or plan.out or plan.back or plan.preempt
+        if changed or view.hosted_size:
+            plan.steps = 1
+
+    def _host_room(self, view: BatchView, plan: Plan, prompts: Prompts) -> int:
+        """Blocks of host memory for the next tokens of those that decode there."""
+        taken = sum(map(view.blocks_held, plan.out))
+        taken += sum(map(view.blocks_to_admit, prompts.chosen[prompts.here :]))
+        return view.host_blocks_free() - taken

@@ -1,0 +1,257 @@
+"""The part of a replica whose KV, and whose decode attention, is on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from models.offload.offload_cost import Iteration, OffloadCost, Totals
+from models.offload.sub_batch import NOTHING, SubBatch
+from models.step_cost import StepCost
+from policies.batching.contract import Plan
+from sim.core.errors import ConfigError, LawBroken
+from sim.hardware.cpu import Cpu
+from sim.hardware.device import DeviceGroup
+from sim.hardware.run import Run
+from sim.serving.facts import StageDone
+from sim.serving.host_batch import HostBatch
+from sim.serving.rank_queue import RankQueue
+from sim.serving.request import Request
+from sim.serving.staged_run import StagedRun
+
+if TYPE_CHECKING:
+    from sim.serving.replica import Replica
+
+
+class HostSide:
+    """Who decodes on the host, and what iterations cost in which they do.
+
+    `batch`: them; `queue`: the same in rank order, as last asked. `taking_part`, `read_tokens`: of
+    the iteration under way, those of them that make a token, and the KV tokens that they read.
+    `iterations`, `tokens`: made until now with a part of the host, and by those here; `busy_s`:
+    seconds of the host's thread in them. `cpu`: the host's processors. With `shared`, or where the
+    GPUs are slower than specified, an iteration's stages are events of their own, on devices that
+    others may use; otherwise it is one event by the closed form.
+    """
+
+    def __init__(
+        self, replica: Replica, cost: OffloadCost | None, cpu: Cpu | None, tenant: str, shared: bool
+    ) -> None:
+        self.cost = cost
+        self.shared = shared
+        self.staged: StagedRun | None = None
+        self.busy_s = 0.0
+        if cost is not None and cpu is not None:
+            self._meter = DeviceGroup([cpu])
+            # Share of the power range that a second on one core draws, and one of reading KV.
+            host, spec = cost.host, cpu.spec
+            bandwidth = host.read_bytes_per_s / spec.memory_bandwidth_bytes_per_s
+            self._cores = spec.cores
+            self._reading = min(1.0, max(host.cores / spec.cores, bandwidth))
+            self.staged = StagedRun(
+                replica.group,
+                cost.host,
+                cpu,
+                tenant,
+                lambda size, then: replica.swap.copy(size, then),
+                replica._boundary,
+                replica._stopped,
+                self._tell,
+            )
+        self._iteration: Iteration | None = None
+        self.batch = HostBatch(replica.batch.block_tokens)
+        self.queue = RankQueue()
+        self.taking_part = 0
+        self.read_tokens = 0
+        self.iterations = 0
+        self.tokens = 0
+        self._aside: list[Request] = []
+        self._replica = replica
+        self._pool = replica.swap.pool
+        self._stages = replica.simulation.listeners(StageDone)
+
+    # Who is here
+
+    def __iter__(self) -> Iterator[Request]:
+        return iter(self.batch)
+
+    @property
+    def size(self) -> int:
+        """Requests that decode here."""
+        return self.batch.size
+
+    def pairs(self) -> list[tuple[Request, int]]:
+        """The requests in rank order, each with the KV tokens that it reads when it decodes."""
+        steps = self.batch.steps + 1
+        return [(request, request._kv + steps - request._joined) for request in self.queue]
+
+    def expect(self, request: Request, blocks: int) -> None:
+        """A prompt's KV will come to host memory as it is computed."""
+        self._pool.take(blocks)
+        request.swapped = True
+        request.swapped_blocks += blocks
+
+    def join(self, request: Request) -> None:
+        """A request whose KV is here begins to decode."""
+        self.batch.join(request)
+        self.queue.add(request)
+
+    def leave(self, request: Request) -> None:
+        """A request decodes here no more; its KV still is in host memory."""
+        if request._batch is not self.batch:
+            raise LawBroken(
+                f"replica {self._replica.index}: {request!r} does not decode on the host"
+            )
+        self.batch.leave(request)
+        self._left(request)
+
+    def _left(self, request: Request) -> None:
+        self.queue.remove(request)
+        request.swapped_blocks = request.blocks
+        request.blocks = 0
+
+    # Iterations
+
+    def begin(self, plan: Plan, decodes: int) -> StepCost:
+        """What the iteration of a plan costs in which the host has a part, where nobody else wants
+        host and link. Raises LawBroken where the plan names somebody who is not here."""
+        first, second = self.sub_batches(plan, decodes)
+        self.taking_part = first.host_decodes + second.host_decodes
+        self.read_tokens = first.host_tokens + second.host_tokens
+        cost = self._priced()
+        if plan.split is None:
+            return cost.step_on_gpus(first)
+        if not first.requests + second.requests:
+            raise LawBroken(f"replica {self._replica.index}: a plan for an iteration of nobody")
+        self._check_blocks()
+        self._iteration = iteration = cost.iteration(first, second)
+        self._totals = totals = cost.totals(iteration)
+        return StepCost(totals.seconds, active_first=totals.gpu_active)
+
+    def start(self, run: Run, expected: StepCost, steps: int) -> Run:
+        """Start the iteration of `begin`, or `steps` others, where `run` was under way, or is to
+        be. Returns the run that is now."""
+        staged, iteration = self.staged, self._iteration
+        stages = iteration is not None and (self.shared or self._replica.group.slow != 1.0)
+        if staged is None or iteration is None or not stages:
+            plain = self._replica.plain_run
+            if run is staged and run.live:
+                run.end()
+            plain.begin(expected, steps)
+            return plain
+        if run.live and run is not staged:
+            run.end()
+        staged.start(iteration, expected.step(0))
+        return staged
+
+    def sub_batches(self, plan: Plan, decodes: int) -> tuple[SubBatch, SubBatch]:
+        """The two parts of an iteration, as the cost model takes them."""
+        replica = self._replica
+        prompts, sampled, out = [], decodes, 0
+        for request, tokens in plan.chunks:
+            kv = request.kv_tokens
+            prompts.append((kv, tokens))
+            sampled += tokens >= request.prefill_tokens
+        for request in plan.to_host:
+            out += request.prefill_tokens
+        context = replica.batch.context if decodes else 0
+        split = plan.split
+        if split is None:
+            self._aside = []
+            return SubBatch(prompts, decodes, context, 0, 0, out, sampled), NOTHING
+        named: list[Request] = [*split.beside, *split.aside]  # type: ignore[list-item]
+        batch = self.batch
+        here = {request.id for request in named if request._batch is batch}
+        if len(here) < len(named):
+            raise LawBroken(
+                f"replica {replica.index}: a plan names {len(named)} requests on the host, of "
+                f"which {len(here)} decode there, each once"
+            )
+        beside, rest = len(split.beside), batch.size - len(named)
+        self._aside = aside = named[beside:]
+        steps = batch.steps + 1
+        beside_tokens = beside * steps + sum([r._kv - r._joined for r in named[:beside]])
+        aside_tokens = len(aside) * steps + sum([r._kv - r._joined for r in aside])
+        rest_tokens = batch.context - beside_tokens - aside_tokens
+        return (
+            SubBatch(prompts, decodes, context, beside, beside_tokens, out, sampled + beside),
+            SubBatch((), 0, 0, rest, rest_tokens, 0, rest),
+        )
+
+    def account(self, start_s: float) -> None:
+        """An iteration that began at `start_s` is done; those that took part made a token."""
+        batch = self.batch
+        iteration, self._iteration = self._iteration, None
+        assert iteration is not None
+        self._charge(self._totals)
+        if self._stages and self._replica.run is not self.staged:
+            self._tell_all(iteration, start_s)
+        blocks = batch.advance_without(self._aside)
+        self._aside = []
+        if blocks:
+            self._pool.take(blocks)
+        self.iterations += 1
+        self.tokens += self.taking_part
+        self.taking_part = self.read_tokens = 0
+
+    def ended(self) -> list[Request]:
+        """Those that have all the tokens before their next call, or all; they have left."""
+        if self.batch.steps < self.batch.next_end:
+            return []
+        over = self.batch.ended()
+        for request in over:
+            self._left(request)
+        return over
+
+    def _charge(self, totals: Totals) -> None:
+        """The host's part of an iteration: in closed form, its energy too."""
+        self.busy_s += totals.thread_s + totals.read_s
+        if self._replica.run is not self.staged:
+            active_s = totals.thread_s / self._cores + totals.read_s * self._reading
+            self._meter.active_s += active_s
+
+    def _tell(
+        self, name: str, start_s: float, gpu_end_s: float, host_end_s: float, copy_end_s: float
+    ) -> None:
+        if self._stages:
+            end_s = max(gpu_end_s, host_end_s, copy_end_s)
+            index = self._replica.index
+            fact = StageDone(start_s, end_s, index, name, gpu_end_s, host_end_s, copy_end_s)
+            for listener in self._stages:
+                listener(fact)
+
+    def _tell_all(self, iteration: Iteration, start_s: float) -> None:
+        """The stages of an iteration in closed form."""
+        cost = self._priced()
+        for stage in iteration:
+            gpu_s, host_s, copy_s = cost.ends_s(stage)
+            self._tell(stage.name, start_s, start_s + gpu_s, start_s + host_s, start_s + copy_s)
+            start_s += max(gpu_s, host_s, copy_s)
+
+    def abandon(self) -> None:
+        """The devices failed: the iteration under way will not end."""
+        self._aside = []
+        self._iteration = None
+        self.taking_part = self.read_tokens = 0
+
+    def _check_blocks(self) -> None:
+        """Host memory has room for the iteration's tokens."""
+        free = self._pool.free
+        if free >= self.taking_part:
+            return
+        block = self.batch.block_tokens
+        sitting = sum([request.kv_tokens % block == 0 for request in self._aside])
+        need = self.batch.growth(1) - sitting
+        if need > free:
+            raise LawBroken(
+                f"replica {self._replica.index}: decodes on the host need {need} blocks, {free} "
+                "are free"
+            )
+
+    def _priced(self) -> OffloadCost:
+        if self.cost is None:
+            raise ConfigError(
+                "host_attention: none, but the batching policy computes attention on the host; "
+                "choose host_attention=cpu"
+            )
+        return self.cost

@@ -104,6 +104,9 @@ class OffloadCost:
         self.exchanged_bytes = model.head_size * (
             width * (model.heads + 2 * model.kv_heads) + _WIDE * model.heads
         )
+        # Decode attention of a layer: fixed seconds, and per KV token seconds and those weighted.
+        self._fixed_s, (self._per_s, self._per_active) = cost.operators.decode()
+        self._heads: dict[int, tuple[float, float]] = {}
         self._linear: dict[int, tuple[float, float, float, float]] = {}
         self._prompts: dict[int, tuple[float, float, float, float]] = {}
 
@@ -123,8 +126,7 @@ class OffloadCost:
         """Decode attention on the GPUs over `tokens` KV tokens."""
         if not tokens:
             return 0.0
-        fixed_s, (per_s, _) = self.cost.operators.decode()
-        return fixed_s + per_s * tokens
+        return self._fixed_s + self._per_s * tokens
 
     def host_attention_s(self, sequences: int, tokens: int) -> float:
         """Decode attention on the host, for `sequences` that read `tokens` KV tokens in all."""
@@ -174,7 +176,7 @@ class OffloadCost:
         cost = self.cost.step(batch.decodes, batch.context_tokens, batch.prompts, batch.sampled)
         more_s = self.per_sequence_s * batch.requests
         copying_s = self.layers * self.host.copy_s(batch.out_tokens * self.kv_bytes)
-        head_s, _ = self.cost.operators.head(batch.sampled)
+        head_s, _ = self._head(batch.sampled)
         beside = self.cost.efficiency.host_overlapped
         rest_s = head_s + (0.0 if beside else self._host_s(batch.requests))
         seconds = more_s + max(cost.step(0), copying_s + rest_s)
@@ -187,7 +189,7 @@ class OffloadCost:
         attention_0, attention_0a = self._attention(first)
         attention_1, attention_1a = self._attention(second)
         beside_0, beside_1 = self._beside(first), self._beside(second)
-        head_s, head_active = self.cost.operators.head(first.sampled + second.sampled)
+        head_s, head_active = self._head(first.sampled + second.sampled)
         requests = first.requests + second.requests
         host_s = self._host_s(requests)
         beside = self.cost.efficiency.host_overlapped
@@ -227,9 +229,8 @@ class OffloadCost:
             seconds += own_s + cached_s * cached
             active += own_active + cached_active * cached
         if batch.decodes:
-            fixed_s, (per_s, per_active) = self.cost.operators.decode()
-            seconds += fixed_s + per_s * batch.context_tokens
-            active += per_active * batch.context_tokens
+            seconds += self._fixed_s + self._per_s * batch.context_tokens
+            active += self._per_active * batch.context_tokens
         return seconds, active
 
     def _beside(self, batch: SubBatch) -> tuple[float, float, float]:
@@ -244,6 +245,12 @@ class OffloadCost:
         """The host's time for an iteration of so many requests, outside its layers."""
         efficiency = self.cost.efficiency
         return efficiency.host_s + efficiency.host_per_sequence_s * requests
+
+    def _head(self, sampled: int) -> tuple[float, float]:
+        found = self._heads.get(sampled)
+        if found is None:
+            found = self._heads[sampled] = self.cost.operators.head(sampled)
+        return found
 
     def _linear_cached(self, tokens: int) -> tuple[float, float, float, float]:
         """Linear operators before attention and after it: seconds, and those weighted by power."""

@@ -30,10 +30,9 @@ class OperatorTimes(Protocol):
 
 
 class Line(NamedTuple):
-    """Host attention for KV tokens from `low` to `high`: with `n` sequences and N tokens it takes
-    `fixed[n] + per_token[n] * N` seconds."""
+    """Host attention for up to `high` KV tokens, from where the line before ends: with `n`
+    sequences and N tokens it takes `fixed[n] + per_token[n] * N` seconds."""
 
-    low: float
     high: float
     fixed: Sequence[float]
     per_token: Sequence[float]
@@ -99,7 +98,8 @@ class ProfiledTimes:
         self._host_tokens: list[int] = []
         self._table = np.zeros((0, 0))
         self._sequences: list[int] = []
-        self._lines: dict[int, Line] = {}
+        #: Host attention, for rising numbers of KV tokens.
+        self.lines: list[Line] = []
 
     def cover(self, gpu_tokens: int, host_tokens: int, block_tokens: int) -> None:
         """Measure attention up to so many KV tokens on the GPUs and in host memory."""
@@ -127,10 +127,7 @@ class ProfiledTimes:
         if not points or tokens > points[-1]:
             self._refuse("KV tokens in host memory", tokens, points[-1] if points else 0)
         j = min(max(1, bisect_right(points, tokens)), len(points) - 1)
-        line = self._lines.get(j)
-        if line is None:
-            line = self._lines[j] = self._line(j)
-        return line
+        return self.lines[j - 1]
 
     def host_attention(self, sequences: int, tokens: int) -> float:
         """Decode attention on the host for `sequences` that read `tokens` KV tokens in all."""
@@ -164,7 +161,6 @@ class ProfiledTimes:
         # No more can be there than have a block each.
         self._sequences = _powers(1, min(self.max_sequences, tokens // block_tokens))
         self._host_tokens = _powers(block_tokens, max(tokens, 2 * block_tokens))
-        self._lines.clear()
         table = np.full((len(self._sequences), len(self._host_tokens)), np.nan)
         for i, sequences in enumerate(self._sequences):
             for j, held in enumerate(self._host_tokens):
@@ -173,6 +169,7 @@ class ProfiledTimes:
                     table[i, j] = self._measure("host_attention", seconds)
         _continue(table)
         self._table = table
+        self.lines = [self._line(j) for j in range(1, len(self._host_tokens))]
 
     def _line(self, j: int) -> Line:
         """The cell between points j - 1 and j of the KV tokens, for every number of sequences."""
@@ -182,7 +179,7 @@ class ProfiledTimes:
         at_high = np.interp(numbers, self._sequences, self._table[:, j])
         per_token = (at_high - at_low) / (high - low)
         fixed = at_low - per_token * low
-        return Line(0.0 if j == 1 else low, high, fixed.tolist(), per_token.tolist())
+        return Line(high, fixed.tolist(), per_token.tolist())
 
 
 def _powers(first: int, last: int) -> list[int]:

@@ -144,6 +144,7 @@ class Halves:
         host_0_s = host_1_s = linear_1_s = 0.0
         linear_0_s = linear[width]
         # What host attention takes is a line around the present number of KV tokens.
+        lines_0, lines_1 = iter(times.lines), iter(times.lines)
         high_0 = high_1 = -1.0
         fixed_0: Sequence[float] = ()
         fixed_1 = per_0 = per_1 = fixed_0
@@ -161,8 +162,8 @@ class Halves:
                 room -= 1
             if second:
                 count, read = count_1 + 1, tokens_1 + tokens
-                if read > high_1:
-                    _, high_1, fixed_1, per_1 = times.host_line(read)
+                while read > high_1:
+                    high_1, fixed_1, per_1 = next(lines_1)
                 host_s = fixed_1[count] + per_1[count] * read
                 linear_s = linear[count]
                 slack_0 = linear_s + gpu_s - host_0_s - launch_s
@@ -174,8 +175,8 @@ class Halves:
                 count_1, tokens_1, host_1_s, linear_1_s = count, read, host_s, linear_s
             else:
                 count, read = count_0 + 1, tokens_0 + tokens
-                if read > high_0:
-                    _, high_0, fixed_0, per_0 = times.host_line(read)
+                while read > high_0:
+                    high_0, fixed_0, per_0 = next(lines_0)
                 host_s = fixed_0[count] + per_0[count] * read
                 linear_s = linear[width + count]
                 slack_0 = linear_1_s + gpu_s - host_s - launch_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from models.errors import ConfigError
 from models.offload.profiled_times import ProfiledTimes
@@ -11,6 +12,9 @@ from policies.batching.host_sides import Halves, Prompts
 from policies.batching.memory import Room
 from policies.batching.swiftllm import SwiftLlm
 from policies.ordering.contract import RequestView
+
+#: Requests that decode on the host, each with the KV tokens that it reads next.
+Hosted: TypeAlias = Sequence[tuple[RequestView, int]]
 
 
 class Neo:
@@ -58,14 +62,15 @@ class Neo:
         plan = Plan()
         room = Room(view, plan, "swap")
         self._swap_out(view, plan, room)
+        hosted = view.hosted if view.hosted_size else ()
         if not plan.out and not plan.preempt:
-            self._swap_in(view, plan, room)
+            self._swap_in(view, plan, room, hosted)
         decodes = view.decoding + len(plan.back) - len(plan.out) - len(plan.preempt)
         prompts = Prompts(
             view.max_sequences - decodes, view.max_batch_tokens - decodes, view.block_tokens
         )
         prompts.choose(view, room)
-        self._choose(view, plan, prompts, decodes)
+        self._choose(view, plan, prompts, decodes, hosted)
         return plan
 
     def _cover(self, view: BatchView) -> None:
@@ -98,12 +103,12 @@ class Neo:
             spare += 1
         plan.out = out
 
-    def _swap_in(self, view: BatchView, plan: Plan, room: Room) -> None:
+    def _swap_in(self, view: BatchView, plan: Plan, room: Room, hosted: Hosted) -> None:
         """The best ranks come back from the host while the GPUs have room."""
         keep = view.total_blocks - round(self.swap_in_share * view.total_blocks)
         spare = min(view.max_sequences, view.max_batch_tokens) - view.decoding
         back: list[RequestView] = []
-        for request, tokens in view.hosted:
+        for request, tokens in hosted:
             blocks = -(-tokens // view.block_tokens)
             # On idle GPUs nothing else would ever make room.
             least = keep if room.size else 0
@@ -115,14 +120,19 @@ class Neo:
             back.append(request)
         plan.back = back
 
-    def _choose(self, view: BatchView, plan: Plan, prompts: Prompts, decodes: int) -> None:
+    def _choose(
+        self, view: BatchView, plan: Plan, prompts: Prompts, decodes: int, hosted: Hosted
+    ) -> None:
         """Form both candidates and take the better."""
         times = self.times
         context = view.context_tokens
-        moved = {request.id for request in plan.back}
-        for request, tokens in view.hosted if moved else ():
-            if request.id in moved:
-                context += tokens
+        if plan.back:
+            moved = {request.id for request in plan.back}
+            context += sum([tokens for request, tokens in hosted if request.id in moved])
+            hosted = [pair for pair in hosted if pair[0].id not in moved]
+        if plan.out:
+            # Those that leave the GPUs now come first.
+            hosted = [*((request, request.kv_tokens + 1) for request in plan.out), *hosted]
         for request in (*plan.out, *(request for request, _ in plan.preempt)):
             context -= request.kv_tokens + 1
         attention_s = times.attention(context) if decodes else 0.0
@@ -140,12 +150,7 @@ class Neo:
             alone -= 1
             alone_width -= prompts.sizes[alone]
         alone_s = times.linear[alone_width] + sum(each_s[:alone]) + attention_s
-        if view.hosted_size or plan.out:
-            hosted: Sequence[tuple[RequestView, int]] = view.hosted
-            if moved or plan.out:
-                # Those that leave the GPUs now come first.
-                left = [(request, request.kv_tokens + 1) for request in plan.out]
-                hosted = [*left, *(pair for pair in hosted if pair[0].id not in moved)]
+        if hosted:
             halves.spread(hosted, prompts, self._host_room(view, plan, prompts), hidden=True)
         if halves.second:
             both = len(prompts.chosen)
@@ -166,7 +171,7 @@ class Neo:
                 return
         prompts.put(plan, alone)
         changed = plan.chunks or plan.resume or plan.out or plan.back or plan.preempt
-        if changed or view.hosted_size:
+        if changed or hosted:
             plan.steps = 1
 
     def _host_room(self, view: BatchView, plan: Plan, prompts: Prompts) -> int:

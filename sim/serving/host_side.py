@@ -83,7 +83,7 @@ class HostSide:
     def pairs(self) -> list[tuple[Request, int]]:
         """The requests in rank order, each with the KV tokens that it reads when it decodes."""
         steps = self.batch.steps + 1
-        return [(request, request._kv + steps - request._joined) for request in self.queue]
+        return [(request, request._kv + steps - request._joined) for request in self.queue.listed()]
 
     def expect(self, request: Request, blocks: int) -> None:
         """A prompt's KV will come to host memory as it is computed."""

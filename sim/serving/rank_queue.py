@@ -32,6 +32,10 @@ class RankQueue:
         for i in range(self._head, len(entries)):
             yield entries[i][2]  # type: ignore[misc]
 
+    def listed(self) -> list[Request]:
+        """All of them, in order."""
+        return [entry[2] for entry in self._entries[self._head :]]  # type: ignore[misc]
+
     def __reversed__(self) -> Iterator[Request]:
         entries = self._entries
         for i in range(len(entries) - 1, self._head - 1, -1):

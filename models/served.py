@@ -144,7 +144,8 @@ class ServedTransformer:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedByFormula:
     """A replica whose iterations follow a given cost model, whatever the GPU: a profiled line, or
-    the constant step of queueing theory. `kv_tokens`: size of its KV cache."""
+    the constant step of queueing theory. `kv_tokens`: size of its KV cache. `offload_model`: what
+    iterations cost in which the host has a part."""
 
     cost_model: IterationCost
     kv_tokens: int
@@ -153,6 +154,7 @@ class ServedByFormula:
     kv_bytes_per_token: float = 0.0
     frontend: tuple[float, float] = (0.0, 0.0)
     layers: int = 1
+    offload_model: OffloadCost | None = None
 
     def __post_init__(self) -> None:
         for key in ("kv_tokens", "context_tokens", "gpus"):
@@ -163,9 +165,8 @@ class ServedByFormula:
     def cost(self, gpu: GpuSpec) -> IterationCost:
         return self.cost_model
 
-    def offload(self, gpu: GpuSpec, per_sequence_s: float) -> None:
-        """None: a formula knows nothing of layers."""
-        return
+    def offload(self, gpu: GpuSpec, per_sequence_s: float) -> OffloadCost | None:
+        return self.offload_model
 
     def block_bytes(self, block_tokens: int) -> float:
         return self.kv_bytes_per_token * block_tokens

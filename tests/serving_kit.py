@@ -17,6 +17,7 @@ from models.gpu_spec import GpuSpec
 from models.hardware.cpu_spec import CpuSpec
 from models.hardware.link_spec import LinkSpec
 from models.hardware.node_spec import NodeSpec
+from models.offload.offload_cost import OffloadCost
 from models.prediction import Oracle
 from models.served import ServedByFormula
 from policies.batching.chunked_prefill import ChunkedPrefill
@@ -250,6 +251,7 @@ def build(
     kv_bytes_per_token: float = 1.0,
     context_tokens: int = 1 << 30,
     frontend: tuple[float, float] = (0.0, 0.0),
+    offload: OffloadCost | None = None,
     link_bytes_per_s: float = 1024.0,
     link_latency_s: float = 0.0,
     faults: Sequence[Fault] = (),
@@ -275,6 +277,8 @@ def build(
             gpus=gpus,
             kv_bytes_per_token=kv_bytes_per_token,
             frontend=frontend,
+            layers=offload.layers if offload else 1,
+            offload_model=offload,
         ),
         client=client if client is not None else trace(requests),
         ordering=ordering,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 from models.errors import ConfigError
 from models.offload.profiled_times import ProfiledTimes
-from policies.batching.contract import CARRY_ON, BatchView, Fate, Plan, Split
-from policies.batching.host_sides import Halves, Prompts
+from policies.batching.contract import CARRY_ON, BatchView, Plan, Split
+from policies.batching.host_sides import Halves, Hosted, Prompts, relieve
 from policies.batching.memory import Room
 from policies.ordering.contract import RequestView
 
@@ -42,52 +41,81 @@ class FullOffload:
             return CARRY_ON
         plan = Plan()
         plan.steps = 1
-        hosted = self._make_room(view, plan)
-        prompts = Prompts(view.max_sequences, view.max_batch_tokens, view.block_tokens)
         room = Room(view, plan, "swap")
+        self._move_out(view, plan, room)
+        hosted = self._make_room(view, plan, room)
+        decodes = view.decoding + len(plan.back) - len(plan.out)
+        prompts = Prompts(
+            view.max_sequences - decodes, view.max_batch_tokens - decodes, view.block_tokens
+        )
         prompts.choose(view, room, gpu=False)
         prompts.put(plan, len(prompts.chosen))
-        taken = sum(map(view.blocks_to_admit, prompts.chosen))
+        taken = sum(map(view.blocks_to_admit, prompts.chosen[prompts.here :]))
         free = view.host_blocks_free() - taken - sum(map(view.blocks_held, plan.out))
-        if not hosted and not plan.chunks:
+        if not hosted:
+            return plan
+        width = decodes + sum(prompts.sizes)
+        if width >= len(self.times.linear):
+            # A prompt that is longer than any budget passes by itself.
+            plan.split = Split((), [request for request, _ in hosted])
             return plan
         if self.halving == "balanced":
             attention_s = sum([self.times.prefill[size] for size in prompts.sizes])
-            halves = Halves(self.times, sum(prompts.sizes), attention_s)
+            attention_s += self.times.attention(view.context_tokens) if decodes else 0.0
+            halves = Halves(self.times, width, attention_s)
             halves.spread(hosted, prompts, free, hidden=False)
             plan.split = halves.split()
         else:
             plan.split = self._evenly(view, hosted, prompts, free)
         return plan
 
-    def _make_room(self, view: BatchView, plan: Plan) -> Sequence[tuple[RequestView, int]]:
-        """Those on the host that stay there: where their next tokens lack blocks, the worst rank
-        is computed again. Those that decode on the GPUs (they have come back from a call) move to
-        the host."""
-        block = view.block_tokens
-        free = view.host_blocks_free()
+    def _move_out(self, view: BatchView, plan: Plan, room: Room) -> None:
+        """Those that decode on the GPUs (they came back from a call) go to the host."""
+        limit = view.host_blocks - view.total_blocks
+        used = view.host_blocks - view.host_blocks_free()
         out: list[RequestView] = []
         for request in view.running:
-            held = view.blocks_held(request) + 1
-            if held <= free:
-                free -= held
-                out.append(request)
+            held = view.blocks_held(request)
+            if used + held > limit:
+                break
+            used += held
+            room.free += held + view.blocks_next(request)
+            room.size -= 1
+            out.append(request)
         plan.out = out
-        hosted = [*((request, request.kv_tokens + 1) for request in out), *view.hosted]
+        spare = min(view.max_sequences, view.max_batch_tokens) - view.decoding + len(out)
+        relieve(view, plan, room, spare)
+
+    def _make_room(self, view: BatchView, plan: Plan, room: Room) -> Hosted:
+        """Those on the host that stay there. Where their next tokens lack blocks, the worst rank is
+        computed again; the last one goes on on the GPUs."""
+        block = view.block_tokens
+        free = view.host_blocks_free() - sum(map(view.blocks_held, plan.out))
+        there = [*view.hosted]
+        hosted = [*((request, request.kv_tokens + 1) for request in plan.out), *there]
         need = sum([(tokens - 1) % block == 0 for _, tokens in hosted])
-        preempt: list[tuple[RequestView, Fate]] = []
-        while need > free and len(hosted) > 1:
-            request, tokens = hosted.pop()
+        preempt = [*plan.preempt]
+        while need > free and there and len(hosted) > 1:
+            request, tokens = there.pop()
+            hosted.pop()
             preempt.append((request, "recompute"))
             need -= (tokens - 1) % block == 0
             free += -(-(tokens - 1) // block)
         plan.preempt = preempt
+        if need > free and there:
+            request, tokens = there[0]
+            blocks = -(-tokens // block)
+            if blocks <= room.free:
+                room.free -= blocks
+                room.size += 1
+                plan.back = [request]
+                hosted = []
         return hosted
 
     def _evenly(
         self,
         view: BatchView,
-        hosted: Sequence[tuple[RequestView, int]],
+        hosted: Hosted,
         prompts: Prompts,
         room: int,
     ) -> Split:

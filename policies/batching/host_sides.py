@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from models.offload.profiled_times import ProfiledTimes
 from policies.batching.contract import FOREVER, BatchView, Plan, Split
 from policies.batching.memory import Room
 from policies.ordering.contract import RequestView
+
+#: Requests that decode on the host, each with the KV tokens that it reads next.
+Hosted: TypeAlias = Sequence[tuple[RequestView, int]]
 
 
 class Prompts:
@@ -29,10 +33,11 @@ class Prompts:
 
     def choose(self, view: BatchView, room: Room, *, gpu: bool = True) -> None:
         """Take waiting requests as long as budgets and memory of both sides last; `gpu`: whether
-        KV may stay on the GPUs.
+        KV may stay on the GPUs, other than that for which host memory is too small.
 
         Host memory keeps free as much as the GPUs hold, so that all can move there. A request with
-        KV already can only go on where that is, on the GPUs.
+        KV already can only go on where that is, on the GPUs. A prompt longer than the budget of an
+        iteration is the only one in it.
         """
         buffer = view.total_blocks
         limit = view.host_blocks - view.total_blocks
@@ -40,12 +45,13 @@ class Prompts:
         for request in view.waiting:
             size = request.prefill_tokens
             blocks = view.blocks_to_admit(request)
-            if size > self.tokens or self.requests < 1:
+            overlong = size > view.max_batch_tokens
+            if (size > self.tokens and not (overlong and not self.chosen)) or self.requests < 1:
                 return
             bound = request.kv_tokens > 0
             fits_there = blocks <= buffer and used + blocks <= limit and not bound
-            may_stay = (gpu or bound) and self.here == len(self.chosen)
-            if may_stay and blocks <= room.free:
+            may_stay = gpu or bound or blocks > limit
+            if may_stay and self.here == len(self.chosen) and blocks <= room.free:
                 # The host is watched for these too, unless it could not take this one anyway.
                 if not fits_there and used and not bound:
                     return
@@ -67,6 +73,32 @@ class Prompts:
         plan.chunks = [(request, size) for request, size in pairs if size]
         plan.resume = [request for request, size in pairs if not size]
         plan.to_host = self.chosen[self.here : count]
+
+
+def relieve(view: BatchView, plan: Plan, room: Room, spare: int) -> None:
+    """Those of the worst rank leave the GPUs while blocks, or the `spare` places of an iteration,
+    are short: to decode on the host where its memory has room, else to be computed again."""
+    if room.free >= 0 and spare >= 0:
+        return
+    room.evict_waiting()
+    gone = {request.id for request in plan.out}
+    free = view.host_blocks_free() - sum(map(view.blocks_held, plan.out))
+    out = list(plan.out)
+    for victim in sorted(view.running, key=lambda r: (view.rank(r), r.id), reverse=True):
+        if (room.free >= 0 and spare >= 0) or room.size == 1:
+            break
+        if victim.id in gone:
+            continue
+        held = view.blocks_held(victim)
+        if held <= free:
+            free -= held
+            out.append(victim)
+            room.free += held + view.blocks_next(victim)
+            room.size -= 1
+        else:
+            room.preempt(victim, "recompute")
+        spare += 1
+    plan.out = out
 
 
 class Halves:
@@ -124,9 +156,7 @@ class Halves:
         self.width -= tokens
         self.gpu_s -= attention_s
 
-    def spread(
-        self, hosted: Sequence[tuple[RequestView, int]], prompts: Prompts, room: int, hidden: bool
-    ) -> None:
+    def spread(self, hosted: Hosted, prompts: Prompts, room: int, hidden: bool) -> None:
         """Put requests one after the other into the sub-batch whose host work has more slack, as
         long as the budgets of `prompts` last; `room`: blocks of host memory for their new tokens.
 

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeAlias
-
 from models.errors import ConfigError
 from models.offload.profiled_times import ProfiledTimes
 from policies.batching.contract import CARRY_ON, BatchView, Plan
-from policies.batching.host_sides import Halves, Prompts
+from policies.batching.host_sides import Halves, Hosted, Prompts, relieve
 from policies.batching.memory import Room
 from policies.batching.swiftllm import SwiftLlm
 from policies.ordering.contract import RequestView
-
-#: Requests that decode on the host, each with the KV tokens that it reads next.
-Hosted: TypeAlias = Sequence[tuple[RequestView, int]]
 
 
 class Neo:
@@ -61,10 +55,11 @@ class Neo:
             self._cover(view)
         plan = Plan()
         room = Room(view, plan, "swap")
-        self._swap_out(view, plan, room)
+        spare = min(view.max_sequences, view.max_batch_tokens) - view.decoding
+        relieve(view, plan, room, spare)
         hosted = view.hosted if view.hosted_size else ()
         if not plan.out and not plan.preempt:
-            self._swap_in(view, plan, room, hosted)
+            self._swap_in(view, plan, room, spare, hosted)
         decodes = view.decoding + len(plan.back) - len(plan.out) - len(plan.preempt)
         prompts = Prompts(
             view.max_sequences - decodes, view.max_batch_tokens - decodes, view.block_tokens
@@ -81,32 +76,9 @@ class Neo:
         )
         self._covered = True
 
-    def _swap_out(self, view: BatchView, plan: Plan, room: Room) -> None:
-        """Those of the worst rank leave while blocks, sequences or tokens are short."""
-        spare = min(view.max_sequences, view.max_batch_tokens) - view.decoding
-        if room.free >= 0 and spare >= 0:
-            return
-        room.evict_waiting()
-        host_free = view.host_blocks_free()
-        out: list[RequestView] = []
-        for victim in sorted(view.running, key=lambda r: (view.rank(r), r.id), reverse=True):
-            if (room.free >= 0 and spare >= 0) or room.size == 1:
-                break
-            held = view.blocks_held(victim)
-            if held <= host_free:
-                host_free -= held
-                out.append(victim)
-                room.free += held + view.blocks_next(victim)
-                room.size -= 1
-            else:
-                room.preempt(victim, "recompute")
-            spare += 1
-        plan.out = out
-
-    def _swap_in(self, view: BatchView, plan: Plan, room: Room, hosted: Hosted) -> None:
+    def _swap_in(self, view: BatchView, plan: Plan, room: Room, spare: int, hosted: Hosted) -> None:
         """The best ranks come back from the host while the GPUs have room."""
         keep = view.total_blocks - round(self.swap_in_share * view.total_blocks)
-        spare = min(view.max_sequences, view.max_batch_tokens) - view.decoding
         back: list[RequestView] = []
         for request, tokens in hosted:
             blocks = -(-tokens // view.block_tokens)
@@ -135,13 +107,14 @@ class Neo:
             hosted = [*((request, request.kv_tokens + 1) for request in plan.out), *hosted]
         for request in (*plan.out, *(request for request, _ in plan.preempt)):
             context -= request.kv_tokens + 1
-        attention_s = times.attention(context) if decodes else 0.0
-        each_s = [times.prefill[size] for size in prompts.sizes]
         width = decodes + sum(prompts.sizes)
-        if not width:
-            # Nothing that the GPUs could begin with: wait.
+        if not 0 < width < len(times.linear):
+            # Nothing that the GPUs could begin with, or a prompt that is longer than any budget.
+            prompts.put(plan, len(prompts.chosen))
             plan.steps = 1
             return
+        attention_s = times.attention(context) if decodes else 0.0
+        each_s = [times.prefill[size] for size in prompts.sizes]
         halves = Halves(times, width, attention_s + sum(each_s))
         here = prompts.here
         # The GPUs alone: without prompts bound for the host beyond what saturates them.

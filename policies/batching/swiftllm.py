@@ -13,7 +13,8 @@ class SwiftLlm:
     Whole prompts join the iteration in which others decode, as long as sequences, tokens and
     blocks last; nothing is kept free for growth. Where blocks run out, those of the worst rank go
     to host memory, and while any are there no prompt is begun: they come back first, the best rank
-    first. Where host memory is full they are computed again instead.
+    first. Where host memory is full they are computed again instead. A prompt longer than the
+    budget of an iteration is the only one in it.
     """
 
     def plan(self, view: BatchView, now_s: float) -> Plan:
@@ -33,7 +34,8 @@ class SwiftLlm:
             if swapped and not request.swapped:
                 continue
             tokens = request.prefill_tokens
-            if max(tokens, 1) > left or not room.take_in(request):
+            alone = tokens > view.max_batch_tokens and not chunks
+            if (max(tokens, 1) > left and not alone) or not room.take_in(request):
                 break
             left -= max(tokens, 1)
             if tokens:

@@ -131,6 +131,10 @@ class Serving:
             )
         if getattr(batching, "layer_buffer", False):
             blocks = blocks * served.layers // (served.layers + 1)
+            if not blocks:
+                raise CapacityError(
+                    "engine.kv_blocks: one block holds no buffer for KV on its way to the host"
+                )
         cost, offload = self._cost(gpu)
         self._reserve(cluster.node_of(gpus[0]), engine.host_swap_bytes)
         block_bytes = served.block_bytes(engine.block_tokens)

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from hypothesis import strategies as st
+from offload_kit import OFFLOAD, times
 from omegaconf import OmegaConf
 from serving_kit import Listed, Outcome, simulate
 
@@ -42,13 +43,28 @@ def policies(group: str) -> dict[str, Policy]:
     found: dict[str, Policy] = {}
     for name in names(group):
         settings = OmegaConf.load(CONFIGS / group / f"{name}.yaml")
-        if "preemption" in settings:
+        if "times" in settings:
+            found |= offloading(name, settings)
+        elif "preemption" in settings:
             for fate in ("recompute", "swap"):
                 settings.preemption = fate
                 found[f"{name}-{fate}"] = instantiate(settings)
         else:
             found[name] = instantiate(settings)
     return found
+
+
+def offloading(name: str, settings: Any) -> dict[str, Policy]:
+    """A policy that asks for times of the host, with those of the tests' small model."""
+    kind = get_class(settings.pop("_target_"))
+    del settings["times"], settings["_partial_"]
+    choices: list[dict[str, Any]] = [{}]
+    if "halving" in settings:
+        choices = [{"halving": each} for each in ("balanced", "symmetric", "none")]
+    return {
+        "-".join([name, *choice.values()]): partial(kind, times(), **{**settings, **choice})
+        for choice in choices
+    }
 
 
 class Misled:
@@ -161,6 +177,10 @@ class Scenario:
 
     def settings(self) -> dict[str, Any]:
         """Keywords for `simulate`."""
+        kv_blocks = self.kv_blocks
+        if getattr(policies("batching")[self.batching](), "layer_buffer", False):
+            # The buffer comes on top.
+            kv_blocks = -(-kv_blocks * (OFFLOAD.layers + 1) // OFFLOAD.layers)
         return {
             "client": self.client(),
             "cost": COSTS[self.cost],
@@ -173,13 +193,14 @@ class Scenario:
                 "max_sequences": self.max_sequences,
                 "max_batch_tokens": self.max_batch_tokens,
                 "block_tokens": self.block_tokens,
-                "kv_blocks": self.kv_blocks,
+                "kv_blocks": kv_blocks,
                 "host_swap_bytes": float(self.host_blocks * self.block_tokens),
                 "watermark": self.watermark,
                 "async_scheduling": self.async_scheduling,
                 "over_context": self.over_context,
             },
             "frontend": self.frontend,
+            "offload": OFFLOAD,
             "replicas": self.replicas,
             "gpus": self.gpus,
             "faults": self.faults,

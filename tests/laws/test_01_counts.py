@@ -78,7 +78,8 @@ def test_law_03_kv_blocks_are_free_or_held(scenario: Scenario, mode: str) -> Non
             requests = replica.requests()
             held = sum(replica.view.blocks_held(request) for request in requests)
             assert pool.used == held
-            assert host.used == sum(request.swapped_blocks for request in requests)
+            block = replica.batch.block_tokens
+            assert host.used == sum(r.host_blocks_held(block) for r in requests)
 
     run = scenario.run(mode, after_event=check)
     if scenario.until_s is None:

@@ -60,6 +60,15 @@ class Calls:
         else:
             request.handling = None
 
+    def rank(self, request: Request, now_s: float) -> float:
+        """What the ordering says of one that waits; but where nobody is displaced, a request back
+        from a call with its KV on the GPUs runs on, before all that need memory first (InferCept,
+        LAMPS)."""
+        replica = self._replica
+        if request.blocks and request._call and not replica.ordering.preemptive:
+            return -inf
+        return replica.ordering.rank(request, replica.view, now_s)
+
     def begin(self, request: Request, now_s: float) -> None:
         """A request has made the tokens before its call."""
         replica = self._replica

@@ -268,7 +268,7 @@ class Replica:
         if self._reorder is not None and self.waiting.size:
             for request in list(self._reorder(self.view, now)):
                 if self.waiting.remove(request):  # else it waits elsewhere since a failure
-                    request.rank = self.ordering.rank(request, self.view, now)
+                    request.rank = self.calls.rank(request, now)
                     self.waiting.add(request)
         plan = self.batching.plan(self.view, now)
         if plan is not CARRY_ON and (plan.chunks or plan.preempt or plan.evict or plan.resume):
@@ -385,7 +385,7 @@ class Replica:
             self.calls.foresee(request)
         if self._reorder is not None and request.waits_since < 0:
             request.waits_since = self.iterations + self.steps_under_way()
-        request.rank = self.ordering.rank(request, self.view, self._env.now)
+        request.rank = self.calls.rank(request, self._env.now)
         self.waiting.add(request)
         if request.blocks:
             self.holders += 1

@@ -209,9 +209,9 @@ HEADLINE: list[Claim[Any, Any]] = [
         ),
         unit="%",
         reason="told the durations InferCept handles calls as LAMPS does, and 6 requests/s do not "
-        "load the GPU: mean TTFT is 5 s of 72 s, so there is little to reorder. The profile has no "
-        "costs of the engine's own, so its capacity lies higher than the paper's; beyond it the "
-        "order alone gains as much (order-alone-latency)",
+        "load the GPU: mean TTFT is 5 s of 72 s, so there is little to reorder. Iteration times "
+        "are the profile's alone, without work of the host. Beyond capacity the order alone gains "
+        "as much (order-alone-latency)",
     ),
     Claim(
         id="order-known-all",

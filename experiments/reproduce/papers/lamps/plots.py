@@ -65,11 +65,17 @@ def draw_kinds(figure: Figure, runs: Runs) -> None:
 
 
 def _draw_means(figure: Figure, runs: Runs, suffix: str) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
     figures = (("e2e_s", "mean latency (s)"), ("ttft_s", "mean TTFT (s)"))
     for axes, (key, label) in zip(figure.subplots(1, 2), figures, strict=True):
         for system in COLOURS:
             _line(axes, runs, system, RATES, key + suffix)
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.set_xticks(RATES)
         axes.set_xlabel("requests/s")
         axes.set_ylabel(label)
     _legend(figure)

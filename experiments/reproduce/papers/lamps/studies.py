@@ -73,7 +73,7 @@ def compare_vicuna(workers: Workers) -> Runs:
 
 def compare_vicuna_single(workers: Workers) -> Runs:
     """Vicuna-13B on two GPUs, one call a request."""
-    return _compare(workers, (6.0, 16.0), PAIR, profile=VICUNA, requests="mix, one call")
+    return _compare(workers, (6.0,), PAIR, profile=VICUNA, requests="mix, one call")
 
 
 def compare_swap(workers: Workers) -> Runs:
@@ -113,7 +113,7 @@ def compare_file(workers: Workers) -> Runs:
 def compare_file_single(workers: Workers) -> Runs:
     """The released requests, one call each."""
     path = str(data_file(FILE))
-    return _compare(workers, (6.0, 16.0), systems=PAIR, requests="file, one call", path=path)
+    return _compare(workers, (6.0,), PAIR, requests="file, one call", path=path)
 
 
 def compare_waste(workers: Workers) -> Runs:

@@ -18,11 +18,11 @@ RATES = (3.0, 4.0, 5.0, 6.0)
 #: Rates of the curve of normalised latency, by system.
 CURVES = {
     "vLLM": (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0),
-    "InferCept": (2.0, 3.0, 4.0, 5.0, 5.5, 6.0),
+    "InferCept": (2.0, 3.0, 4.0, 5.0, 6.0),
 }
 COMPARED = ("InferCept", "LAMPS", "LAMPS as released")
 PAIR = ("InferCept", "LAMPS as released")
-KIND_RATES = (0.5, 2.0, 4.0, 6.0)
+KIND_RATES = (0.5, 2.0, 6.0)
 CAPACITY_RATES = (1.0, 1.5, 2.0, 2.5, 3.0)
 #: InferCept step by step, all of them with swap where they use it.
 STEPS = (

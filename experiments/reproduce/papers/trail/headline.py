@@ -125,7 +125,7 @@ HEADLINE: list[Claim[Any, Any]] = [
         study=BY_RATE,
         measure=partial(measures.ratio, rate=LOADED, of="latency", a="TRAIL", b="TRAIL-BERT"),
         reason="predictions that move from token to token displace long requests in turn, which "
-        "then end later, all of them; exact ones (TRAIL+) are 2 % better than TRAIL-BERT, so the "
+        "then end later, all of them; exact ones (TRAIL+) are better than TRAIL-BERT, so the "
         "loss is not one of preemption. Where slots bind and not memory, mean latency is a matter "
         "of the order of lengths, for which the prompt's classifier is nearly good enough",
     ),
@@ -203,7 +203,7 @@ HEADLINE: list[Claim[Any, Any]] = [
         study=BY_RATE,
         measure=partial(measures.means, of="held", names=tuple(POLICIES)),
         unit="tokens",
-        note="The card holds 370,000 or so: with these lengths memory does not bind",
+        note="The card holds 450,000: with these lengths memory does not bind",
     ),
     Claim(
         id="locked",

@@ -80,8 +80,8 @@ MECHANISMS: list[Claim[Any, Any]] = [
         study=BY_LOCK,
         measure=partial(measures.by_lock, kv="ample", of="held"),
         unit="tokens",
-        note="Nearly all of it comes with the first 0.2: a request is displaced at its first "
-        "tokens or, having outlived most of its prediction, not at all",
+        note="Nearly all of it comes with the first 0.05: a request is displaced at its first "
+        "tokens, when it looks longer than those that wait (see first-look)",
     ),
     Claim(
         id="lock-memory-short",
@@ -121,8 +121,9 @@ MECHANISMS: list[Claim[Any, Any]] = [
         study=BY_LOCK,
         measure=partial(measures.by_lock, kv="short", of="latency"),
         unit="s",
-        note="0.8 and 1 are the same: few requests are displaced in the last fifth of their "
-        "prediction. By mean latency no preemption is best here (C = 0), by TTFT any",
+        note="0.8 and 1 are the same: hardly a request is displaced in the last fifth of its "
+        "prediction, when little seems left of it. By mean latency no preemption is best here "
+        "(C = 0), by TTFT any",
     ),
     Claim(
         id="lock-ttft",

@@ -38,7 +38,7 @@ def settings(
 ) -> list[str]:
     """Settings of a run: a finite trace, Poisson of `rate_rps` (None: all requests at once), served
     to the last by Llama-3-8B on one A100 80 GB. `slots`: most requests in the batch (48 in the
-    release, 256 in vLLM). `kv_blocks`: of 16 tokens; None: what the card has, 23,000 or so."""
+    release, 256 in vLLM). `kv_blocks`: of 16 tokens; None: what the card has, 28,000 or so."""
     arrivals = ["arrivals=burst"] if rate_rps is None else [f"arrivals.rate_rps={rate_rps}"]
     return [
         "model=llama3-8b",

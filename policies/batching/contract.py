@@ -104,6 +104,11 @@ class BatchView(OrderingView, Protocol):
         """Whether waiting requests may displace running ones."""
         ...
 
+    @property
+    def ordering_takes_kv(self) -> bool:
+        """Whether they may do so for KV blocks, not for batch slots alone."""
+        ...
+
     def growth(self, steps: int) -> int:
         """KV blocks that the requests that decode need for the next `steps` iterations."""
         ...

@@ -21,6 +21,7 @@ class ReplicaView:
         "max_batch_tokens",
         "max_sequences",
         "ordering_preemptive",
+        "ordering_takes_kv",
         "reserve_blocks",
         "total_blocks",
     )
@@ -32,6 +33,7 @@ class ReplicaView:
         self.total_blocks = replica.pool.total_blocks
         self.reserve_blocks = int(replica.limits.watermark * replica.pool.total_blocks)
         self.ordering_preemptive = replica.ordering.preemptive
+        self.ordering_takes_kv = getattr(replica.ordering, "takes_kv", True)
 
     @property
     def steady(self) -> bool:

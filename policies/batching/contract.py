@@ -36,14 +36,16 @@ class Plan:
     `arrivals`: which arrivals end it.
     """
 
-    # Defaults stand on the class: a plan is made for nearly every change. Assign, do not append.
-    chunks: Sequence[tuple[RequestView, int]] = ()
-    resume: Sequence[RequestView] = ()
-    preempt: Sequence[tuple[RequestView, Fate]] = ()
-    evict: Sequence[tuple[RequestView, Fate]] = ()
-    decode = True
-    steps = FOREVER
-    arrivals: Openness = "head"
+    __slots__ = ("arrivals", "chunks", "decode", "evict", "preempt", "resume", "steps")
+
+    def __init__(self) -> None:
+        self.chunks: Sequence[tuple[RequestView, int]] = ()
+        self.resume: Sequence[RequestView] = ()
+        self.preempt: Sequence[tuple[RequestView, Fate]] = ()
+        self.evict: Sequence[tuple[RequestView, Fate]] = ()
+        self.decode = True
+        self.steps = FOREVER
+        self.arrivals: Openness = "head"
 
 
 #: The plan without a change: those that decode go on. Never modify it.

@@ -36,6 +36,8 @@ class Calls:
         self.fetched: dict[int, Request] = {}
         self.held = Level(replica.simulation.now)
         self.swapping_tokens = 0
+        # Whether there may be anything to review.
+        self.any = False
         self.handled = {"preserve": 0, "discard": 0, "swap": 0}
         self.on_return: Callable[[Request], None]
         # Those whose KV has left, and those swapped whose call has returned, since the last
@@ -77,6 +79,7 @@ class Calls:
         request._ready = False
         request.rank = inf
         self.paused[request.id] = request
+        self.any = True
         self.held.change(request._kv, now_s)
         handling: Handling = "discard"
         if request._generated < request._output_tokens:
@@ -99,11 +102,6 @@ class Calls:
             raise ConfigError("tools: none, but a request calls tools; choose preserve, discard...")
         return self._policy
 
-    @property
-    def any(self) -> bool:
-        """Whether there is anything to look at."""
-        return bool(self.paused or self._returned or self._gone)
-
     def review(self, now_s: float) -> None:
         """At a boundary: take in what has happened since the last, and ask whether anybody in a
         call loses his place on the GPUs."""
@@ -116,6 +114,7 @@ class Calls:
         returned, self._returned = self._returned, []
         for request in returned:
             self._fetch(request, now_s)
+        self.any = bool(self.paused)
         if not self.paused:
             return
         changes, again_s = self.tools.review(self._replica.view, now_s)
@@ -146,7 +145,7 @@ class Calls:
             raise LawBroken(f"tools: {handling!r} lets nothing go of {request!r}")
         self._off(request, self._env.now)
         replica.pool.release(blocks)
-        replica.forget(request)
+        replica.changes.forget(request)
         return blocks
 
     def requests(self) -> list[Request]:
@@ -182,10 +181,10 @@ class Calls:
             request.replica = -1
             if request._generated < request._output_tokens:
                 request.handling = "discard"
-                self._replica.forget(request)
+                self._replica.changes.forget(request)
         back = [*self.fetched.values(), *self._returned]
         for request in self._returned:
-            self._replica.forget(request)
+            self._replica.changes.forget(request)
         self.fetched.clear()
         self._returned.clear()
         self._gone.clear()

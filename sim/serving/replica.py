@@ -39,6 +39,13 @@ class Replica:
     request that has all its tokens.
     """
 
+    __slots__ = (
+        "_changed", "_env", "_incoming", "_iterations", "_missed", "_open", "_planned",
+        "_planning", "_reorder", "_told_s", "batch", "batching", "calls", "changes", "chunks",
+        "cost", "decodes", "group", "held", "holders", "index", "iterations", "limits", "on_end",
+        "ordering", "pool", "prefilling", "repeats", "run", "simulation", "swap", "tally", "view",
+        "waiting",
+    )  # fmt: skip
     on_end: Callable[[Request], None]
 
     def __init__(
@@ -70,23 +77,17 @@ class Replica:
         self.held = Level(simulation.now)
         self.tally = Tally()
         self.view = ReplicaView(self)
-        self._priority = PLAN + group.priority
         self._incoming: list[Request] = []
         self._env = simulation.env
-        self._stepwise = simulation.stepwise
-        self._changes = Changes(self)
-        self.forget = self._changes.forget
+        self.changes = Changes(self)
         self.calls = Calls(self, tools)
         self._reorder = getattr(ordering, "reorder", None)
         self.iterations = 0
         self.run = Run(group, self._boundary, self._stopped)
         self.chunks: Sequence[tuple[Request, int]] = ()
         # Whether the run has a single chunk, which repeats until the prompt is complete.
-        self.repeats = False
-        self.decodes = False
-        self._changed = False
+        self.repeats = self.decodes = self._changed = self._planning = False
         self._open = True
-        self._planning = False
         # Whether a request arrived while swaps were under way, after the plan was made.
         self._missed = False
         self._planned: Plan | None = None  # waits for swaps
@@ -157,7 +158,7 @@ class Replica:
             self.batch.leave(request)
         for request in lost:
             request.waits_since = -1
-            self.forget(request)
+            self.changes.forget(request)
         lost += self.calls.lose()
         self.prefilling.clear()
         self._incoming.clear()
@@ -183,7 +184,7 @@ class Replica:
 
     def _plan_soon(self) -> None:
         self._planning = True
-        self.simulation.at(self._env.now, self._plan_now, self._priority)
+        self.simulation.at(self._env.now, self._plan_now, PLAN + self.group.priority)
 
     def _boundary(self, steps: int) -> None:
         """`steps` iterations are done: account for them, then plan the next."""
@@ -211,12 +212,11 @@ class Replica:
         for request, tokens in self.chunks:
             tokens *= steps
             left = request._given + request._generated - request._kv
-            if tokens < left:
-                request._kv += tokens
-                self.tally.prefill_tokens += tokens
-            else:
-                request._kv += left
-                self.tally.prefill_tokens += left
+            if tokens > left:
+                tokens = left
+            request._kv += tokens
+            self.tally.prefill_tokens += tokens
+            if tokens == left:
                 self._prefilled(request, now)
         if self.decodes and batch.steps >= batch.next_end:
             for request in batch.ended():
@@ -282,7 +282,7 @@ class Replica:
     def _apply(self, plan: Plan, now_s: float) -> bool:
         """Carry out the plan's changes. Returns whether the iteration waits for swaps."""
         queued = self.waiting.size
-        out_blocks, in_blocks = self._changes.apply(plan, now_s)
+        out_blocks, in_blocks = self.changes.apply(plan, now_s)
         moved = plan.preempt or plan.resume or queued != self.waiting.size
         if self._changed or moved or not goes_on(self, plan):
             self._changed = True
@@ -342,7 +342,7 @@ class Replica:
         run = self.run
         if run.live:
             if not self._changed and self.decodes == (decodes > 0):
-                if self._stepwise:
+                if self.group.stepwise:
                     alone = price(self.cost, decodes, batch.context, plan.chunks)  # type: ignore[arg-type]
                     check_step(run, alone)
                 run.hold(steps)

@@ -31,7 +31,8 @@ class Ramp:
 
     def step(self, j: int) -> float:
         """Duration of step `j`, counted from 0."""
-        return max(self.floor, self.first + self.slope * j)
+        duration = self.first + self.slope * j
+        return duration if duration > self.floor else self.floor
 
     def total(self, steps: int) -> float:
         """Duration of the first `steps` steps."""

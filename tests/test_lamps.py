@@ -19,6 +19,7 @@ from models.errors import ConfigError
 from models.tool_calls.forward_time import ForwardTime
 from models.tool_calls.released_score import ReleasedScore
 from policies.batching.chunked_prefill import ChunkedPrefill
+from policies.ordering.fcfs import Fcfs
 from policies.ordering.memory_time import MemoryTime
 from policies.ordering.shortest_job_first import ShortestJobFirst
 from policies.tools.always import Always
@@ -223,6 +224,40 @@ def test_only_those_that_have_begun_count_in_the_release(mode: str) -> None:
     assert run.rows[1]["scheduled_s"] == 60.0
 
 
+@MODES
+@pytest.mark.parametrize("ordering", [LAMPS, ShortestJobFirst, Fcfs])
+@pytest.mark.parametrize(("handling", "first"), [("preserve", 0), ("discard", 2)])
+def test_who_kept_his_kv_runs_on(handling: Any, first: int, ordering: Any, mode: str) -> None:
+    """A's long rest goes last by memory, by length and, at the tail, by time; but with its KV on
+    the GPU it is not asked to wait for memory, and goes before C as soon as B's slot is free."""
+    demands = [
+        Demand(10, 90, 0.0, calls=(Call(10, 5.0, 0),)),
+        Demand(10, 20, 1.0),
+        Demand(10, 15, 12.0),
+    ]
+    if ordering is Fcfs:
+        ordering = partial(Fcfs, after_call="tail")
+    run = serve(demands, ordering=ordering, tools=partial(Always, handling), engine=SLOT, mode=mode)
+    assert run.column("scheduled_s") == [0.0, 10.0, 110.0 if first == 0 else 30.0]
+    assert min((0, 2), key=lambda n: run.column("finish_s")[n]) == first
+
+
+@pytest.mark.parametrize(("call_s", "first"), [(2.0, 1), (9.0, 2)])
+def test_shortest_with_calls(call_s: float, first: int) -> None:
+    """At a second a token: 3 + 2 tokens and the call, against 12 plain tokens."""
+    demands = [Demand(5, 20, 0.0), Demand(5, 5, 0.1, calls=(Call(3, call_s, 0),)),
+               Demand(5, 12, 0.2)]  # fmt: skip
+    run = serve(
+        demands,
+        ordering=partial(ShortestJobFirst, iteration_s=1.0),
+        tools=partial(Always, "discard"),
+        engine=SLOT,
+    )
+    assert order(run)[1] == first
+    with pytest.raises(ConfigError, match=r"iteration_s: .* must be finite and > 0"):
+        ShortestJobFirst(iteration_s=0.0)
+
+
 Admission = tuple[float, int, list[int]]
 
 
@@ -253,7 +288,7 @@ def overloaded(seed: int, limit: int, mode: str) -> tuple[Outcome, list[Admissio
         demands,
         ordering=partial(MemoryTime, LINE, 4e-5, starvation_iterations=limit),
         batching=Noted,
-        tools=partial(Always, "preserve"),
+        tools=partial(Always, "discard"),  # who kept his KV would run on
         engine={"max_sequences": 3},
         mode=mode,
     )

@@ -161,3 +161,21 @@ def test_metrics_by_name():
     assert choose(["energy_j", "x", "b.x"], names) == ["energy_j", "b.x"]
     with pytest.raises(ConfigError, match=r"is one of a\.ttft_s\.mean, b\.ttft_s\.mean"):
         choose(["ttft_s.mean"], names)
+
+
+def test_arms_are_named_and_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arms = {
+        "FCFS": ["ordering=fcfs"],
+        "SJF": ["ordering=shortest_job_first", "predictor=oracle"],
+    }
+    common = ["workload.count=20", "seed=0,1"]
+    assert len(sweep(common, "arms", arms=arms, workers=0).ran) == 4
+    frame = collect("arms")
+    assert frame["arm"].tolist() == ["FCFS", "FCFS", "SJF", "SJF"]
+    assert frame["ordering"].tolist() == ["fcfs"] * 2 + ["shortest_job_first"] * 2
+    assert frame["predictor"].isna().tolist() == [True, True, False, False]
+    assert frame.attrs["settings"] == ["workload.count", "seed", "ordering", "predictor"]
+    assert len(sweep(common, "arms", arms=arms, workers=0).kept) == 4
+    with pytest.raises(ConfigError, match="again and SJF have the member"):
+        sweep(common, "arms", arms=arms | {"again": arms["SJF"]}, workers=0)

@@ -107,6 +107,7 @@ def test_seeds_needed_by_hand():
     assert seeds_needed((pilot, pilot), 0.5, confidence=0.5) in (86, 87)  # exactly: 86
     assert seeds_needed([0.0, 0.0], 0.1) == 2
     assert seeds_needed([-1e9, 1e9], 1e-3) == MOST
+    assert seeds_needed([0.0, 2.0], 0.01) == MOST  # 13 million
 
 
 @given(numbers.filter(lambda values: np.std(values) > 1e-3), st.floats(0.01, 100.0))

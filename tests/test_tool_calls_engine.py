@@ -51,7 +51,7 @@ def serve(
     for replica in done.serving.replicas:
         assert replica.pool.used == 0
         assert replica.swap.pool.used == 0
-        assert not replica.calls.any
+        assert not replica.calls.requests()
         assert replica.calls.swapping_tokens == 0
         assert replica.calls.held.value == replica.held.value == 0
         assert not any(done.serving.gateway.outstanding_requests)

@@ -118,6 +118,83 @@ def test_nothing_reads_a_prediction_beyond_the_present_age(mode: str) -> None:
     assert len(seen[0]) > 2
 
 
+@pytest.mark.parametrize("mode", ["jump", "step"])
+def test_of_equal_remainders_the_earlier_runs_until_it_rises(mode: str) -> None:
+    """Ranks of A and B are equal when B comes; A's rises at its next token."""
+    script = Scripted([9.0, 6.0], [[9, 8, 6, 7, 6, 5, 4, 3, 2, 1], [6, 5, 4, 3, 2, 1]])
+    done = simulate(
+        [(0.0, 1, 10), (1.5, 1, 6)],
+        predictor=script,
+        ordering=partial(Trail, 1.0),
+        engine=SLOT,
+        mode=mode,
+    )
+    assert done.column("finish_s") == [16.0, 9.0]
+
+
+@pytest.mark.parametrize("mode", ["jump", "step"])
+@pytest.mark.parametrize(
+    ("margin_tokens", "at_s", "ends"),
+    [(0.0, 2.0, [16.0, 8.0]), (1.9, 2.0, [16.0, 8.0]), (2.1, 5.0, [16.0, 11.0])],
+)
+def test_a_margin_by_hand(margin_tokens: float, at_s: float, ends: list[float], mode: str) -> None:
+    """B asks for 6; A has 8 left at 2 s, and 11 from 5 s."""
+    script = Scripted([10.0, 6.0], [[10, 9, 8, 7, 6, 11, 4, 3, 2, 1], [6, 5, 4, 3, 2, 1]])
+    done = simulate(
+        [(0.0, 1, 10), (1.5, 1, 6)],
+        predictor=script,
+        ordering=partial(Trail, 1.0, margin_tokens),
+        engine=SLOT,
+        mode=mode,
+    )
+    assert done.log is not None
+    assert [fact.time_s for fact in done.log.of(RequestPreempted)] == [at_s]
+    assert done.column("finish_s") == ends
+
+
+@pytest.mark.parametrize("mode", ["jump", "step"])
+@pytest.mark.parametrize(
+    ("waits_locked", "ends"), [("first", [8.0, 10.0, 11.0]), ("last", [8.0, 10.0, 9.0])]
+)
+def test_where_the_locked_wait_that_ran_out_of_memory(
+    waits_locked: Any, ends: list[float], mode: str
+) -> None:
+    """At 5 s A and B hold 5 of 10 blocks each, both locked, and B leaves. C (at 2.5 s) needs one
+    block, B six, which are free when A ends."""
+    done = simulate(
+        [(0.0, 1, 8), (0.0, 1, 7), (2.5, 1, 3)],
+        predictor=Scripted(
+            [4.0, 4.0, 3.0], [[4, 3, 2, 1, 0, 0, 0, 0], [4, 3, 2, 1, 0, 0, 0], [3, 2, 1]]
+        ),
+        ordering=partial(Trail, waits_locked=waits_locked),
+        engine={"max_sequences": 2, "kv_blocks": 10, "block_tokens": 1},
+        mode=mode,
+    )
+    assert done.log is not None
+    (preempted,) = done.log.of(RequestPreempted)
+    assert (preempted.time_s, preempted.request.id, preempted.fate) == (5.0, 1, "recompute")
+    assert done.column("finish_s") == ends
+
+
+@pytest.mark.parametrize("mode", ["jump", "step"])
+@pytest.mark.parametrize(
+    ("takes_kv", "ends", "recomputed"), [(True, [7.0, 4.0], 4), (False, [6.0, 7.0], 0)]
+)
+def test_kv_of_running_requests_is_taken_or_not(
+    takes_kv: bool, ends: list[float], recomputed: int, mode: str
+) -> None:
+    """At 3 s B lacks 5 blocks of 8, of which the young A holds 4; a slot is free."""
+    done = simulate(
+        [(0.0, 2, 6), (2.5, 5, 1)],
+        predictor=Scripted([20.0, 1.0], [[20, 19, 18, 17, 16, 15], [1]]),
+        ordering=partial(Trail, takes_kv=takes_kv),
+        engine={"max_sequences": 2, "kv_blocks": 8, "block_tokens": 1},
+        mode=mode,
+    )
+    assert done.column("finish_s") == ends
+    assert done["recomputed_tokens"] == recomputed
+
+
 def test_a_path_of_another_length_is_an_error() -> None:
     script = Scripted([5.0, 4.0], [[5.0] * 9, [4.0] * 6])
     with pytest.raises(LawBroken, match="9 predictions for request 0, which makes 10 tokens"):
@@ -133,6 +210,14 @@ def test_without_predictions_it_says_so() -> None:
 def test_lock_share_is_a_share(lock_share: float) -> None:
     with pytest.raises(ConfigError, match="lock_share"):
         Trail(lock_share)
+
+
+def test_options_of_the_release_are_named() -> None:
+    for margin_tokens in (-1.0, float("inf"), float("nan")):
+        with pytest.raises(ConfigError, match="margin_tokens"):
+            Trail(margin_tokens=margin_tokens)
+    with pytest.raises(ConfigError, match="waits_locked: 'sometimes'"):
+        Trail(waits_locked="sometimes")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mode", ["jump", "step"])

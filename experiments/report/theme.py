@@ -84,6 +84,13 @@ def drawing() -> Iterator[None]:
         yield
 
 
+def use() -> None:
+    """Figures drawn from now on look like the report's: for notebooks."""
+    import matplotlib
+
+    matplotlib.rcParams.update(_SETTINGS | {"figure.facecolor": CARD})  # type: ignore[arg-type]
+
+
 def variables(dark: bool) -> str:
     """The colours as CSS variables."""
     return " ".join(f"--{name}: {pair[dark]};" for name, pair in COLOURS.items())

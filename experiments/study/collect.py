@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 def collect(folder: str | Path) -> pd.DataFrame:
     """A row for each finished run in `folder`: `member`, its overrides by key, its metrics.
 
-    Runs stand in the order of the sweep, others behind them by name. A column of overrides (named
-    in `attrs["settings"]` of the frame) is typed as the run read it; where a run lacks one, or a
-    metric, the cell is missing. Raises ConfigError where no run is finished or one cannot be read.
+    A sweep with arms has the column `arm` too. Runs stand in the order of the sweep, others behind
+    them by name. A column of overrides (named in `attrs["settings"]` of the frame) is typed as the
+    run read it; where a run lacks one, or a metric, the cell is missing. Raises ConfigError where
+    no run is finished or one cannot be read.
     """
     import pandas as pd
 
     folder = Path(folder)
+    arms = _read_plan(folder).get("arms")
     rows, keys = [], dict[str, None]()
     for name in _finished(folder):
         result = Result.read(folder / name)
@@ -36,6 +38,8 @@ def collect(folder: str | Path) -> pd.DataFrame:
         rows.append({"member": name} | overrides | dict(result.summary))
     metrics = sorted({key for row in rows for key in row} - set(keys) - {"member"})
     frame = pd.DataFrame(rows, columns=["member", *keys, *metrics])
+    if arms:
+        frame.insert(1, "arm", frame["member"].map(arms))
     for key in frame.columns:
         if frame[key].dtype == object:
             frame[key] = _one_type(frame[key])
@@ -54,15 +58,20 @@ def plan(folder: Path) -> dict[str, list[str]]:
 
     Raises ConfigError where it cannot be read.
     """
+    members: dict[str, list[str]] = _read_plan(folder)["members"]
+    return members
+
+
+def _read_plan(folder: Path) -> dict[str, Any]:
     import yaml
 
     if not (folder / PLAN).is_file():
-        return {}
+        return {"members": {}}
     try:
-        members: dict[str, list[str]] = yaml.safe_load((folder / PLAN).read_text())["members"]
+        found = yaml.safe_load((folder / PLAN).read_text())
+        return {"members": found["members"], "arms": found.get("arms")}
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise ConfigError(f"{folder / PLAN}: cannot be read as the plan of a sweep") from error
-    return members
 
 
 def read_overrides(run: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from experiments.study.intervals import Interval, differences, independent, of_mean, paired
 from experiments.study.processes import Workers
@@ -12,6 +13,9 @@ from experiments.study.replication import replicate
 from experiments.study.seeds_needed import seeds_needed
 from sim.core.errors import ConfigError
 from sim.core.result import Value
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Settings and a seed -> the figures of one replication.
 Measure = Callable[[list[str], int], Mapping[str, Value]]
@@ -57,6 +61,22 @@ class Comparison:
 
     def __getitem__(self, metric: str) -> Contrast:
         return self.contrasts[metric]
+
+    def frame(self) -> pd.DataFrame:
+        """A row a metric: means of A and B, the difference and its share of A, with intervals."""
+        import pandas as pd
+
+        rows = []
+        for name, contrast in self.contrasts.items():
+            row: dict[str, object] = {"metric": name}
+            parts = {"a": contrast.a, "b": contrast.b, "difference": contrast.difference}
+            for key, interval in (parts | {"share_of_a": contrast.share}).items():
+                row[key] = interval.estimate if interval else None
+                row[f"{key}_low"] = interval.low if interval else None
+                row[f"{key}_high"] = interval.high if interval else None
+            row |= {"resolved": contrast.resolved, "seeds_needed": contrast.seeds}
+            rows.append(row | {"why_not": contrast.why_not or None})
+        return pd.DataFrame(rows)
 
 
 def compare(

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 from sim.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from experiments.study.compare import Comparison, Contrast
     from experiments.study.intervals import Interval
     from experiments.study.warm_up import WarmUp
@@ -116,7 +114,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     if arguments.out:
         from experiments.study.tables import write_table
 
-        write_table(_frame(comparison, names), Path(arguments.out))
+        write_table(comparison.frame(), Path(arguments.out))
         print(f"table: {arguments.out}")
     return 0
 
@@ -205,21 +203,3 @@ def _advice(
             f"present {have} are {'enough' if have >= need else 'not enough'}"
         )
     return lines
-
-
-def _frame(comparison: Comparison, names: list[str]) -> pd.DataFrame:
-    """A row a metric."""
-    import pandas as pd
-
-    rows = []
-    for name in names:
-        contrast = comparison[name]
-        row: dict[str, object] = {"metric": name}
-        parts = {"a": contrast.a, "b": contrast.b, "difference": contrast.difference}
-        for key, interval in (parts | {"share_of_a": contrast.share}).items():
-            row[key] = interval.estimate if interval else None
-            row[f"{key}_low"] = interval.low if interval else None
-            row[f"{key}_high"] = interval.high if interval else None
-        row |= {"resolved": contrast.resolved, "seeds_needed": contrast.seeds}
-        rows.append(row | {"why_not": contrast.why_not or None})
-    return pd.DataFrame(rows)

@@ -56,7 +56,7 @@ def seeds_needed(
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
+    return min(high, MOST)
 
 
 def _upper_bound(spread: Spread, confidence: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,22 +50,26 @@ def sweep(
     settings: Sequence[str],
     folder: str | Path,
     *,
+    arms: Mapping[str, Sequence[str]] | None = None,
     config_dir: str | None = None,
     workers: int | None = None,
     progress: bool = False,
 ) -> SweepReport:
     """Run each member of `settings` (see `expand`) into `folder`/NAME; keep what is finished.
 
-    `workers`: processes (None: one for each core; a script calls this under
-    `if __name__ == "__main__"`, since they import it). `hydra/launcher=` among the settings has a
-    launcher of Hydra's do the runs. Raises ConfigError, before anything runs or is written, for a
-    member whose settings do not exist and a folder that holds something else.
+    `arms`: named settings of what is compared: each arm has the members of `settings` and its own,
+    and `collect` names it in the column `arm`. `workers`: processes (None: one for each core; a
+    script calls this under `if __name__ == "__main__"`, since they import it). `hydra/launcher=`
+    among the settings has a launcher of Hydra's do the runs. Raises ConfigError, before anything
+    runs or is written, for a member whose settings do not exist, one that two arms have, and a
+    folder that holds something else.
     """
     began = time.perf_counter()
     launcher = [word for word in settings if word.startswith(("hydra/", "hydra."))]
     if launcher:
         check_launcher(launcher)
-    members = expand([word for word in settings if word not in launcher])
+    common = [word for word in settings if word not in launcher]
+    members, arm_of = _expand(common, arms)
     folder = Path(folder)
     _check(folder, members)
     report = SweepReport(
@@ -76,7 +80,7 @@ def sweep(
     with Workers(workers) as processes:
         configs = _prepare_all(processes, folder, members, config_dir, report, progress)
         with _alone_in(folder):
-            _write_plan(folder, settings, members, config_dir)
+            _write_plan(folder, settings, members, arm_of, config_dir)
             names = [report.members[number] for number in configs]
             _clear(folder, names)
             try:
@@ -97,6 +101,22 @@ def sweep(
 def finished_members(folder: Path) -> int:
     """Members that have a summary; those half-written begin with a point."""
     return sum(path.parent.name[0] != "." for path in folder.glob("*/summary.json"))
+
+
+def _expand(
+    settings: Sequence[str], arms: Mapping[str, Sequence[str]] | None
+) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Overrides and arm of each member, by its name."""
+    if arms is None:
+        return expand(settings), {}
+    members: dict[str, list[str]] = {}
+    arm_of: dict[str, str] = {}
+    for arm, words in arms.items():
+        for name, overrides in expand([*settings, *words]).items():
+            if name in members:
+                raise ConfigError(f"arms: {arm} and {arm_of[name]} have the member {name} both")
+            members[name], arm_of[name] = overrides, arm
+    return members, arm_of
 
 
 def _prepare_all(
@@ -195,12 +215,19 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _write_plan(
-    folder: Path, settings: Sequence[str], members: dict[str, list[str]], config_dir: str | None
+    folder: Path,
+    settings: Sequence[str],
+    members: dict[str, list[str]],
+    arm_of: dict[str, str],
+    config_dir: str | None,
 ) -> None:
     import yaml
 
     place = None if config_dir is None else str(Path(config_dir).resolve())
-    plan = {"settings": list(settings), "config_dir": place, "members": members}
+    plan: dict[str, object] = {"settings": list(settings), "config_dir": place}
+    plan["members"] = members
+    if arm_of:
+        plan["arms"] = arm_of
     draft = folder / f".{PLAN}.partial"
     draft.write_text(yaml.safe_dump(plan, sort_keys=False, width=1000))
     draft.replace(folder / PLAN)

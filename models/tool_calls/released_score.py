@@ -37,8 +37,8 @@ class ReleasedScore:
     ) -> float:
         """Lower goes first. `batch_tokens`: of the running batch; `returned`: the call is over.
 
-        A preserved request is not ranked again after its call in the release, since it runs on;
-        here it then counts what is left.
+        A preserved request runs on after its call and is not ranked again; where it is, under
+        TRAIL's lock, what is left counts.
         """
         room = max(self.saturation_tokens - batch_tokens, 1)
         held = self.block_tokens * ceil((prompt_tokens + before_tokens) / self.block_tokens)

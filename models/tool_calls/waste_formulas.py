@@ -31,6 +31,10 @@ class WasteFormula(Protocol):
         """
         ...
 
+    def discard(self, context_tokens: float, other_tokens: float, batch_tokens: int) -> float:
+        """The same of discarding alone."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class PlainWaste:
@@ -45,8 +49,12 @@ class PlainWaste:
         return Wastes(
             preserve_waste(context_tokens, call_s),
             _swap(context_tokens, other_tokens, self.swap_s_per_token),
-            discard_waste(context_tokens, other_tokens, self.forward),
+            self.discard(context_tokens, other_tokens, batch_tokens),
         )
+
+    def discard(self, context_tokens: float, other_tokens: float, batch_tokens: int) -> float:
+        """Token seconds of equation 2."""
+        return discard_waste(context_tokens, other_tokens, self.forward)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +71,16 @@ class ChunkedWaste:
     def wastes(
         self, context_tokens: float, other_tokens: float, batch_tokens: int, call_s: float
     ) -> Wastes:
-        chunks = chunks_needed(context_tokens, batch_tokens, self.saturation_tokens)
         return Wastes(
             preserve_waste(context_tokens, call_s),
             _swap(context_tokens, other_tokens, self.swap_s_per_token),
-            chunked_discard_waste(context_tokens, other_tokens, self.forward, chunks),
+            self.discard(context_tokens, other_tokens, batch_tokens),
         )
+
+    def discard(self, context_tokens: float, other_tokens: float, batch_tokens: int) -> float:
+        """Token seconds of equation 4."""
+        chunks = chunks_needed(context_tokens, batch_tokens, self.saturation_tokens)
+        return chunked_discard_waste(context_tokens, other_tokens, self.forward, chunks)
 
 
 @dataclass(frozen=True, slots=True)

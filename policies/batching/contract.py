@@ -7,7 +7,7 @@ otherwise, so a plan costs what has changed and not what runs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from policies.ordering.contract import FOREVER, OrderingView, Place, RequestView
 
@@ -20,16 +20,39 @@ Fate: TypeAlias = Literal["keep", "recompute", "swap"]
 Openness: TypeAlias = Literal["head", "none"]
 
 
-class Split(NamedTuple):
-    """An iteration of two sub-batches, in which the host computes decode attention.
+class Offload:
+    """What changes for requests whose KV is in host memory, or comes from there or goes there.
 
-    The first holds all prefills and all that decode on the GPUs. `beside`: requests with their KV
-    in host memory that decode with the first; `aside`: those that sit this iteration out; all
-    others decode in the second.
+    `out`: running requests whose KV moves to host memory, to decode there; `back`: those whose KV
+    moves from there to the GPUs, to decode there. The iteration waits for both. `to_host`: of the
+    requests in the plan's `chunks`, those whose KV goes to host memory layer by layer, to decode
+    there; their prompts must be whole.
+
+    `split`: whether the iteration is of two sub-batches, in which the host computes decode
+    attention; else those with their KV there make no token. The first has all prompts and all that
+    decode on the GPUs, and `beside` of the requests on the host; `aside` of them sit the iteration
+    out; all others of them are the second.
     """
 
-    beside: Sequence[RequestView] = ()
-    aside: Sequence[RequestView] = ()
+    __slots__ = ("aside", "back", "beside", "out", "split", "to_host")
+
+    def __init__(self) -> None:
+        self.out: Sequence[RequestView] = ()
+        self.back: Sequence[RequestView] = ()
+        self.to_host: Sequence[RequestView] = ()
+        self.split = False
+        self.beside: Sequence[RequestView] = ()
+        self.aside: Sequence[RequestView] = ()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing changes."""
+        return not (self.busy or self.out or self.back)
+
+    @property
+    def busy(self) -> bool:
+        """Whether host or link have a part in the iteration itself."""
+        return self.split or bool(self.to_host)
 
 
 class Plan:
@@ -43,29 +66,25 @@ class Plan:
     host can only be computed again.
     `evict`: (request, fate) of waiting requests that hold KV on the GPU and lose it.
     `decode`: whether requests that decode take part in this iteration.
-    `split`: what those with their KV in host memory do; None: nothing, all sit it out.
-    `to_host`: of the requests in `chunks`, those whose KV goes to host memory layer by layer, to
-    decode there; their prompts must be whole.
-    `out`: running requests whose KV moves to host memory, to decode there; `back`: those whose KV
-    moves from there to the GPUs, to decode here. The iteration waits for both.
+    `offload`: what changes for those with their KV in host memory; None: nothing, and they sit the
+    iteration out.
     `steps`: iterations for which the plan holds if nothing arrives, ends or runs out of blocks;
     more than one only with a single chunk, which then repeats (the prompt's last piece may be
     shorter), or none.
     `arrivals`: which arrivals end it.
     """
 
-    # Defaults stand on the class: a plan is made for nearly every change. Assign, do not append.
-    chunks: Sequence[tuple[RequestView, int]] = ()
-    resume: Sequence[RequestView] = ()
-    preempt: Sequence[tuple[RequestView, Fate]] = ()
-    evict: Sequence[tuple[RequestView, Fate]] = ()
-    decode = True
-    split: Split | None = None
-    to_host: Sequence[RequestView] = ()
-    out: Sequence[RequestView] = ()
-    back: Sequence[RequestView] = ()
-    steps = FOREVER
-    arrivals: Openness = "head"
+    __slots__ = ("arrivals", "chunks", "decode", "evict", "offload", "preempt", "resume", "steps")
+
+    def __init__(self) -> None:
+        self.chunks: Sequence[tuple[RequestView, int]] = ()
+        self.resume: Sequence[RequestView] = ()
+        self.preempt: Sequence[tuple[RequestView, Fate]] = ()
+        self.evict: Sequence[tuple[RequestView, Fate]] = ()
+        self.decode = True
+        self.offload: Offload | None = None
+        self.steps = FOREVER
+        self.arrivals: Openness = "head"
 
 
 #: The plan without a change: those that decode go on. Never modify it.
@@ -124,6 +143,11 @@ class BatchView(OrderingView, Protocol):
     @property
     def ordering_preemptive(self) -> bool:
         """Whether waiting requests may displace running ones."""
+        ...
+
+    @property
+    def ordering_takes_kv(self) -> bool:
+        """Whether they may do so for KV blocks, not for batch slots alone."""
         ...
 
     def growth(self, steps: int) -> int:
@@ -203,4 +227,4 @@ class Batching(Protocol):
         ...
 
 
-__all__ = ["CARRY_ON", "FOREVER", "BatchView", "Batching", "Fate", "Openness", "Plan", "Split"]
+__all__ = ["CARRY_ON", "FOREVER", "BatchView", "Batching", "Fate", "Offload", "Openness", "Plan"]

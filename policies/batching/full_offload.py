@@ -6,7 +6,7 @@ from typing import Literal
 
 from models.errors import ConfigError
 from models.offload.profiled_times import ProfiledTimes
-from policies.batching.contract import CARRY_ON, BatchView, Plan, Split
+from policies.batching.contract import CARRY_ON, BatchView, Offload, Plan
 from policies.batching.host_sides import Halves, Hosted, Prompts, relieve
 from policies.batching.memory import Room
 from policies.ordering.contract import RequestView
@@ -40,36 +40,36 @@ class FullOffload:
         if not view.hosted_size and view.steady:
             return CARRY_ON
         plan = Plan()
+        plan.offload = offload = Offload()
         plan.steps = 1
         room = Room(view, plan, "swap")
-        self._move_out(view, plan, room)
-        hosted = self._make_room(view, plan, room)
-        decodes = view.decoding + len(plan.back) - len(plan.out)
+        self._move_out(view, offload, room)
+        hosted = self._make_room(view, plan, offload, room)
+        decodes = view.decoding + len(offload.back) - len(offload.out)
         prompts = Prompts(
             view.max_sequences - decodes, view.max_batch_tokens - decodes, view.block_tokens
         )
         prompts.choose(view, room, gpu=False)
-        prompts.put(plan, len(prompts.chosen))
+        prompts.put(plan, offload, len(prompts.chosen))
         taken = sum(map(view.blocks_to_admit, prompts.chosen[prompts.here :]))
-        free = view.host_blocks_free() - taken - sum(map(view.blocks_held, plan.out))
+        free = view.host_blocks_free() - taken - sum(map(view.blocks_held, offload.out))
         if not hosted:
             return plan
         width = decodes + sum(prompts.sizes)
         if width >= len(self.times.linear):
             # A prompt that is longer than any budget passes by itself.
-            plan.split = Split((), [request for request, _ in hosted])
             return plan
         if self.halving == "balanced":
             attention_s = sum([self.times.prefill[size] for size in prompts.sizes])
             attention_s += self.times.attention(view.context_tokens) if decodes else 0.0
             halves = Halves(self.times, width, attention_s)
             halves.spread(hosted, prompts, free, hidden=False)
-            plan.split = halves.split()
+            halves.put(offload)
         else:
-            plan.split = self._evenly(view, hosted, prompts, free)
+            self._evenly(view, offload, hosted, prompts, free)
         return plan
 
-    def _move_out(self, view: BatchView, plan: Plan, room: Room) -> None:
+    def _move_out(self, view: BatchView, offload: Offload, room: Room) -> None:
         """Those that decode on the GPUs (they came back from a call) go to the host."""
         limit = view.host_blocks - view.total_blocks
         used = view.host_blocks - view.host_blocks_free()
@@ -82,17 +82,17 @@ class FullOffload:
             room.free += held + view.blocks_next(request)
             room.size -= 1
             out.append(request)
-        plan.out = out
+        offload.out = out
         spare = min(view.max_sequences, view.max_batch_tokens) - view.decoding + len(out)
-        relieve(view, plan, room, spare)
+        relieve(view, offload, room, spare)
 
-    def _make_room(self, view: BatchView, plan: Plan, room: Room) -> Hosted:
+    def _make_room(self, view: BatchView, plan: Plan, offload: Offload, room: Room) -> Hosted:
         """Those on the host that stay there. Where their next tokens lack blocks, the worst rank is
         computed again; the last one goes on on the GPUs."""
         block = view.block_tokens
-        free = view.host_blocks_free() - sum(map(view.blocks_held, plan.out))
+        free = view.host_blocks_free() - sum(map(view.blocks_held, offload.out))
         there = [*view.hosted]
-        hosted = [*((request, request.kv_tokens + 1) for request in plan.out), *there]
+        hosted = [*((request, request.kv_tokens + 1) for request in offload.out), *there]
         need = sum([(tokens - 1) % block == 0 for _, tokens in hosted])
         preempt = [*plan.preempt]
         while need > free and there and len(hosted) > 1:
@@ -108,17 +108,18 @@ class FullOffload:
             if blocks <= room.free:
                 room.free -= blocks
                 room.size += 1
-                plan.back = [request]
+                offload.back = [request]
                 hosted = []
         return hosted
 
     def _evenly(
         self,
         view: BatchView,
+        offload: Offload,
         hosted: Hosted,
         prompts: Prompts,
         room: int,
-    ) -> Split:
+    ) -> None:
         beside: list[RequestView] = []
         aside: list[RequestView] = []
         left = min(prompts.requests, prompts.tokens)
@@ -134,4 +135,4 @@ class FullOffload:
                 beside.append(request)
             if self.halving == "symmetric":
                 second = not second
-        return Split(beside, aside)
+        offload.split, offload.beside, offload.aside = True, beside, aside

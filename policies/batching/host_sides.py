@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from models.offload.profiled_times import ProfiledTimes
-from policies.batching.contract import FOREVER, BatchView, Plan, Split
+from policies.batching.contract import FOREVER, BatchView, Offload, Plan
 from policies.batching.memory import Room
 from policies.ordering.contract import RequestView
 
@@ -67,23 +67,23 @@ class Prompts:
             self.chosen.append(request)
             self.sizes.append(size)
 
-    def put(self, plan: Plan, count: int) -> None:
+    def put(self, plan: Plan, offload: Offload, count: int) -> None:
         """Let the first `count` of them into the plan."""
         pairs = list(zip(self.chosen[:count], self.sizes[:count], strict=True))
         plan.chunks = [(request, size) for request, size in pairs if size]
         plan.resume = [request for request, size in pairs if not size]
-        plan.to_host = self.chosen[self.here : count]
+        offload.to_host = self.chosen[self.here : count]
 
 
-def relieve(view: BatchView, plan: Plan, room: Room, spare: int) -> None:
+def relieve(view: BatchView, offload: Offload, room: Room, spare: int) -> None:
     """Those of the worst rank leave the GPUs while blocks, or the `spare` places of an iteration,
     are short: to decode on the host where its memory has room, else to be computed again."""
     if room.free >= 0 and spare >= 0:
         return
     room.evict_waiting()
-    gone = {request.id for request in plan.out}
-    free = view.host_blocks_free() - sum(map(view.blocks_held, plan.out))
-    out = list(plan.out)
+    gone = {request.id for request in offload.out}
+    free = view.host_blocks_free() - sum(map(view.blocks_held, offload.out))
+    out = list(offload.out)
     for victim in sorted(view.running, key=lambda r: (view.rank(r), r.id), reverse=True):
         if (room.free >= 0 and spare >= 0) or room.size == 1:
             break
@@ -98,7 +98,7 @@ def relieve(view: BatchView, plan: Plan, room: Room, spare: int) -> None:
         else:
             room.preempt(victim, "recompute")
         spare += 1
-    plan.out = out
+    offload.out = out
 
 
 class Halves:
@@ -222,6 +222,8 @@ class Halves:
         self.second = count_1
         self.host_0_s, self.host_1_s = host_0_s, host_1_s
 
-    def split(self) -> Split:
-        """As a plan says it."""
-        return Split(self.beside, self.aside)
+    def put(self, offload: Offload) -> None:
+        """Let them into the plan."""
+        offload.split = True
+        offload.beside = self.beside
+        offload.aside = self.aside

@@ -159,7 +159,7 @@ class Room:
         waiting = [r for r in view.holders if (r.rank, r.id) > place and r.id not in self.gone]
         running = [
             request
-            for rank, number, request in self._places()
+            for rank, number, request in (self._places() if view.ordering_takes_kv else ())
             if (rank, number) > place and number not in self.settled
         ]
         return waiting, running

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models.errors import ConfigError
 from models.offload.profiled_times import ProfiledTimes
-from policies.batching.contract import CARRY_ON, BatchView, Plan
+from policies.batching.contract import CARRY_ON, BatchView, Offload, Plan
 from policies.batching.host_sides import Halves, Hosted, Prompts, relieve
 from policies.batching.memory import Room
 from policies.batching.swiftllm import SwiftLlm
@@ -54,18 +54,20 @@ class Neo:
         if not self._covered:
             self._cover(view)
         plan = Plan()
+        offload = Offload()
         room = Room(view, plan, "swap")
         spare = min(view.max_sequences, view.max_batch_tokens) - view.decoding
-        relieve(view, plan, room, spare)
+        relieve(view, offload, room, spare)
         hosted = view.hosted if view.hosted_size else ()
-        if not plan.out and not plan.preempt:
-            self._swap_in(view, plan, room, spare, hosted)
-        decodes = view.decoding + len(plan.back) - len(plan.out) - len(plan.preempt)
+        if not offload.out and not plan.preempt:
+            self._swap_in(view, offload, room, spare, hosted)
+        decodes = view.decoding + len(offload.back) - len(offload.out) - len(plan.preempt)
         prompts = Prompts(
             view.max_sequences - decodes, view.max_batch_tokens - decodes, view.block_tokens
         )
         prompts.choose(view, room)
-        self._choose(view, plan, prompts, decodes, hosted)
+        self._choose(view, plan, offload, prompts, decodes, hosted)
+        plan.offload = None if offload.idle else offload
         return plan
 
     def _cover(self, view: BatchView) -> None:
@@ -76,7 +78,9 @@ class Neo:
         )
         self._covered = True
 
-    def _swap_in(self, view: BatchView, plan: Plan, room: Room, spare: int, hosted: Hosted) -> None:
+    def _swap_in(
+        self, view: BatchView, offload: Offload, room: Room, spare: int, hosted: Hosted
+    ) -> None:
         """The best ranks come back from the host while the GPUs have room."""
         keep = view.total_blocks - round(self.swap_in_share * view.total_blocks)
         back: list[RequestView] = []
@@ -90,27 +94,33 @@ class Neo:
             room.size += 1
             spare -= 1
             back.append(request)
-        plan.back = back
+        offload.back = back
 
     def _choose(
-        self, view: BatchView, plan: Plan, prompts: Prompts, decodes: int, hosted: Hosted
+        self,
+        view: BatchView,
+        plan: Plan,
+        offload: Offload,
+        prompts: Prompts,
+        decodes: int,
+        hosted: Hosted,
     ) -> None:
         """Form both candidates and take the better."""
         times = self.times
         context = view.context_tokens
-        if plan.back:
-            moved = {request.id for request in plan.back}
+        if offload.back:
+            moved = {request.id for request in offload.back}
             context += sum([tokens for request, tokens in hosted if request.id in moved])
             hosted = [pair for pair in hosted if pair[0].id not in moved]
-        if plan.out:
+        if offload.out:
             # Those that leave the GPUs now come first.
-            hosted = [*((request, request.kv_tokens + 1) for request in plan.out), *hosted]
-        for request in (*plan.out, *(request for request, _ in plan.preempt)):
+            hosted = [*((request, request.kv_tokens + 1) for request in offload.out), *hosted]
+        for request in (*offload.out, *(request for request, _ in plan.preempt)):
             context -= request.kv_tokens + 1
         width = decodes + sum(prompts.sizes)
         if not 0 < width < len(times.linear):
             # Nothing that the GPUs could begin with, or a prompt that is longer than any budget.
-            prompts.put(plan, len(prompts.chosen))
+            prompts.put(plan, offload, len(prompts.chosen))
             plan.steps = 1
             return
         attention_s = times.attention(context) if decodes else 0.0
@@ -124,7 +134,7 @@ class Neo:
             alone_width -= prompts.sizes[alone]
         alone_s = times.linear[alone_width] + sum(each_s[:alone]) + attention_s
         if hosted:
-            halves.spread(hosted, prompts, self._host_room(view, plan, prompts), hidden=True)
+            halves.spread(hosted, prompts, self._host_room(view, offload, prompts), hidden=True)
         if halves.second:
             both = len(prompts.chosen)
             while both > here:
@@ -138,17 +148,17 @@ class Neo:
                 both -= 1
             served = decodes + both + halves.size
             if (decodes + alone) * halves.gpus_s < served * alone_s:
-                prompts.put(plan, both)
-                plan.split = halves.split()
+                prompts.put(plan, offload, both)
+                halves.put(offload)
                 plan.steps = 1
                 return
-        prompts.put(plan, alone)
-        changed = plan.chunks or plan.resume or plan.out or plan.back or plan.preempt
+        prompts.put(plan, offload, alone)
+        changed = plan.chunks or plan.resume or offload.out or offload.back or plan.preempt
         if changed or hosted:
             plan.steps = 1
 
-    def _host_room(self, view: BatchView, plan: Plan, prompts: Prompts) -> int:
+    def _host_room(self, view: BatchView, offload: Offload, prompts: Prompts) -> int:
         """Blocks of host memory for the next tokens of those that decode there."""
-        taken = sum(map(view.blocks_held, plan.out))
+        taken = sum(map(view.blocks_held, offload.out))
         taken += sum(map(view.blocks_to_admit, prompts.chosen[prompts.here :]))
         return view.host_blocks_free() - taken

@@ -177,7 +177,8 @@ class Ordering(Protocol):
 
     A policy may have a method `reorder(view, now_s)`, called before each plan while requests
     wait: it gives those whose rank is to be asked again. A policy whose ranks depend on the view
-    must have one.
+    must have one. A policy may have `takes_kv`: False says that running requests are displaced for
+    their slots alone, not for the KV blocks that a waiting one lacks.
     """
 
     preemptive: bool
@@ -188,7 +189,8 @@ class Ordering(Protocol):
 
     def displaceable(self, view: OrderingView, now_s: float) -> Iterable[Place]:
         """Running requests that a waiting one may displace if it ranks before them (memory
-        exhaustion may displace any), with their ranks. Asked of preemptive policies alone."""
+        exhaustion may displace any), with the ranks to compare. Asked of preemptive policies
+        alone."""
         ...
 
     def holds(self, view: OrderingView, places: Iterable[Place], now_s: float) -> int:

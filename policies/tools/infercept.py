@@ -49,7 +49,7 @@ class InferCept:
         over = []
         for request in view.preserved:
             context = request.kv_tokens
-            waste = self.formula.wastes(context, others, batch, 0.0).discard
+            waste = self.formula.discard(context, others, batch)
             # The batch's context only grows while it stays as it is, and the waste with it.
             due_s = request.called_s + waste / context
             if due_s > now_s:

@@ -102,7 +102,7 @@ class Run:
         if target == first:
             return
         now = self._env.now
-        k = max(first, self._near(now))
+        k = max(first, self._near(now) + 1)
         time_s = self.boundary(k)
         while time_s < now:
             k += 1

@@ -36,6 +36,8 @@ class Calls:
         self.fetched: dict[int, Request] = {}
         self.held = Level(replica.simulation.now)
         self.swapping_tokens = 0
+        # Whether there may be anything to review.
+        self.any = False
         self.handled = {"preserve": 0, "discard": 0, "swap": 0}
         self.on_return: Callable[[Request], None]
         # Those whose KV has left, and those swapped whose call has returned, since the last
@@ -60,6 +62,15 @@ class Calls:
         else:
             request.handling = None
 
+    def rank(self, request: Request, now_s: float) -> float:
+        """What the ordering says of one that waits; but where nobody is displaced, a request back
+        from a call with its KV on the GPUs runs on, before all that need memory first (InferCept,
+        LAMPS)."""
+        replica = self._replica
+        if request.blocks and request._call and not replica.ordering.preemptive:
+            return -inf
+        return replica.ordering.rank(request, replica.view, now_s)
+
     def begin(self, request: Request, now_s: float) -> None:
         """A request has made the tokens before its call."""
         replica = self._replica
@@ -68,6 +79,7 @@ class Calls:
         request._ready = False
         request.rank = inf
         self.paused[request.id] = request
+        self.any = True
         if request.blocks:
             self.held.change(request._kv, now_s)
         handling: Handling = "discard"
@@ -80,7 +92,7 @@ class Calls:
             self._facts.emit(CallBegan(now_s, request, handling))
             if request.swapped:
                 if handling == "discard":
-                    replica.forget(request)
+                    replica.changes.forget(request)
             elif handling != "preserve":
                 self.let_go(request, handling)
         else:
@@ -99,11 +111,6 @@ class Calls:
             raise ConfigError("tools: none, but a request calls tools; choose preserve, discard...")
         return self._policy
 
-    @property
-    def any(self) -> bool:
-        """Whether there is anything to look at."""
-        return bool(self.paused or self._returned or self._gone)
-
     def review(self, now_s: float) -> None:
         """At a boundary: take in what has happened since the last, and ask whether anybody in a
         call loses his place on the GPUs."""
@@ -116,6 +123,7 @@ class Calls:
         returned, self._returned = self._returned, []
         for request in returned:
             self._fetch(request, now_s)
+        self.any = bool(self.paused)
         if not self.paused:
             return
         changes, again_s = self.tools.review(self._replica.view, now_s)
@@ -146,7 +154,7 @@ class Calls:
             raise LawBroken(f"tools: {handling!r} lets nothing go of {request!r}")
         self._off(request, self._env.now)
         replica.pool.release(blocks)
-        replica.forget(request)
+        replica.changes.forget(request)
         return blocks
 
     def requests(self) -> list[Request]:
@@ -182,10 +190,10 @@ class Calls:
             request.replica = -1
             if request._generated < request._output_tokens:
                 request.handling = "discard"
-                self._replica.forget(request)
+                self._replica.changes.forget(request)
         back = [*self.fetched.values(), *self._returned]
         for request in self._returned:
-            self._replica.forget(request)
+            self._replica.changes.forget(request)
         self.fetched.clear()
         self._returned.clear()
         self._gone.clear()

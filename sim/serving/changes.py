@@ -30,20 +30,22 @@ class Changes:
         out_blocks = in_blocks = 0
         replica = self._replica
         chunks = plan.chunks
-        if plan.preempt or plan.evict or plan.resume or plan.out or plan.back or len(chunks) > 1:
+        offload = plan.offload
+        if plan.preempt or plan.evict or plan.resume or offload or len(chunks) > 1:
             self._check_names(plan)
             for request, fate in plan.preempt:
                 out_blocks += self._preempt(request, fate, now_s)  # type: ignore[arg-type]
             for request, fate in plan.evict:
                 out_blocks += self._evict(request, fate)  # type: ignore[arg-type]
-            for request in plan.out:
-                out_blocks += self._offload(request)  # type: ignore[arg-type]
-            for request in plan.back:
-                in_blocks += self._bring_back(request)  # type: ignore[arg-type]
+            if offload is not None:
+                for request in offload.out:
+                    out_blocks += self._offload(request)  # type: ignore[arg-type]
+                for request in offload.back:
+                    in_blocks += self._bring_back(request)  # type: ignore[arg-type]
             for request in plan.resume:
                 in_blocks += self._resume(request, now_s)  # type: ignore[arg-type]
         prefilling = replica.prefilling
-        to_host = plan.to_host
+        to_host = offload.to_host if offload is not None else ()
         for request, tokens in chunks:
             if request not in prefilling:
                 there = bool(to_host) and request in to_host
@@ -71,7 +73,9 @@ class Changes:
         """A plan names each request once, and repeats at most one piece."""
         where = f"replica {self._replica.index}: a plan"
         chunks = plan.chunks
-        alone = [*plan.resume, *plan.out, *plan.back]
+        alone = [*plan.resume]
+        if plan.offload is not None:
+            alone += [*plan.offload.out, *plan.offload.back]
         named = len(chunks) + len(plan.preempt) + len(plan.evict) + len(alone)
         ids = {request.id for request in alone}
         for pairs in (chunks, plan.preempt, plan.evict):
@@ -90,6 +94,19 @@ class Changes:
         request.blocks = 0
         if request.swapped:
             self._replica.swap.drop(request)
+
+    def lose(self, requests: list[Request]) -> list[Request]:
+        """The devices failed: these requests, all that are here but for calls, lose their KV."""
+        replica = self._replica
+        for batch in (replica.batch, replica.host):
+            for request in list(batch):
+                batch.leave(request)
+        replica.host.abandon()
+        replica.swap.abandon()
+        for request in requests:
+            request.waits_since = -1
+            self.forget(request)
+        return requests
 
     def _admit(self, request: Request, now_s: float, to_host: bool) -> int:
         """A waiting request begins to prefill, or goes on; `to_host`: its KV goes there."""
@@ -221,14 +238,3 @@ class Changes:
         if request.blocks:
             replica.holders -= 1
             replica.held.change(-request._kv, replica.simulation.env.now)
-
-
-def goes_on(replica: Replica, plan: Plan) -> bool:
-    """Whether a plan's pieces are what the run under way would do next."""
-    chunks, now = plan.chunks, replica.chunks
-    if not (chunks and now):
-        return len(chunks) == len(now)
-    if len(chunks) > 1 or not replica.repeats:
-        return False
-    (request, tokens), (before, size) = chunks[0], now[0]
-    return request is before and tokens == min(size, request.prefill_tokens)

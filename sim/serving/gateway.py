@@ -47,6 +47,7 @@ class Gateway:
         self.outstanding_requests = [0] * len(self.replicas)
         self.arrived = self.finished = self.rejected = self.truncated = self.rerouted = 0
         self._simulation = simulation
+        self._env = simulation.env
         self._name = name
         self._routing = routing
         self._predictor = predictor
@@ -55,7 +56,8 @@ class Gateway:
         self._limits = limits
         self._context_tokens = context_tokens
         # The last output token's KV is never written.
-        self._most_kv = min(r.pool.total_blocks for r in self.replicas) * limits.block_tokens + 1
+        most_kv = min(r.pool.total_blocks for r in self.replicas) * limits.block_tokens + 1
+        self._most_tokens = min(context_tokens, most_kv)
         self._frontend_s, self._frontend_per_token_s = frontend
         self._frontend_s += getattr(predictor, "arrival_s", 0.0)
         self._on_end = on_end
@@ -90,31 +92,30 @@ class Gateway:
     def submit(self, demand: Demand) -> Request:
         """A request arrives now. Raises CapacityError if it can never fit and the rule is
         "error"."""
-        now = self._simulation.env.now
-        prompt, output = demand.prompt_tokens, demand.output_tokens
+        now = self._env.now
+        prompt, output, _, kind, calls = demand
         number = self.arrived
         self.arrived += 1
-        most = min(self._context_tokens, self._most_kv)
         rejected = ""
         size = prompt + output
-        if demand.calls:
+        if calls:
             check_calls(demand, number)
             size = demand.total_tokens
-            if demand.calls[-1].after_tokens == output:
+            if calls[-1].after_tokens == output:
                 # Nothing reads what that call returns.
-                size -= demand.calls[-1].returned_tokens
-        if size > most:
-            prompt, output, rejected = self._overlong(number, demand, most)
+                size -= calls[-1].returned_tokens
+        if size > self._most_tokens:
+            prompt, output, rejected = self._overlong(number, demand)
         predicted = None
         if self._predictions is not None:
             predicted = self._predictions.first(prompt, output)
         elif self._predictor is not None:
             predicted = self._predictor.predict(prompt, output, self._rng_prediction)
-        request = Request(number, now, prompt, output, demand.kind, predicted)
-        if demand.calls:
+        request = Request(number, now, prompt, output, kind, predicted)
+        if calls:
             rng = self._simulation.stream(f"{self._name}.calls")
             foretold = foretell(demand, self._predictor, self._durations, rng)
-            request.expect_calls(demand.calls, foretold)
+            request.expect_calls(calls, foretold)
         if self._arrivals:
             fact = RequestArrived(now, request)
             for listener in self._arrivals:
@@ -176,9 +177,10 @@ class Gateway:
             ],
         }
 
-    def _overlong(self, number: int, demand: Demand, most: int) -> tuple[int, int, str]:
+    def _overlong(self, number: int, demand: Demand) -> tuple[int, int, str]:
         """The `over_context` rule: prompt and output as served, and why it is rejected."""
         rule = self._limits.over_context
+        most = self._most_tokens
         prompt, output = demand.prompt_tokens, demand.output_tokens
         # The output of a request with calls is not shortened: its calls stand at fixed tokens.
         returned = demand.total_tokens - prompt - output
@@ -203,7 +205,7 @@ class Gateway:
         if not self.up:
             self._held.append(request)
             return
-        now = self._simulation.env.now
+        now = self._env.now
         chosen = self._routing.choose(request, self, self._rng_routing, now)
         if not (0 <= chosen < len(self.replicas) and self.replicas[chosen].group.up):
             raise LawBroken(f"routing: request {request.id} to replica {chosen}, up: {self.up}")

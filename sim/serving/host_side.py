@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from models.offload.offload_cost import Iteration, OffloadCost, Totals
 from models.offload.sub_batch import NOTHING, SubBatch
 from models.step_cost import StepCost
-from policies.batching.contract import Plan
+from policies.batching.contract import Offload, Plan
 from sim.core.errors import ConfigError, LawBroken
 from sim.hardware.cpu import Cpu
 from sim.hardware.device import DeviceGroup
@@ -34,41 +34,44 @@ class HostSide:
     others may use; otherwise it is one event by the closed form.
     """
 
-    def __init__(
-        self, replica: Replica, cost: OffloadCost | None, cpu: Cpu | None, tenant: str, shared: bool
-    ) -> None:
-        self.cost = cost
-        self.shared = shared
+    def __init__(self, replica: Replica) -> None:
+        self.cost: OffloadCost | None = None
+        self.shared = False
         self.staged: StagedRun | None = None
-        self.busy_s = 0.0
-        if cost is not None and cpu is not None:
-            self._meter = DeviceGroup([cpu])
-            # Share of the power range that a second on one core draws, and one of reading KV.
-            host, spec = cost.host, cpu.spec
-            bandwidth = host.read_bytes_per_s / spec.memory_bandwidth_bytes_per_s
-            self._cores = spec.cores
-            self._reading = min(1.0, max(host.cores / spec.cores, bandwidth))
-            self.staged = StagedRun(
-                replica.group,
-                cost.host,
-                cpu,
-                tenant,
-                lambda size, then: replica.swap.copy(size, then),
-                replica._boundary,
-                replica._stopped,
-                self._tell,
-            )
-        self._iteration: Iteration | None = None
         self.batch = HostBatch(replica.batch.block_tokens)
         self.queue = RankQueue()
         self.taking_part = 0
         self.read_tokens = 0
         self.iterations = 0
         self.tokens = 0
+        self.busy_s = 0.0
         self._aside: list[Request] = []
+        self._iteration: Iteration | None = None
         self._replica = replica
         self._pool = replica.swap.pool
         self._stages = replica.simulation.listeners(StageDone)
+
+    def equip(self, cost: OffloadCost, cpu: Cpu, tenant: str, shared: bool) -> None:
+        """What the host computes, on which processors, and as whom; `shared`: see above."""
+        replica = self._replica
+        host, spec = cost.host, cpu.spec
+        self.cost = cost
+        self.shared = shared
+        self._meter = DeviceGroup([cpu])
+        # Share of the power range that a second on one core draws, and one of reading KV.
+        bandwidth = host.read_bytes_per_s / spec.memory_bandwidth_bytes_per_s
+        self._cores = spec.cores
+        self._reading = min(1.0, max(host.cores / spec.cores, bandwidth))
+        self.staged = StagedRun(
+            replica.group,
+            host,
+            cpu,
+            tenant,
+            replica.swap.copy,
+            replica._boundary,
+            replica._stopped,
+            self._tell,
+        )
 
     # Who is here
 
@@ -119,7 +122,7 @@ class HostSide:
         self.taking_part = first.host_decodes + second.host_decodes
         self.read_tokens = first.host_tokens + second.host_tokens
         cost = self._priced()
-        if plan.split is None:
+        if plan.offload is None or not plan.offload.split:
             return cost.step_on_gpus(first)
         if not first.requests + second.requests:
             raise LawBroken(f"replica {self._replica.index}: a plan for an iteration of nobody")
@@ -152,14 +155,14 @@ class HostSide:
             kv = request.kv_tokens
             prompts.append((kv, tokens))
             sampled += tokens >= request.prefill_tokens
-        for request in plan.to_host:
+        offload = plan.offload or Offload()
+        for request in offload.to_host:
             out += request.prefill_tokens
         context = replica.batch.context if decodes else 0
-        split = plan.split
-        if split is None:
+        if not offload.split:
             self._aside = []
             return SubBatch(prompts, decodes, context, 0, 0, out, sampled), NOTHING
-        named: list[Request] = [*split.beside, *split.aside]  # type: ignore[list-item]
+        named: list[Request] = [*offload.beside, *offload.aside]  # type: ignore[list-item]
         batch = self.batch
         here = {request.id for request in named if request._batch is batch}
         if len(here) < len(named):
@@ -167,7 +170,7 @@ class HostSide:
                 f"replica {replica.index}: a plan names {len(named)} requests on the host, of "
                 f"which {len(here)} decode there, each once"
             )
-        beside, rest = len(split.beside), batch.size - len(named)
+        beside, rest = len(offload.beside), batch.size - len(named)
         self._aside = aside = named[beside:]
         steps = batch.steps + 1
         beside_tokens = beside * steps + sum([r._kv - r._joined for r in named[:beside]])
@@ -178,20 +181,21 @@ class HostSide:
             SubBatch((), 0, 0, rest, rest_tokens, 0, rest),
         )
 
-    def account(self, start_s: float) -> None:
-        """An iteration that began at `start_s` is done; those that took part made a token."""
+    def account(self) -> None:
+        """The iteration is done; those that took part made a token."""
         batch = self.batch
         iteration, self._iteration = self._iteration, None
         assert iteration is not None
         self._charge(self._totals)
         if self._stages and self._replica.run is not self.staged:
-            self._tell_all(iteration, start_s)
+            self._tell_all(iteration, self._replica.run.start_s)
         blocks = batch.advance_without(self._aside)
         self._aside = []
         if blocks:
             self._pool.take(blocks)
         self.iterations += 1
         self.tokens += self.taking_part
+        self._replica.tally.output_tokens += self.taking_part
         self.taking_part = self.read_tokens = 0
 
     def ended(self) -> list[Request]:

@@ -6,25 +6,23 @@ from collections.abc import Callable, Sequence
 
 import simpy
 
-from models.offload.offload_cost import OffloadCost
 from models.step_cost import IterationCost
-from policies.batching.contract import CARRY_ON, FOREVER, Batching, Plan
+from policies.batching.contract import CARRY_ON, Batching, Plan
 from policies.ordering.contract import Ordering
 from policies.tools.contract import Tools
 from sim.core.environment import PLAN
-from sim.core.errors import LawBroken
 from sim.core.level import Level
 from sim.core.simulation import Simulation
-from sim.hardware.cpu import Cpu
 from sim.hardware.device import DeviceGroup
 from sim.hardware.memory import BlockPool
 from sim.hardware.run import Run
 from sim.serving.calls import Calls
-from sim.serving.changes import Changes, goes_on
+from sim.serving.changes import Changes
 from sim.serving.decode_batch import DecodeBatch
 from sim.serving.facts import Iterations, Swapped
 from sim.serving.host_side import HostSide
 from sim.serving.limits import EngineLimits
+from sim.serving.plan_steps import goes_on, steps_possible
 from sim.serving.pricing import check_step, price
 from sim.serving.rank_queue import RankQueue
 from sim.serving.request import Request
@@ -42,6 +40,13 @@ class Replica:
     request that has all its tokens.
     """
 
+    __slots__ = (
+        "_changed", "_env", "_incoming", "_iterations", "_missed", "_open", "_planned",
+        "_planning", "_reorder", "_told_s", "batch", "batching", "calls", "changes", "chunks",
+        "cost", "decodes", "group", "held", "holders", "host", "index", "iterations", "limits",
+        "on_end", "ordering", "plain_run", "pool", "prefilling", "repeats", "run", "simulation",
+        "split", "swap", "swapped_out", "tally", "view", "waiting",
+    )  # fmt: skip
     on_end: Callable[[Request], None]
 
     def __init__(
@@ -56,10 +61,6 @@ class Replica:
         limits: EngineLimits,
         swap: SwapSpace,
         tools: Tools | None,
-        offload: OffloadCost | None = None,
-        cpu: Cpu | None = None,
-        tenant: str = "serving",
-        shared: bool = False,
     ) -> None:
         self.simulation = simulation
         self.index = index
@@ -73,30 +74,23 @@ class Replica:
         self.batch = DecodeBatch(limits.block_tokens)
         self.waiting = RankQueue()
         self.prefilling: list[Request] = []
-        self.swapped_out = 0  # requests that wait with KV in host memory
-        self.holders = 0  # requests that wait with KV on the GPUs, and how much
+        # Requests that wait with KV in host memory, and those with KV on the GPUs, and how much.
+        self.swapped_out = self.holders = 0
         self.held = Level(simulation.now)
         self.tally = Tally()
         self.view = ReplicaView(self)
-        self._priority = PLAN + group.priority
         self._incoming: list[Request] = []
         self._env = simulation.env
-        self._stepwise = simulation.stepwise
-        self._changes = Changes(self)
-        self.forget = self._changes.forget
+        self.changes = Changes(self)
         self.calls = Calls(self, tools)
         self._reorder = getattr(ordering, "reorder", None)
         self.iterations = 0
         self.run = self.plain_run = Run(group, self._boundary, self._stopped)
-        self.host = HostSide(self, offload, cpu, tenant, shared)
+        self.host = HostSide(self)
         self.chunks: Sequence[tuple[Request, int]] = ()
-        self.split = False  # whether some decode on the host in the run
-        # Whether the run has a single chunk, which repeats until the prompt is complete.
-        self.repeats = False
-        self.decodes = False
-        self._changed = False
+        # Of the run: a single chunk that repeats until the prompt is complete; decodes; on the host.
+        self.repeats = self.decodes = self.split = self._changed = self._planning = False
         self._open = True
-        self._planning = False
         # Whether a request arrived while swaps were under way, after the plan was made.
         self._missed = False
         self._planned: Plan | None = None  # waits for swaps
@@ -131,8 +125,8 @@ class Replica:
 
     def busy(self) -> bool:
         """Whether it has unfinished requests."""
-        here = self.waiting.size or self.prefilling or self.batch.size or self.host.size
-        return bool(here or self._incoming)
+        running = self.prefilling or self.batch.size or self.host.size
+        return bool(running or self.waiting.size or self._incoming)
 
     @property
     def queued(self) -> int:
@@ -161,24 +155,13 @@ class Replica:
             self._plan_soon()
 
     def drain(self) -> list[Request]:
-        """Give up all unfinished requests but those in a call (a device failed): their KV is
-        lost."""
-        lost = self._ready()
-        for request in list(self.batch):
-            self.batch.leave(request)
-        for request in list(self.host):
-            self.host.leave(request)
-        self.host.abandon()
-        for request in lost:
-            request.waits_since = -1
-            self.forget(request)
-        lost += self.calls.lose()
+        """A device failed: give up all unfinished requests but those in a call, and their KV."""
+        lost = self.changes.lose(self._ready()) + self.calls.lose()
         self.prefilling.clear()
         self._incoming.clear()
         self.chunks = ()
         self._planning = self._missed = False
         self._planned = None
-        self.swap.abandon()
         self.waiting.clear()
         self.holders = self.swapped_out = 0
         self.held.change(-self.held.value, self._env.now)
@@ -197,7 +180,7 @@ class Replica:
 
     def _plan_soon(self) -> None:
         self._planning = True
-        self.simulation.at(self._env.now, self._plan_now, self._priority)
+        self.simulation.at(self._env.now, self._plan_now, PLAN + self.group.priority)
 
     def _boundary(self, steps: int) -> None:
         """`steps` iterations are done: account for them, then plan the next."""
@@ -211,7 +194,6 @@ class Replica:
 
     def _account(self, steps: int, now: float) -> None:
         batch = self.batch
-        began_s = self._told_s
         if self._iterations:
             fact = iterations_done(self, self._told_s, now, steps)
             for listener in self._iterations:
@@ -224,17 +206,15 @@ class Replica:
             if blocks:
                 self.pool.take(blocks)
         if self.split:
-            self.tally.output_tokens += self.host.taking_part
-            self.host.account(began_s)
+            self.host.account()
         for request, tokens in self.chunks:
             tokens *= steps
             left = request._given + request._generated - request._kv
-            if tokens < left:
-                request._kv += tokens
-                self.tally.prefill_tokens += tokens
-            else:
-                request._kv += left
-                self.tally.prefill_tokens += left
+            if tokens > left:
+                tokens = left
+            request._kv += tokens
+            self.tally.prefill_tokens += tokens
+            if tokens == left:
                 self._prefilled(request, now)
         if self.decodes and batch.steps >= batch.next_end:
             for request in batch.ended():
@@ -291,11 +271,11 @@ class Replica:
         if self._reorder is not None and self.waiting.size:
             for request in list(self._reorder(self.view, now)):
                 if self.waiting.remove(request):  # else it waits elsewhere since a failure
-                    request.rank = self.ordering.rank(request, self.view, now)
+                    request.rank = self.calls.rank(request, now)
                     self.waiting.add(request)
         plan = self.batching.plan(self.view, now)
         if plan is not CARRY_ON and (
-            plan.chunks or plan.preempt or plan.evict or plan.resume or plan.out or plan.back
+            plan.chunks or plan.preempt or plan.evict or plan.resume or plan.offload
         ):
             if self._apply(plan, now):
                 return
@@ -307,9 +287,8 @@ class Replica:
     def _apply(self, plan: Plan, now_s: float) -> bool:
         """Carry out the plan's changes. Returns whether the iteration waits for swaps."""
         queued = self.waiting.size
-        out_blocks, in_blocks = self._changes.apply(plan, now_s)
-        moved = bool(plan.preempt or plan.resume or plan.out or plan.back)
-        moved = moved or queued != self.waiting.size
+        out_blocks, in_blocks = self.changes.apply(plan, now_s)
+        moved = plan.preempt or plan.resume or plan.offload or queued != self.waiting.size
         if self._changed or moved or not goes_on(self, plan):
             self._changed = True
             self.chunks = plan.chunks  # type: ignore[assignment]
@@ -324,11 +303,10 @@ class Replica:
 
     def _moved(self, out_bytes: float, in_bytes: float) -> None:
         """Swaps are done: the iteration that waited for them begins."""
-        moved_s = self._env.now - self._told_s
-        self.tally.kv_token_s += kv_tokens_in_batch(self) * moved_s
-        self.simulation.facts.emit(
-            Swapped(self._told_s, self.simulation.now, self.index, out_bytes, in_bytes)
-        )
+        now = self._env.now
+        self.tally.kv_token_s += kv_tokens_in_batch(self) * (now - self._told_s)
+        fact = Swapped(self._told_s, now, self.index, out_bytes, in_bytes)
+        self.simulation.facts.emit(fact)
         plan, self._planned = self._planned, None
         assert plan is not None
         self._start(plan)
@@ -338,39 +316,24 @@ class Replica:
         batch = self.batch
         decodes = batch.size if plan.decode else 0
         chunks = self.chunks
-        split = plan.split is not None
+        offload = plan.offload
+        split = offload is not None and offload.split
         if not decodes and not chunks and not split:
             self._end_run()
             if self._incoming:
                 self._take_in(self._env.now)
                 self._plan_soon()
             return
-        steps = plan.steps
-        if steps < 1:
-            raise LawBroken(f"replica {self.index}: a plan holds for {steps} steps")
-        if decodes:
-            end = batch.next_end - batch.steps
-            if end < steps:
-                steps = end
-            free = self.pool.free
-            if steps * decodes > (free - decodes) * batch.block_tokens:
-                steps = batch.headroom(free, steps)
-                if steps < 1:
-                    raise LawBroken(
-                        f"replica {self.index}: the plan decodes {decodes} requests, which needs "
-                        f"{batch.growth(1)} KV blocks where {free} are free"
-                    )
-        elif steps >= FOREVER:
-            raise LawBroken(f"replica {self.index}: a plan without decodes holds for ever")
+        steps = steps_possible(self, plan, decodes)
         if split or self._incoming or self._missed:
             steps = 1
             self._missed = False
         self._open = plan.arrivals == "head"
         run = self.run
         if run.live:
-            same = not (self._changed or split or self.split or plan.to_host)
+            same = not (self._changed or offload or self.split)
             if same and self.decodes == (decodes > 0):
-                if self._stepwise:
+                if self.group.stepwise:
                     alone = price(self.cost, decodes, batch.context, plan.chunks)  # type: ignore[arg-type]
                     check_step(run, alone)
                 run.hold(steps)
@@ -379,7 +342,7 @@ class Replica:
         self.decodes = decodes > 0
         self.split = split
         self._changed = False
-        if split or plan.to_host:
+        if offload is not None and offload.busy:
             self.repeats = False
             cost = self.host.begin(plan, decodes)
         elif chunks:
@@ -420,7 +383,7 @@ class Replica:
             self.calls.foresee(request)
         if self._reorder is not None and request.waits_since < 0:
             request.waits_since = self.iterations + self.steps_under_way()
-        request.rank = self.ordering.rank(request, self.view, self._env.now)
+        request.rank = self.calls.rank(request, self._env.now)
         self.waiting.add(request)
         if request.swapped:
             self.swapped_out += 1

@@ -24,40 +24,45 @@ class Request:
     request. `blocks`: KV blocks held on the GPU when it is not decoding, or when it began to.
     """
 
-    # Defaults stand on the class: making a request costs only what differs.
-    rank = 0.0
-    blocks = 0
-    swapped = False
-    swapped_blocks = 0
-    replica = -1
-    replica_s = -1.0
-    scheduled_s = -1.0
-    first_token_s = -1.0
-    finish_s = -1.0
-    preemptions = 0
-    recomputed_tokens = 0
-    _generated = 0
-    _kv = 0
-    # The tokens that it has made when it leaves the batch: all of them, or those before a call.
-    _stop: int
-    _joined = 0
-    _ends = 0
-    # Whether it left a batch with its KV, so that it can decode on where it comes back.
-    _ready = False
-    _batch: DecodeBatch | None = None
-    # Tool calls, the next of them, and what is predicted of it.
-    handling: Handling | None = None
-    called_s = -1.0
-    call_s = 0.0
-    _calls: Sequence[Call] = ()
-    _call = 0
-    _leaving = False
-    _fresh = True
-    _foretold: Sequence[Foretold] = ()
-    # Iterations of its replica when it began to wait; -1 where it does not.
-    waits_since = -1
-    _predictions: Predictions | None = None
-    _path: Sequence[float] | None = None
+    __slots__ = (
+        "_batch",
+        "_call",
+        "_calls",
+        "_ends",
+        "_foretold",
+        "_fresh",
+        "_generated",
+        "_given",
+        "_joined",
+        "_kv",
+        "_leaving",
+        "_output_tokens",
+        "_path",
+        "_predicted",
+        "_predictions",
+        "_ready",
+        "_stop",
+        "arrival_s",
+        "blocks",
+        "call_s",
+        "called_s",
+        "finish_s",
+        "first_token_s",
+        "handling",
+        "id",
+        "kind",
+        "preemptions",
+        "prompt_tokens",
+        "rank",
+        "ready_s",
+        "recomputed_tokens",
+        "replica",
+        "replica_s",
+        "scheduled_s",
+        "swapped",
+        "swapped_blocks",
+        "waits_since",
+    )
 
     def __init__(
         self,
@@ -74,6 +79,34 @@ class Request:
         self.kind = kind
         self._output_tokens = self._stop = output_tokens
         self._predicted = predicted
+        self.rank = 0.0
+        self.blocks = 0
+        self.swapped = False
+        self.swapped_blocks = 0
+        self.replica = -1
+        self.replica_s = -1.0
+        self.scheduled_s = -1.0
+        self.first_token_s = -1.0
+        self.finish_s = -1.0
+        self.preemptions = 0
+        self.recomputed_tokens = 0
+        self._generated = 0
+        self._kv = 0
+        self._joined = 0
+        self._ends = 0
+        self._ready = False
+        self._batch: DecodeBatch | None = None
+        self.handling: Handling | None = None
+        self.called_s = -1.0
+        self.call_s = 0.0
+        self._calls: Sequence[Call] = ()
+        self._call = 0
+        self._leaving = False
+        self._fresh = True
+        self._foretold: Sequence[Foretold] = ()
+        self.waits_since = -1
+        self._predictions: Predictions | None = None
+        self._path: Sequence[float] | None = None
 
     @property
     def generated_tokens(self) -> int:

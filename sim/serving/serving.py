@@ -136,10 +136,11 @@ class Serving:
                     "engine.kv_blocks: one block holds no buffer for KV on its way to the host"
                 )
         cost, offload = self._cost(gpu)
-        self._reserve(cluster.node_of(gpus[0]), engine.host_swap_bytes)
+        node = cluster.node_of(gpus[0])
+        self._reserve(node, engine.host_swap_bytes)
         block_bytes = served.block_bytes(engine.block_tokens)
         host_blocks = int(engine.host_swap_bytes // block_bytes) if block_bytes else 0
-        return Replica(
+        replica = Replica(
             simulation,
             index,
             DeviceGroup(gpus, index),
@@ -150,11 +151,11 @@ class Serving:
             engine,
             SwapSpace(BlockPool(host_blocks), block_bytes, PcieChannel(cluster, gpus)),
             self._tools() if self._tools else None,
-            offload,
-            cluster.node_of(gpus[0]).cpu,
-            f"{self.name} {index}",
-            self._host_is_shared(simulation),
         )
+        if offload is not None:
+            shared = self._host_is_shared(simulation)
+            replica.host.equip(offload, node.cpu, f"{self.name} {index}", shared)
+        return replica
 
     def _host_is_shared(self, simulation: Simulation) -> bool:
         """Whether others may want a replica's host: another system, or another replica there."""

@@ -17,40 +17,51 @@ class ReplicaView:
     """Read-only façade of a replica (see `policies.batching.contract.BatchView`)."""
 
     __slots__ = (
+        "_batch",
+        "_pool",
         "_replica",
+        "_waiting",
+        "block_tokens",
         "max_batch_tokens",
         "max_sequences",
         "ordering_preemptive",
+        "ordering_takes_kv",
+        "prefilling",
         "reserve_blocks",
         "total_blocks",
     )
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
+        self._batch = replica.batch
+        self._pool = replica.pool
+        self._waiting = replica.waiting
+        self.prefilling = replica.prefilling
+        self.block_tokens = replica.batch.block_tokens
         self.max_sequences = replica.limits.max_sequences
         self.max_batch_tokens = replica.limits.max_batch_tokens
         self.total_blocks = replica.pool.total_blocks
         self.reserve_blocks = int(replica.limits.watermark * replica.pool.total_blocks)
         self.ordering_preemptive = replica.ordering.preemptive
+        self.ordering_takes_kv = getattr(replica.ordering, "takes_kv", True)
 
     @property
     def steady(self) -> bool:
-        replica = self._replica
-        batch = replica.batch
-        free = replica.pool.free
+        batch = self._batch
+        free = self._pool.free
         return (
-            not replica.waiting.size
-            and not replica.prefilling
+            not self._waiting.size
+            and not self.prefilling
             and (free >= batch.size or free >= batch.growth(1))
         )
 
     @property
     def queued(self) -> int:
-        return self._replica.waiting.size
+        return self._waiting.size
 
     @property
     def waiting(self) -> Iterator[Request]:
-        return iter(self._replica.waiting)
+        return iter(self._waiting)
 
     @property
     def holders(self) -> Iterator[Request]:
@@ -61,24 +72,20 @@ class ReplicaView:
             yield from (request for request in reversed(replica.waiting) if request.blocks)
 
     @property
-    def prefilling(self) -> list[Request]:
-        return self._replica.prefilling
-
-    @property
     def running(self) -> Iterable[Request]:
-        return [*self._replica.prefilling, *self._replica.batch]
+        return [*self.prefilling, *self._batch]
 
     @property
     def batch_size(self) -> int:
-        return self._replica.batch.size + len(self._replica.prefilling)
+        return self._batch.size + len(self.prefilling)
 
     @property
     def decoding(self) -> int:
-        return self._replica.batch.size
+        return self._batch.size
 
     @property
     def free_blocks(self) -> int:
-        return self._replica.pool.free
+        return self._pool.free
 
     @property
     def iterations(self) -> int:
@@ -97,25 +104,19 @@ class ReplicaView:
     def swapping_tokens(self) -> int:
         return self._replica.calls.swapping_tokens
 
-    @property
-    def block_tokens(self) -> int:
-        return self._replica.batch.block_tokens
-
     def growth(self, steps: int) -> int:
-        return self._replica.batch.growth(steps)
+        return self._batch.growth(steps)
 
     def blocks_to_admit(self, request: RequestView) -> int:
-        block_tokens = self._replica.batch.block_tokens
-        return request.blocks_missing(block_tokens)  # type: ignore[attr-defined,no-any-return]
+        return request.blocks_missing(self.block_tokens)  # type: ignore[attr-defined,no-any-return]
 
     def blocks_held(self, request: RequestView) -> int:
-        block_tokens = self._replica.batch.block_tokens
-        return request.blocks_held(block_tokens)  # type: ignore[attr-defined,no-any-return]
+        return request.blocks_held(self.block_tokens)  # type: ignore[attr-defined,no-any-return]
 
     def blocks_next(self, request: RequestView) -> int:
         if request._batch is None:  # type: ignore[attr-defined]
             return 0
-        return 1 if request.kv_tokens % self._replica.batch.block_tokens == 0 else 0
+        return 1 if request.kv_tokens % self.block_tokens == 0 else 0
 
     def rank(self, request: RequestView) -> float:
         replica = self._replica

@@ -216,7 +216,9 @@ def test_law_12_with_the_cost_model_of_a_real_gpu() -> None:
         assert jump.table(table).equals(step.table(table))
 
 
-@pytest.mark.parametrize("ordering", ["multilevel_feedback", "shortest_remaining", "trail"])
+@pytest.mark.parametrize(
+    "ordering", ["multilevel_feedback", "shortest_remaining", "trail", "trail_release"]
+)
 @pytest.mark.parametrize("batching", sorted(policies("batching")))
 def test_law_12_where_requests_displace_each_other(ordering: str, batching: str) -> None:
     """Long queues before few slots, with predictions that change at every token."""

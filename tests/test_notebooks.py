@@ -1,0 +1,161 @@
+"""The notebooks: committed bare, executed whole, and what their tables and figures say."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+
+from experiments.study import collect
+
+FOLDER = Path(__file__).resolve().parents[1] / "experiments" / "notebooks"
+COMPARED = "comparison.frame().set_index('metric')"
+#: What each notebook is asked for at its end.
+FOUND = {
+    "trail": {"comparison": COMPARED},
+    "lamps": {"comparison": COMPARED, "areas": "pd.DataFrame(areas)"}
+    | {f"shares_{rate}": f"shares.xs({rate}, axis=1, level=1)" for rate in (1, 6)},
+}
+
+
+class Executed:
+    """A notebook executed in a folder of its own, a warning in it being an error."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+        strict = nbformat.v4.new_code_cell("import warnings\nwarnings.simplefilter('error')")
+        asked = [f"({text}).to_json({key + '.json'!r})" for key, text in FOUND[name].items()]
+        # The kernel's own end warns of what is to come.
+        last = nbformat.v4.new_code_cell("\n".join([*asked, "warnings.resetwarnings()"]))
+        notebook.cells = [strict, *notebook.cells, last]
+        # Sockets in the file system need no network; their paths must be short.
+        with tempfile.TemporaryDirectory() as place:
+            kernel = AsyncKernelManager(
+                kernel_name="python3",
+                transport="ipc",
+                connection_file=str(Path(place) / "kernel.json"),
+            )
+            where = {"metadata": {"path": str(folder)}}
+            client = NotebookClient(notebook, km=kernel, timeout=600, resources=where)
+            client.execute(cleanup_kc=True)
+        outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
+        self.figures = sum("image/png" in out.get("data", {}) for out in outputs)
+        self.said = [out.text for out in outputs if out.output_type == "stream"]
+        self.found = {key: pd.read_json(folder / f"{key}.json") for key in FOUND[name]}
+        self.runs = collect(next(folder.glob(f"{name}-*")) / "rates")
+        self.folder = folder
+
+    def means(self, figure: str, rate_rps: float) -> dict[str, float]:
+        """The mean of a figure by arm."""
+        rows = self.runs[self.runs["arrivals.rate_rps"] == rate_rps].set_index("arm")
+        return dict(rows[f"serving.{figure}.mean"])
+
+
+def executed(name: str, factory: pytest.TempPathFactory) -> Executed:
+    # Nothing of the user's own Jupyter is read or written.
+    home = factory.mktemp("jupyter")
+    with pytest.MonkeyPatch.context() as patch:
+        for key in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
+            patch.setenv(key, str(home))
+        return Executed(name, factory.mktemp(name))
+
+
+@pytest.fixture(scope="module")
+def trail(tmp_path_factory: pytest.TempPathFactory) -> Executed:
+    return executed("trail", tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def lamps(tmp_path_factory: pytest.TempPathFactory) -> Executed:
+    return executed("lamps", tmp_path_factory)
+
+
+def test_there_is_one_for_each_paper() -> None:
+    assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == sorted(FOUND)
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_committed_bare(name: str) -> None:
+    text = (FOLDER / f"{name}.ipynb").read_text()
+    notebook = json.loads(text)
+    for cell in notebook["cells"]:
+        assert not cell.get("outputs"), "strip the outputs"
+        assert cell.get("execution_count") is None, "strip the execution counts"
+        assert not cell["metadata"]
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    assert not re.search(r"(?<![\w.:/])/(home|root|tmp|Users|work|mnt|opt)/|[A-Z]:\\\\", text)
+
+
+def test_trail_draws_the_figures(trail: Executed) -> None:
+    assert trail.figures == 3
+    assert trail.said == []
+
+
+def test_trail_rates(trail: Executed) -> None:
+    policies = ["FCFS", "SJF", "TRAIL-BERT", "TRAIL", "TRAIL+"]
+    assert trail.runs["arm"].unique().tolist() == policies
+    light, loaded = (trail.means("e2e_latency_s", rate) for rate in (8, 20))
+    assert max(light.values()) < 1.03 * min(light.values())
+    assert loaded["FCFS"] > 1.2 * max(loaded[policy] for policy in policies[1:])
+    first = trail.means("ttft_s", 20)
+    assert first["FCFS"] > first["SJF"] > first["TRAIL-BERT"] > first["TRAIL"]
+    assert first["FCFS"] > 10 * first["TRAIL"]
+
+
+def test_trail_holds_and_recomputes_more_where_more_is_preempted(trail: Executed) -> None:
+    locks = collect(next(trail.folder.glob("trail-*")) / "locks")
+    locks = locks.set_index("ordering.lock_share")
+    assert locks.loc[0.0, "serving.kv_tokens_waiting.mean"] == 0.0
+    for metric in ("serving.kv_tokens_waiting.mean", "serving.recomputed_tokens"):
+        assert locks.loc[1.0, metric] > locks.loc[0.0, metric]
+    assert locks.loc[0.8, "serving.ttft_s.mean"] < locks.loc[0.0, "serving.ttft_s.mean"]
+
+
+def test_trail_is_compared_with_an_interval(trail: Executed) -> None:
+    found = trail.found["comparison"].loc["serving.e2e_latency_s.mean"]
+    assert found["share_of_a_low"] < found["share_of_a"] < found["share_of_a_high"] < 0.0
+    assert found["resolved"]
+
+
+def test_lamps_draws_the_figures(lamps: Executed) -> None:
+    assert lamps.figures == 3
+    assert lamps.said == []
+
+
+def test_lamps_rates(lamps: Executed) -> None:
+    systems = ["vLLM", "InferCept", "LAMPS without scheduling", "LAMPS"]
+    assert lamps.runs["arm"].unique().tolist() == systems
+    for rate in (4, 6, 8):
+        for figure in ("e2e_latency_s", "ttft_s"):
+            means = lamps.means(figure, rate)
+            assert means["vLLM"] > 1.2 * max(means[system] for system in systems[1:])
+    assert lamps.means("ttft_s", 6)["LAMPS"] < lamps.means("ttft_s", 6)["InferCept"]
+
+
+def test_lamps_preserves_what_is_short(lamps: Executed) -> None:
+    calm, busy = lamps.found["shares_1"], lamps.found["shares_6"]
+    for shares in (calm, busy):
+        assert shares.loc[["math", "ve"]].min(axis=None) > 0.9
+        assert shares.loc[["chatbot", "image", "tts"]].max(axis=None) < 0.3
+    assert (calm.loc["qa"] < 0.5).all()
+    assert (busy.loc["qa"] > 0.8).all()
+
+
+def test_lamps_measures_the_area_that_it_predicts(lamps: Executed) -> None:
+    areas = lamps.found["areas"]
+    assert areas.loc["measured"].to_dict() == pytest.approx(
+        areas.loc["predicted"].to_dict(), rel=0.03
+    )
+    assert areas.loc["measured", "preserve"] > 1.5 * areas.loc["measured", "swap"]
+
+
+def test_lamps_is_compared_with_an_interval(lamps: Executed) -> None:
+    found = lamps.found["comparison"]
+    assert (found["share_of_a_low"] < found["share_of_a_high"]).all()

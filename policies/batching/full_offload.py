@@ -7,7 +7,7 @@ from typing import Literal
 from models.errors import ConfigError
 from models.offload.profiled_times import ProfiledTimes
 from policies.batching.contract import CARRY_ON, BatchView, Offload, Plan
-from policies.batching.host_sides import Halves, Hosted, Prompts, relieve
+from policies.batching.host_sides import Halves, Hosted, Prompts, context_after, relieve
 from policies.batching.memory import Room
 from policies.ordering.contract import RequestView
 
@@ -44,15 +44,14 @@ class FullOffload:
         plan.steps = 1
         room = Room(view, plan, "swap")
         self._move_out(view, offload, room)
-        hosted = self._make_room(view, plan, offload, room)
+        hosted, free = self._make_room(view, plan, offload, room)
         decodes = view.decoding + len(offload.back) - len(offload.out)
         prompts = Prompts(
             view.max_sequences - decodes, view.max_batch_tokens - decodes, view.block_tokens
         )
         prompts.choose(view, room, gpu=False)
         prompts.put(plan, offload, len(prompts.chosen))
-        taken = sum(map(view.blocks_to_admit, prompts.chosen[prompts.here :]))
-        free = view.host_blocks_free() - taken - sum(map(view.blocks_held, offload.out))
+        free -= sum(map(view.blocks_to_admit, prompts.chosen[prompts.here :]))
         if not hosted:
             return plan
         width = decodes + sum(prompts.sizes)
@@ -61,7 +60,8 @@ class FullOffload:
             return plan
         if self.halving == "balanced":
             attention_s = sum([self.times.prefill[size] for size in prompts.sizes])
-            attention_s += self.times.attention(view.context_tokens) if decodes else 0.0
+            if decodes:
+                attention_s += self.times.attention(context_after(view, plan, offload))
             halves = Halves(self.times, width, attention_s)
             halves.spread(hosted, prompts, free, hidden=False)
             halves.put(offload)
@@ -86,8 +86,8 @@ class FullOffload:
         spare = min(view.max_sequences, view.max_batch_tokens) - view.decoding + len(out)
         relieve(view, offload, room, spare)
 
-    def _make_room(self, view: BatchView, plan: Plan, offload: Offload, room: Room) -> Hosted:
-        """Those on the host that stay there. Where their next tokens lack blocks, the worst rank is
+    def _make_room(self, view: BatchView, plan: Plan, offload: Offload, room: Room) -> tuple[Hosted, int]:
+        """Those on the host that stay there, and the blocks that are free there. Where their next tokens lack blocks, the worst rank is
         computed again; the last one goes on on the GPUs."""
         block = view.block_tokens
         free = view.host_blocks_free() - sum(map(view.blocks_held, offload.out))
@@ -110,7 +110,7 @@ class FullOffload:
                 room.size += 1
                 offload.back = [request]
                 hosted = []
-        return hosted
+        return hosted, free
 
     def _evenly(
         self,

@@ -89,16 +89,26 @@ def relieve(view: BatchView, offload: Offload, room: Room, spare: int) -> None:
             break
         if victim.id in gone:
             continue
-        held = view.blocks_held(victim)
-        if held <= free:
-            free -= held
+        held, grows = view.blocks_held(victim), view.blocks_next(victim)
+        if held + grows <= free:
+            free -= held + grows
             out.append(victim)
-            room.free += held + view.blocks_next(victim)
+            room.free += held + grows
             room.size -= 1
         else:
             room.preempt(victim, "recompute")
         spare += 1
     offload.out = out
+
+
+def context_after(view: BatchView, plan: Plan, offload: Offload) -> int:
+    """KV tokens that those read who decode on the GPUs once the plan's moves are made."""
+    context = view.context_tokens
+    if offload.back:
+        context += sum([request.kv_tokens + 1 for request in offload.back])
+    for request in (*offload.out, *(request for request, _ in plan.preempt)):
+        context -= request.kv_tokens + 1
+    return context
 
 
 class Halves:

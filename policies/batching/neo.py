@@ -5,7 +5,7 @@ from __future__ import annotations
 from models.errors import ConfigError
 from models.offload.profiled_times import ProfiledTimes
 from policies.batching.contract import CARRY_ON, BatchView, Offload, Plan
-from policies.batching.host_sides import Halves, Hosted, Prompts, relieve
+from policies.batching.host_sides import Halves, Hosted, Prompts, context_after, relieve
 from policies.batching.memory import Room
 from policies.batching.swiftllm import SwiftLlm
 from policies.ordering.contract import RequestView
@@ -107,23 +107,19 @@ class Neo:
     ) -> None:
         """Form both candidates and take the better."""
         times = self.times
-        context = view.context_tokens
         if offload.back:
             moved = {request.id for request in offload.back}
-            context += sum([tokens for request, tokens in hosted if request.id in moved])
             hosted = [pair for pair in hosted if pair[0].id not in moved]
         if offload.out:
             # Those that leave the GPUs now come first.
             hosted = [*((request, request.kv_tokens + 1) for request in offload.out), *hosted]
-        for request in (*offload.out, *(request for request, _ in plan.preempt)):
-            context -= request.kv_tokens + 1
         width = decodes + sum(prompts.sizes)
         if not 0 < width < len(times.linear):
             # Nothing that the GPUs could begin with, or a prompt that is longer than any budget.
             prompts.put(plan, offload, len(prompts.chosen))
             plan.steps = 1
             return
-        attention_s = times.attention(context) if decodes else 0.0
+        attention_s = times.attention(context_after(view, plan, offload)) if decodes else 0.0
         each_s = [times.prefill[size] for size in prompts.sizes]
         halves = Halves(times, width, attention_s + sum(each_s))
         here = prompts.here

@@ -88,7 +88,7 @@ class Replica:
         self.run = self.plain_run = Run(group, self._boundary, self._stopped)
         self.host = HostSide(self)
         self.chunks: Sequence[tuple[Request, int]] = ()
-        # Of the run: a single chunk that repeats until the prompt is complete; decodes; on the host.
+        # Of the run: one chunk that repeats until the prompt is complete; decodes; on the host.
         self.repeats = self.decodes = self.split = self._changed = self._planning = False
         self._open = True
         # Whether a request arrived while swaps were under way, after the plan was made.

@@ -204,7 +204,7 @@ def test_law_11_on_a_pool_for_hardly_more_than_one(
         ordering=ordering, batching=batching, block_tokens=block_tokens, kv_blocks=blocks
     )
     run = tight.run()
-    assert run["preemptions"] > 0
+    assert run["preemptions"] + run.result.summary.get("serving.offload.iterations", 0) > 0
     _check_progress(tight, run)
 
 

@@ -7,7 +7,14 @@ from typing import Literal
 from models.errors import ConfigError
 from models.offload.profiled_times import ProfiledTimes
 from policies.batching.contract import CARRY_ON, BatchView, Offload, Plan
-from policies.batching.host_sides import Halves, Hosted, Prompts, context_after, relieve
+from policies.batching.host_sides import (
+    Halves,
+    Hosted,
+    Prompts,
+    context_after,
+    cover,
+    relieve,
+)
 from policies.batching.memory import Room
 from policies.ordering.contract import RequestView
 
@@ -34,8 +41,7 @@ class FullOffload:
 
     def plan(self, view: BatchView, now_s: float) -> Plan:
         if not self._covered:
-            held = view.total_blocks * view.block_tokens
-            self.times.cover(held, view.host_blocks * view.block_tokens, view.block_tokens)
+            cover(self.times, view)
             self._covered = True
         if not view.hosted_size and view.steady:
             return CARRY_ON
@@ -63,7 +69,7 @@ class FullOffload:
             if decodes:
                 attention_s += self.times.attention(context_after(view, plan, offload))
             halves = Halves(self.times, width, attention_s)
-            halves.spread(hosted, prompts, free, hidden=False)
+            halves.spread(hosted, prompts, free)
             halves.put(offload)
         else:
             self._evenly(view, offload, hosted, prompts, free)
@@ -86,7 +92,9 @@ class FullOffload:
         spare = min(view.max_sequences, view.max_batch_tokens) - view.decoding + len(out)
         relieve(view, offload, room, spare)
 
-    def _make_room(self, view: BatchView, plan: Plan, offload: Offload, room: Room) -> tuple[Hosted, int]:
+    def _make_room(
+        self, view: BatchView, plan: Plan, offload: Offload, room: Room
+    ) -> tuple[Hosted, int]:
         """Those on the host that stay there, and the blocks that are free there. Where their next tokens lack blocks, the worst rank is
         computed again; the last one goes on on the GPUs."""
         block = view.block_tokens

@@ -75,6 +75,12 @@ class Prompts:
         offload.to_host = self.chosen[self.here : count]
 
 
+def cover(times: ProfiledTimes, view: BatchView) -> None:
+    """Profile attention up to the KV of both sides."""
+    block = view.block_tokens
+    times.cover(view.total_blocks * block, view.host_blocks * block, block)
+
+
 def relieve(view: BatchView, offload: Offload, room: Room, spare: int) -> None:
     """Those of the worst rank leave the GPUs while blocks, or the `spare` places of an iteration,
     are short: to decode on the host where its memory has room, else to be computed again."""
@@ -166,12 +172,23 @@ class Halves:
         self.width -= tokens
         self.gpu_s -= attention_s
 
-    def spread(self, hosted: Hosted, prompts: Prompts, room: int, hidden: bool) -> None:
+    def spread(
+        self,
+        hosted: Hosted,
+        prompts: Prompts,
+        room: int,
+        *,
+        hidden: bool = False,
+        work_s: float = 0.0,
+        token_s: float = 0.0,
+    ) -> None:
         """Put requests one after the other into the sub-batch whose host work has more slack, as
         long as the budgets of `prompts` last; `room`: blocks of host memory for their new tokens.
 
-        With `hidden` only while both slacks stay >= 0: one for which they would not sits out, and
-        so does every later one that reads as many KV tokens or more.
+        With `hidden` only while both slacks stay >= 0; else only while work by time does not fall,
+        where each is worth `token_s` beside `work_s` of the others (by default all get in). One for
+        which that would not hold sits out, and so does every later one that reads as many KV tokens
+        or more.
         """
         times = self.times
         linear = times.linear
@@ -191,6 +208,8 @@ class Halves:
         scarce = room < len(hosted)
         cutoff = FOREVER
         second = True
+        # The time of a layer, without attention on the GPUs, before a request gets in.
+        before_s = max(linear_0_s, launch_s) + max(0.0, launch_s - gpu_s)
         for request, tokens in hosted:
             if tokens >= cutoff or not left:
                 aside.append(request)
@@ -208,10 +227,14 @@ class Halves:
                 linear_s = linear[count]
                 slack_0 = linear_s + gpu_s - host_0_s - launch_s
                 slack_1 = linear_0_s - host_s - launch_s
-                if hidden and (slack_0 < 0.0 or slack_1 < 0.0):
-                    cutoff = tokens
-                    aside.append(request)
-                    continue
+                lasts_s = linear_0_s + linear_s
+                if slack_0 < 0.0 or slack_1 < 0.0:
+                    lasts_s -= min(slack_0, 0.0) + min(slack_1, 0.0)
+                    worth = (work_s + token_s) * (before_s + gpu_s) >= work_s * (lasts_s + gpu_s)
+                    if hidden or not worth:
+                        cutoff = tokens
+                        aside.append(request)
+                        continue
                 count_1, tokens_1, host_1_s, linear_1_s = count, read, host_s, linear_s
             else:
                 count, read = count_0 + 1, tokens_0 + tokens
@@ -221,13 +244,19 @@ class Halves:
                 linear_s = linear[width + count]
                 slack_0 = linear_1_s + gpu_s - host_s - launch_s
                 slack_1 = linear_s - host_1_s - launch_s
-                if hidden and (slack_0 < 0.0 or slack_1 < 0.0):
-                    cutoff = tokens
-                    aside.append(request)
-                    continue
+                lasts_s = linear_s + linear_1_s
+                if slack_0 < 0.0 or slack_1 < 0.0:
+                    lasts_s -= min(slack_0, 0.0) + min(slack_1, 0.0)
+                    worth = (work_s + token_s) * (before_s + gpu_s) >= work_s * (lasts_s + gpu_s)
+                    if hidden or not worth:
+                        cutoff = tokens
+                        aside.append(request)
+                        continue
                 count_0, tokens_0, host_0_s, linear_0_s = count, read, host_s, linear_s
                 beside.append(request)
             left -= 1
+            work_s += token_s
+            before_s = lasts_s
             second = slack_1 > slack_0
         self.second = count_1
         self.host_0_s, self.host_1_s = host_0_s, host_1_s

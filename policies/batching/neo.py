@@ -5,7 +5,14 @@ from __future__ import annotations
 from models.errors import ConfigError
 from models.offload.profiled_times import ProfiledTimes
 from policies.batching.contract import CARRY_ON, BatchView, Offload, Plan
-from policies.batching.host_sides import Halves, Hosted, Prompts, context_after, relieve
+from policies.batching.host_sides import (
+    Halves,
+    Hosted,
+    Prompts,
+    context_after,
+    cover,
+    relieve,
+)
 from policies.batching.memory import Room
 from policies.batching.swiftllm import SwiftLlm
 from policies.ordering.contract import RequestView
@@ -52,7 +59,8 @@ class Neo:
         if view.steady and not view.hosted_size:
             return CARRY_ON
         if not self._covered:
-            self._cover(view)
+            cover(self.times, view)
+            self._covered = True
         plan = Plan()
         offload = Offload()
         room = Room(view, plan, "swap")
@@ -66,17 +74,17 @@ class Neo:
             view.max_sequences - decodes, view.max_batch_tokens - decodes, view.block_tokens
         )
         prompts.choose(view, room)
-        self._choose(view, plan, offload, prompts, decodes, hosted)
+        if offload.back:
+            moved = {request.id for request in offload.back}
+            hosted = [pair for pair in hosted if pair[0].id not in moved]
+        if offload.out:
+            # Those that leave the GPUs now come first.
+            hosted = [*((request, request.kv_tokens + 1) for request in offload.out), *hosted]
+        self._form(view, plan, offload, prompts, hosted)
         plan.offload = None if offload.idle else offload
+        if hosted or plan.offload or plan.chunks or plan.resume or plan.preempt:
+            plan.steps = 1
         return plan
-
-    def _cover(self, view: BatchView) -> None:
-        self.times.cover(
-            view.total_blocks * view.block_tokens,
-            view.host_blocks * view.block_tokens,
-            view.block_tokens,
-        )
-        self._covered = True
 
     def _swap_in(
         self, view: BatchView, offload: Offload, room: Room, spare: int, hosted: Hosted
@@ -96,62 +104,55 @@ class Neo:
             back.append(request)
         offload.back = back
 
-    def _choose(
-        self,
-        view: BatchView,
-        plan: Plan,
-        offload: Offload,
-        prompts: Prompts,
-        decodes: int,
-        hosted: Hosted,
+    def _form(
+        self, view: BatchView, plan: Plan, offload: Offload, prompts: Prompts, hosted: Hosted
     ) -> None:
-        """Form both candidates and take the better."""
+        """Put an iteration into the plan."""
         times = self.times
-        if offload.back:
-            moved = {request.id for request in offload.back}
-            hosted = [pair for pair in hosted if pair[0].id not in moved]
-        if offload.out:
-            # Those that leave the GPUs now come first.
-            hosted = [*((request, request.kv_tokens + 1) for request in offload.out), *hosted]
+        decodes = view.decoding + len(offload.back) - len(offload.out) - len(plan.preempt)
         width = decodes + sum(prompts.sizes)
         if not 0 < width < len(times.linear):
             # Nothing that the GPUs could begin with, or a prompt that is longer than any budget.
             prompts.put(plan, offload, len(prompts.chosen))
-            plan.steps = 1
             return
         attention_s = times.attention(context_after(view, plan, offload)) if decodes else 0.0
         each_s = [times.prefill[size] for size in prompts.sizes]
+        alone = self._saturating(prompts, width)
         halves = Halves(times, width, attention_s + sum(each_s))
-        here = prompts.here
-        # The GPUs alone: without prompts bound for the host beyond what saturates them.
-        alone, alone_width = len(prompts.chosen), width
-        while alone > here and alone_width - prompts.sizes[alone - 1] >= self.saturation_tokens:
-            alone -= 1
-            alone_width -= prompts.sizes[alone]
-        alone_s = times.linear[alone_width] + sum(each_s[:alone]) + attention_s
-        if hosted:
-            halves.spread(hosted, prompts, self._host_room(view, offload, prompts), hidden=True)
+        halves.spread(hosted, prompts, self._host_room(view, offload, prompts), hidden=True)
         if halves.second:
-            both = len(prompts.chosen)
-            while both > here:
-                size, size_s = prompts.sizes[both - 1], each_s[both - 1]
-                if halves.width + len(halves.beside) - size < self.saturation_tokens:
-                    break
-                halves.drop(size, size_s)
-                if min(halves.slacks) < 0.0:
-                    halves.drop(-size, -size_s)
-                    break
-                both -= 1
+            both = self._hiding(halves, prompts, each_s)
+            alone_width = width - sum(prompts.sizes[alone:])
+            alone_s = times.linear[alone_width] + sum(each_s[:alone]) + attention_s
             served = decodes + both + halves.size
             if (decodes + alone) * halves.gpus_s < served * alone_s:
                 prompts.put(plan, offload, both)
                 halves.put(offload)
-                plan.steps = 1
                 return
         prompts.put(plan, offload, alone)
-        changed = plan.chunks or plan.resume or offload.out or offload.back or plan.preempt
-        if changed or hosted:
-            plan.steps = 1
+
+    def _saturating(self, prompts: Prompts, width: int) -> int:
+        """Prompts for the GPUs alone: those bound for the host only to what saturates them."""
+        count = len(prompts.chosen)
+        while count > prompts.here and width - prompts.sizes[count - 1] >= self.saturation_tokens:
+            count -= 1
+            width -= prompts.sizes[count]
+        return count
+
+    def _hiding(self, halves: Halves, prompts: Prompts, each_s: list[float]) -> int:
+        """Prompts for two sub-batches: those bound for the host only to what saturates the GPUs and
+        hides the host."""
+        count = len(prompts.chosen)
+        while count > prompts.here:
+            size, size_s = prompts.sizes[count - 1], each_s[count - 1]
+            if halves.width + len(halves.beside) - size < self.saturation_tokens:
+                break
+            halves.drop(size, size_s)
+            if min(halves.slacks) < 0.0:
+                halves.drop(-size, -size_s)
+                break
+            count -= 1
+        return count
 
     def _host_room(self, view: BatchView, offload: Offload, prompts: Prompts) -> int:
         """Blocks of host memory for the next tokens of those that decode there."""

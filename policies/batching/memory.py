@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 
 from policies.batching.contract import BatchView, Fate, Plan
 from policies.ordering.contract import Place, RequestView
@@ -40,7 +40,7 @@ class Room:
         self.size = view.batch_size
         self.gone: Set[int] = _NOBODY
         self.settled: Set[int] = _NOBODY
-        self._displaceable: list[Place] | None = None
+        self._displaceable: Sequence[Place] | None = None
 
     def secure_growth(self) -> None:
         """Make sure that those that decode can take their next step: where blocks run out, KV of
@@ -87,15 +87,15 @@ class Room:
     def worst_running(self) -> Place | None:
         """The running request of the worst rank that may be displaced."""
         places = self._places()
-        while places and places[-1][1] in self.settled:
-            places.pop()
-        return places[-1] if places else None
+        if self.settled:
+            places = [place for place in places if place[1] not in self.settled]
+            self._displaceable = places
+        return max(places, default=None)
 
-    def _places(self) -> list[Place]:
-        """Running requests that may be displaced, with their ranks, the worst last; some of them
-        may be settled."""
+    def _places(self) -> Sequence[Place]:
+        """Running requests that may be displaced, with their ranks; some of them may be settled."""
         if self._displaceable is None:
-            self._displaceable = sorted(self._view.displaceable())
+            self._displaceable = list(self._view.displaceable())
         return self._displaceable
 
     def order_holds(self) -> int:
@@ -153,13 +153,14 @@ class Room:
         return worst[2]
 
     def _behind(self, newcomer: RequestView) -> tuple[list[RequestView], list[RequestView]]:
-        """Waiting and running requests that rank behind the newcomer and may lose their KV."""
+        """Waiting and running requests that rank behind the newcomer and may lose their KV, the
+        worst running one last."""
         view = self._view
         place = (newcomer.rank, newcomer.id)
         waiting = [r for r in view.holders if (r.rank, r.id) > place and r.id not in self.gone]
         running = [
             request
-            for rank, number, request in (self._places() if view.ordering_takes_kv else ())
+            for rank, number, request in (sorted(self._places()) if view.ordering_takes_kv else ())
             if (rank, number) > place and number not in self.settled
         ]
         return waiting, running

@@ -6,7 +6,7 @@ that order. A view is read-only and valid during the call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeAlias
 
 from models.tool_calls.waste import Handling
@@ -68,17 +68,6 @@ class RequestView(Protocol):
 
         Raises ConfigError where the run has no predictor.
         """
-        ...
-
-    def remaining_while_young(self, share: float) -> float | None:
-        """Its predicted remainder at its present age, or None once it has made that share of its
-        first predicted length and at least a token."""
-        ...
-
-    def steps_below(self, tokens: float, most_age: float) -> int:
-        """For how many steps from now its predicted remainder stays below `tokens`; FOREVER if it
-        does at every age below `most_age`, or until something ends. So a decision is known to hold
-        without asking at each step; ask of requests that decode."""
         ...
 
     @property
@@ -157,6 +146,18 @@ class OrderingView(Protocol):
     @property
     def running(self) -> Iterable[RequestView]:
         """Requests of the batch, decoding and prefilling."""
+        ...
+
+    def young(self, share: float) -> Sequence[Place]:
+        """Running requests that have not made that share of their first predicted length, or no
+        token, each with its predicted remainder at its present age in place of a rank."""
+        ...
+
+    def steps_below(self, requests: Iterable[RequestView], tokens: float, share: float) -> int:
+        """For how many steps from now the predicted remainders of all these running requests stay
+        below `tokens` while each has made less than that share of its first predicted length;
+        FOREVER if they do until somebody ends. So a decision is known to hold without asking at
+        each step."""
         ...
 
     @property

@@ -85,8 +85,7 @@ class MemoryTime:
             return ()
         return [
             (self.rank(request, view, now_s), request.id, request)
-            for request in view.running
-            if request.remaining_while_young(share) is not None
+            for _, _, request in view.young(share)
         ]
 
     def reorder(self, view: OrderingView, now_s: float) -> Iterable[RequestView]:

@@ -60,12 +60,9 @@ class Trail:
         return request.predicted_remaining_tokens
 
     def displaceable(self, view: OrderingView, now_s: float) -> Iterable[Place]:
-        share, margin = self.lock_share, self.margin_tokens
-        return [
-            (left - margin, request.id, request)
-            for request in view.running
-            if (left := request.remaining_while_young(share)) is not None
-        ]
+        young = view.young(self.lock_share)
+        margin = self.margin_tokens
+        return [(left - margin, n, request) for left, n, request in young] if margin else young
 
     def holds(self, view: OrderingView, places: Iterable[Place], now_s: float) -> int:
         """Until the remainder of a request that may be displaced, and that ranks before the first
@@ -78,11 +75,8 @@ class Trail:
         if self.margin_tokens:
             # Sums are rounded: rather look too early than too late.
             bound = (bound + self.margin_tokens) * (1.0 - 1e-12)
-        least = FOREVER
-        for rank, number, request in places:
-            if (rank, number) < place:
-                least = min(least, request.steps_below(bound, self._lock_age(request)))
-        return least
+        before = [request for rank, number, request in places if (rank, number) < place]
+        return view.steps_below(before, bound, self.lock_share)
 
     def _lock_age(self, request: RequestView) -> float:
         return self.lock_share * request.predicted_output_tokens

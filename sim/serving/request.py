@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
 from typing import TYPE_CHECKING
 
 from models.tool_calls.waste import Handling
-from policies.ordering.contract import FOREVER
 from sim.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -178,24 +176,6 @@ class Request:
             return None if age and age >= share * first else self.predicted_remaining_tokens
         age = self._generated + batch.steps - self._joined
         return None if age >= share * self._predicted else path[age]  # type: ignore[operator]
-
-    def steps_below(self, tokens: float, most_age: float) -> int:
-        """Steps from now for which its predicted remainder stays below that; FOREVER where it
-        does at all ages below `most_age`, or until somebody of its batch ends."""
-        batch = self._batch
-        if self._predictions is None or batch is None:
-            return FOREVER
-        path = self._path
-        if path is None:
-            path = self._predictions.path(self)
-        age = self._generated + batch.steps - self._joined
-        last = min(len(path), age + 1 + batch.next_end - batch.steps)
-        if most_age < last:
-            last = ceil(most_age)
-        for later in range(age + 1, last):
-            if path[later] >= tokens:
-                return later - age
-        return FOREVER
 
     @property
     def context_tokens(self) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from policies.ordering.contract import Place, RequestView
+from policies.ordering.contract import FOREVER, Place, RequestView
 from sim.serving.request import Request
 from sim.serving.tally import kv_tokens_in_batch
 
@@ -74,6 +74,45 @@ class ReplicaView:
     @property
     def running(self) -> Iterable[Request]:
         return [*self.prefilling, *self._batch]
+
+    def young(self, share: float) -> list[Place]:
+        found: list[Place] = []
+        for request in self.prefilling:
+            left = request.remaining_while_young(share)
+            if left is not None:
+                found.append((left, request.id, request))
+        steps = self._batch.steps
+        members = self._batch.members.values()
+        found += [
+            (path[age], request.id, request)
+            for request in members
+            if (path := request._path) is not None
+            and (age := request._generated + steps - request._joined) < share * request._predicted  # type: ignore[operator]
+        ]
+        for request in members:
+            if request._path is None and (left := request.remaining_while_young(share)) is not None:
+                found.append((left, request.id, request))
+        return found
+
+    def steps_below(self, requests: Iterable[RequestView], tokens: float, share: float) -> int:
+        request: Any
+        batch = self._batch
+        # Somebody ends at the last of these: then all is asked again.
+        least = ends = batch.next_end - batch.steps + 1
+        for request in requests:
+            path = request._path
+            # A prediction that nobody refines only falls.
+            if path is None or request._batch is not batch:
+                continue
+            after = request._generated + batch.steps - request._joined + 1
+            window = path[after : after + least - 1]
+            if len(window) and max(window) >= tokens:
+                lock = share * request._predicted
+                for later, left in enumerate(window, 1):
+                    if left >= tokens and after + later - 1 < lock:
+                        least = later
+                        break
+        return least if least < ends else FOREVER
 
     @property
     def batch_size(self) -> int:

@@ -95,8 +95,8 @@ class FullOffload:
     def _make_room(
         self, view: BatchView, plan: Plan, offload: Offload, room: Room
     ) -> tuple[Hosted, int]:
-        """Those on the host that stay there, and the blocks that are free there. Where their next tokens lack blocks, the worst rank is
-        computed again; the last one goes on on the GPUs."""
+        """Those on the host that stay there, and the blocks that are free there. Where their next
+        tokens lack blocks, the worst rank is computed again; the last one goes on on the GPUs."""
         block = view.block_tokens
         free = view.host_blocks_free() - sum(map(view.blocks_held, offload.out))
         there = [*view.hosted]

@@ -16,6 +16,7 @@ from sim.serving.facts import (
     RequestFinished,
     RequestPreempted,
     RequestRejected,
+    StageDone,
     Swapped,
 )
 from sim.serving.replica import Replica
@@ -29,6 +30,8 @@ _FIRST_REPLICA = 2
 #: Trace threads of a replica: its iterations, then its devices.
 _ITERATIONS = 1
 _FIRST_DEVICE = 2
+#: Trace threads of the stages of iterations in which the host has a part.
+_STAGE_THREADS = {1001: "stages: GPUs", 1002: "stages: host thread", 1003: "stages: copies to host"}
 
 
 class Timeline:
@@ -53,6 +56,7 @@ class Timeline:
         self._counters = Counters()
         self._places: dict[str, tuple[int, int]] = {}
         self._down: dict[str, tuple[int, int]] = {}
+        self._lanes: set[tuple[int, int]] = set()
         self._known: list[Replica] | None = None
 
     @property
@@ -70,6 +74,7 @@ class Timeline:
             (RequestFinished, self._request_finished),
             (RequestPreempted, self._request_preempted),
             (Iterations, self._iterations),
+            (StageDone, self._stage),
             (Swapped, self._swapped),
             (DeviceChanged, self._device_changed),
         ):
@@ -137,6 +142,17 @@ class Timeline:
         times = (fact.start_s, fact.end_s)
         self._write(fact.end_s, span(name, *thread, *times, cat="iteration", args=args))
         self._count(replica, self._counters.during(fact, replica))
+
+    def _stage(self, fact: StageDone) -> None:
+        pid = _FIRST_REPLICA + fact.replica
+        ends = (fact.gpu_end_s, fact.host_end_s, fact.copy_end_s)
+        for (thread, name), end_s in zip(_STAGE_THREADS.items(), ends, strict=True):
+            if (pid, thread) not in self._lanes:
+                self._lanes.add((pid, thread))
+                self._write(0.0, event("M", "thread_name", pid, thread, 0.0, args={"name": name}))
+            if end_s > fact.start_s:
+                times = (fact.start_s, end_s)
+                self._write(end_s, span(fact.name, pid, thread, *times, cat="stage"))
 
     def _swapped(self, fact: Swapped) -> None:
         thread = (_FIRST_REPLICA + fact.replica, _ITERATIONS)

@@ -15,6 +15,7 @@ _GROUPS = {
     "node": "hardware/node",
     "ordering": "ordering",
     "batching": "batching",
+    "host_attention": "host_attention",
     "routing": "routing",
     "predictor": "predictor",
     "tools": "tools",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from experiments.benchmarks.neo_speed import print_neo
 from experiments.benchmarks.serving_scale import print_scale
 from experiments.benchmarks.serving_speed import print_scaling, print_speed
 from experiments.benchmarks.trail_speed import print_trail
@@ -16,6 +17,7 @@ def main() -> None:
         "scaling": print_scaling,
         "scale": print_scale,
         "trail": print_trail,
+        "neo": print_neo,
     }
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(benchmarks))

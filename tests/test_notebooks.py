@@ -20,6 +20,7 @@ COMPARED = "comparison.frame().set_index('metric')"
 #: What each notebook is asked for at its end.
 FOUND = {
     "trail": {"comparison": COMPARED},
+    "neo": {"comparison": COMPARED, "gains": "gains", "loads": "loads"},
     "lamps": {"comparison": COMPARED, "areas": "pd.DataFrame(areas)"}
     | {f"shares_{rate}": f"shares.xs({rate}, axis=1, level=1)" for rate in (1, 6)},
 }
@@ -75,6 +76,11 @@ def trail(tmp_path_factory: pytest.TempPathFactory) -> Executed:
 @pytest.fixture(scope="module")
 def lamps(tmp_path_factory: pytest.TempPathFactory) -> Executed:
     return executed("lamps", tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def neo(tmp_path_factory: pytest.TempPathFactory) -> Executed:
+    return executed("neo", tmp_path_factory)
 
 
 def test_there_is_one_for_each_paper() -> None:
@@ -159,3 +165,22 @@ def test_lamps_measures_the_area_that_it_predicts(lamps: Executed) -> None:
 def test_lamps_is_compared_with_an_interval(lamps: Executed) -> None:
     found = lamps.found["comparison"]
     assert (found["share_of_a_low"] < found["share_of_a_high"]).all()
+
+
+def test_neo_draws_the_figures(neo: Executed) -> None:
+    assert neo.figures == 3
+    assert neo.said == []
+
+
+def test_neo_gains_and_full_offload_does_not(neo: Executed) -> None:
+    gains = neo.found["gains"]
+    assert (gains["NEO"] > 1.0).all()
+    assert gains["NEO"].idxmax() == 100
+    assert (gains["FastDecode+"] < gains["NEO"]).all()
+    assert (neo.found["loads"]["NEO"] < neo.found["loads"]["vLLM"]).loc[1.0:].all()
+
+
+def test_neo_by_work_is_compared_with_an_interval(neo: Executed) -> None:
+    found = neo.found["comparison"].loc["simulated_s"]
+    assert found["share_of_a_low"] < found["share_of_a"] < found["share_of_a_high"] < 0.0
+    assert found["resolved"]

@@ -9,7 +9,7 @@ run: $(VENV)/.installed
 	$(BIN)/orrery run
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m experiments.benchmarks

@@ -31,7 +31,7 @@ class SwiftLlm:
         chunks: list[tuple[RequestView, int]] = []
         resume: list[RequestView] = []
         for request in view.waiting:
-            if swapped and not request.swapped:
+            if swapped and not (request.swapped or request.kv_tokens):
                 continue
             tokens = request.prefill_tokens
             alone = tokens > view.max_batch_tokens and not chunks

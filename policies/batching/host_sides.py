@@ -38,10 +38,10 @@ class Prompts:
         KV may stay on the GPUs, other than that for which host memory is too small.
 
         Host memory keeps free as much as the GPUs hold, so that all can move there, or else nobody
-        is admitted; but while nobody decodes there, the GPUs may take what they can. A request with KV
-        already can only go on on the GPUs, and does not come from the host while others move there.
-        Where nothing runs, others that wait lose their KV until the first can. A prompt longer than
-        the budget of an iteration is the only one in it.
+        is admitted; but while nobody decodes there, the GPUs may take what they can. A request that
+        has KV already can only go on on the GPUs, and does not come from the host while others move
+        there; where nothing runs, others that wait lose their KV until the first can. A prompt
+        longer than the budget of an iteration is the only one in it.
         """
         buffer = view.total_blocks
         limit = view.host_blocks - view.total_blocks

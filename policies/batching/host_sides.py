@@ -230,7 +230,7 @@ class Halves:
         host_0_s = host_1_s = linear_1_s = 0.0
         linear_0_s = linear[width]
         # What host attention takes is a line around the present number of KV tokens.
-        lines_0, lines_1 = iter(times.lines), iter(times.lines)
+        lines_0, lines_1 = times.host_lines(), times.host_lines()
         high_0 = high_1 = -1.0
         fixed_0: Sequence[float] = ()
         fixed_1 = per_0 = per_1 = fixed_0

@@ -55,7 +55,9 @@ class Prompts:
             size = request.prefill_tokens
             blocks = view.blocks_to_admit(request)
             overlong = size > view.max_batch_tokens
-            if (size > self.tokens and not (overlong and not self.chosen)) or self.requests < 1:
+            if min(self.requests, self.tokens) < 1 or (
+                size > self.tokens and not (overlong and not self.chosen)
+            ):
                 return
             bound = request.kv_tokens > 0
             fits_there = blocks <= buffer and used + blocks <= limit and not bound

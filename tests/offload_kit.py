@@ -91,6 +91,11 @@ def offload_cost(host: HostAttention | None = None, **efficiency: Any) -> Offloa
 
 
 OFFLOAD = offload_cost()
+#: The same on GPUs whose time grows with every token, beside a host that reads KV at 10 GB/s and
+#: costs no launches: almost any request there is worth its time.
+STEEP = offload_cost(
+    host_attention(reach=1.0), gemm_compute=2e-3, kernel_s=1e-6, launch_per_layer_s=0.0
+)
 
 
 def times(truth: Any = None, **changes: Any) -> ProfiledTimes:

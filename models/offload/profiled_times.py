@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isfinite
 from typing import NamedTuple, Protocol
 
@@ -98,8 +98,7 @@ class ProfiledTimes:
         self._host_tokens: list[int] = []
         self._table = np.zeros((0, 0))
         self._sequences: list[int] = []
-        #: Host attention, for rising numbers of KV tokens.
-        self.lines: list[Line] = []
+        self._lines: list[Line] = []
 
     def cover(self, gpu_tokens: int, host_tokens: int, block_tokens: int) -> None:
         """Measure attention up to so many KV tokens on the GPUs and in host memory."""
@@ -107,8 +106,11 @@ class ProfiledTimes:
             points = _doublings(gpu_tokens, block_tokens)
             times = [self._measure("attention", self._truth.attention_s(n)) for n in points]
             self._attention = ([0.0, *map(float, points)], [0.0, *times])
+        # No batch reads more than its requests can hold.
+        longest = max(self.max_context_tokens, 2 * block_tokens)
+        host_tokens = min(max(host_tokens, 2 * block_tokens), self.max_sequences * longest)
         if not self._host_tokens or self._host_tokens[-1] < host_tokens:
-            self._cover_host(max(host_tokens, block_tokens), block_tokens)
+            self._cover_host(host_tokens, block_tokens, longest)
 
     def attention(self, tokens: int) -> float:
         """Decode attention on the GPUs over `tokens` KV tokens."""
@@ -127,7 +129,13 @@ class ProfiledTimes:
         if not points or tokens > points[-1]:
             self._refuse("KV tokens in host memory", tokens, points[-1] if points else 0)
         j = min(max(1, bisect_right(points, tokens)), len(points) - 1)
-        return self.lines[j - 1]
+        return self._lines[j - 1]
+
+    def host_lines(self) -> Iterator[Line]:
+        """Host attention for rising numbers of KV tokens. Raises ConfigError after the last."""
+        yield from self._lines
+        covered = self._host_tokens[-1] if self._host_tokens else 0
+        self._refuse("KV tokens in host memory", f"more than {covered}", covered)
 
     def host_attention(self, sequences: int, tokens: int) -> float:
         """Decode attention on the host for `sequences` that read `tokens` KV tokens in all."""
@@ -138,10 +146,10 @@ class ProfiledTimes:
         line = self.host_line(tokens)
         return line.fixed[sequences] + line.per_token[sequences] * tokens
 
-    def _refuse(self, what: str, asked: int, covered: int) -> None:
+    def _refuse(self, what: str, asked: int | str, covered: int) -> None:
         raise ConfigError(
             f"profiled times: a batch with {asked} {what}, and the profile covers {covered}; "
-            "raise max_sequences, max_batch_tokens or the KV that it covers"
+            "raise max_sequences, max_batch_tokens or max_context_tokens"
         )
 
     def _measure(self, operator: str, seconds: float) -> float:
@@ -157,19 +165,19 @@ class ProfiledTimes:
         every = np.interp(np.arange(self.max_batch_tokens + 1), [0, *points], [0.0, *times])
         return [float(each) for each in every]
 
-    def _cover_host(self, tokens: int, block_tokens: int) -> None:
+    def _cover_host(self, tokens: int, block_tokens: int, longest: int) -> None:
         # No more can be there than have a block each.
         self._sequences = _powers(1, min(self.max_sequences, tokens // block_tokens))
-        self._host_tokens = _powers(block_tokens, max(tokens, 2 * block_tokens))
+        self._host_tokens = _powers(block_tokens, tokens)
         table = np.full((len(self._sequences), len(self._host_tokens)), np.nan)
         for i, sequences in enumerate(self._sequences):
             for j, held in enumerate(self._host_tokens):
-                if block_tokens * sequences <= held <= sequences * self.max_context_tokens:
+                if block_tokens * sequences <= held <= sequences * longest:
                     seconds = self._truth.host_attention_s(sequences, held)
                     table[i, j] = self._measure("host_attention", seconds)
         _continue(table)
         self._table = table
-        self.lines = [self._line(j) for j in range(1, len(self._host_tokens))]
+        self._lines = [self._line(j) for j in range(1, len(self._host_tokens))]
 
     def _line(self, j: int) -> Line:
         """The cell between points j - 1 and j of the KV tokens, for every number of sequences."""
@@ -220,10 +228,4 @@ def _continue(table: np.ndarray) -> None:
                         if not np.isnan(found):
                             table[i, j] = found
                             break
-        now = int(np.isnan(table).sum())
-        if now == left:
-            raise ConfigError(
-                "profiled times: no measurable point of host attention; the host's KV holds too "
-                "few tokens for the requests"
-            )
-        left = now
+        left = int(np.isnan(table).sum())

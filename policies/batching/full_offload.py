@@ -50,24 +50,24 @@ class FullOffload:
         plan.steps = 1
         room = Room(view, plan, "swap")
         self._move_out(view, offload, room)
+        decodes = view.decoding - len(offload.out) - len(plan.preempt)
         hosted, free = self._make_room(view, plan, offload, room)
-        decodes = view.decoding + len(offload.back) - len(offload.out)
+        decodes += len(offload.back)
         prompts = Prompts(
             view.max_sequences - decodes, view.max_batch_tokens - decodes, view.block_tokens
         )
-        prompts.choose(view, room, gpu=False)
+        prompts.choose(view, room, offload, gpu=False)
         prompts.put(plan, offload, len(prompts.chosen))
         free -= sum(map(view.blocks_to_admit, prompts.chosen[prompts.here :]))
         if not hosted:
             return plan
-        width = decodes + sum(prompts.sizes)
+        width = decodes + prompts.width
         if width >= len(self.times.linear):
             # A prompt that is longer than any budget passes by itself.
             return plan
         if self.halving == "balanced":
             attention_s = sum([self.times.prefill[size] for size in prompts.sizes])
-            if decodes:
-                attention_s += self.times.attention(context_after(view, plan, offload))
+            attention_s += self.times.attention(context_after(view, plan, offload, prompts))
             halves = Halves(self.times, width, attention_s)
             halves.spread(hosted, prompts, free)
             halves.put(offload)
@@ -134,7 +134,7 @@ class FullOffload:
         second = False
         for request, tokens in hosted:
             grows = (tokens - 1) % view.block_tokens == 0
-            if not left or (grows and not room):
+            if left < 1 or (grows and room < 1):
                 aside.append(request)
                 continue
             left -= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from models.errors import ConfigError
 from models.offload.profiled_times import ProfiledTimes
 from policies.batching.contract import FOREVER, BatchView, Offload, Plan
 from policies.batching.memory import Room
@@ -18,7 +19,8 @@ class Prompts:
     """Prompts of an iteration, strictly in rank order: first those whose KV stays on the GPUs, then
     those whose KV goes to host memory.
 
-    `requests`, `tokens`: left of the budgets. `sizes`: of the prompts; `here` of them stay.
+    `requests`, `tokens`: left of the budgets. `sizes`: of the prompts, 0 where a request decodes on
+    without one; `here` of them stay.
     """
 
     __slots__ = ("block_tokens", "chosen", "here", "requests", "sizes", "tokens")
@@ -31,41 +33,59 @@ class Prompts:
         self.sizes: list[int] = []
         self.here = 0
 
-    def choose(self, view: BatchView, room: Room, *, gpu: bool = True) -> None:
+    def choose(self, view: BatchView, room: Room, offload: Offload, *, gpu: bool = True) -> None:
         """Take waiting requests as long as budgets and memory of both sides last; `gpu`: whether
         KV may stay on the GPUs, other than that for which host memory is too small.
 
-        Host memory keeps free as much as the GPUs hold, so that all can move there. A request with
-        KV already can only go on where that is, on the GPUs. A prompt longer than the budget of an
-        iteration is the only one in it.
+        Host memory keeps free as much as the GPUs hold, so that all can move there, or else nobody
+        is admitted; but while nobody decodes there, the GPUs may take what they can. A request that
+        has KV already can only go on on the GPUs, and does not come from the host while others move
+        there; where nothing runs, others that wait lose their KV until the first can. A prompt
+        longer than the budget of an iteration is the only one in it.
         """
         buffer = view.total_blocks
         limit = view.host_blocks - view.total_blocks
         used = view.host_blocks - view.host_blocks_free()
+        used += sum(map(view.blocks_held, offload.out))
+        used -= sum([-(-request.kv_tokens // self.block_tokens) for request in offload.back])
+        occupied = view.hosted_size > 0 or offload.out
         for request in view.waiting:
+            if request.id in room.gone or (request.swapped and offload.out):
+                return
             size = request.prefill_tokens
             blocks = view.blocks_to_admit(request)
             overlong = size > view.max_batch_tokens
-            if (size > self.tokens and not (overlong and not self.chosen)) or self.requests < 1:
+            if min(self.requests, self.tokens) < 1 or (
+                size > self.tokens and not (overlong and not self.chosen)
+            ):
                 return
             bound = request.kv_tokens > 0
             fits_there = blocks <= buffer and used + blocks <= limit and not bound
             may_stay = gpu or bound or blocks > limit
             if may_stay and self.here == len(self.chosen) and blocks <= room.free:
-                # The host is watched for these too, unless it could not take this one anyway.
-                if not fits_there and used and not bound:
+                if not fits_there and occupied and not bound:
                     return
                 room.free -= blocks
+                room.size += 1
                 self.here += 1
             elif fits_there:
                 buffer -= blocks
                 used += blocks
+            elif not self.chosen and room.empty_out(request, blocks):
+                room.free -= blocks
+                room.size += 1
+                self.here += 1
             else:
                 return
             self.requests -= 1
             self.tokens -= max(size, 1)
             self.chosen.append(request)
             self.sizes.append(size)
+
+    @property
+    def width(self) -> int:
+        """Tokens fed to the linear operators."""
+        return sum(self.sizes) + self.sizes.count(0)
 
     def put(self, plan: Plan, offload: Offload, count: int) -> None:
         """Let the first `count` of them into the plan."""
@@ -76,7 +96,14 @@ class Prompts:
 
 
 def cover(times: ProfiledTimes, view: BatchView) -> None:
-    """Profile attention up to the KV of both sides."""
+    """Profile attention up to the KV of both sides. Raises ConfigError where the profile does not
+    cover the engine's limits."""
+    for key in ("max_sequences", "max_batch_tokens"):
+        covered, asked = getattr(times, key), getattr(view, key)
+        if covered < asked:
+            raise ConfigError(
+                f"batching.times.{key} = {covered} does not cover engine.{key} = {asked}"
+            )
     block = view.block_tokens
     times.cover(view.total_blocks * block, view.host_blocks * block, block)
 
@@ -107,13 +134,17 @@ def relieve(view: BatchView, offload: Offload, room: Room, spare: int) -> None:
     offload.out = out
 
 
-def context_after(view: BatchView, plan: Plan, offload: Offload) -> int:
+def context_after(view: BatchView, plan: Plan, offload: Offload, prompts: Prompts) -> int:
     """KV tokens that those read who decode on the GPUs once the plan's moves are made."""
     context = view.context_tokens
-    if offload.back:
-        context += sum([request.kv_tokens + 1 for request in offload.back])
+    for request in offload.back:
+        context += request.kv_tokens + 1
+    if 0 in prompts.sizes:
+        for request, size in zip(prompts.chosen, prompts.sizes, strict=True):
+            context += 0 if size else request.kv_tokens + 1
     for request in (*offload.out, *(request for request, _ in plan.preempt)):
-        context -= request.kv_tokens + 1
+        # Those on the host are none of them.
+        context -= 0 if request.swapped else request.kv_tokens + 1
     return context
 
 
@@ -201,7 +232,7 @@ class Halves:
         host_0_s = host_1_s = linear_1_s = 0.0
         linear_0_s = linear[width]
         # What host attention takes is a line around the present number of KV tokens.
-        lines_0, lines_1 = iter(times.lines), iter(times.lines)
+        lines_0, lines_1 = times.host_lines(), times.host_lines()
         high_0 = high_1 = -1.0
         fixed_0: Sequence[float] = ()
         fixed_1 = per_0 = per_1 = fixed_0
@@ -211,11 +242,11 @@ class Halves:
         # The time of a layer, without attention on the GPUs, before a request gets in.
         before_s = max(linear_0_s, launch_s) + max(0.0, launch_s - gpu_s)
         for request, tokens in hosted:
-            if tokens >= cutoff or not left:
+            if tokens >= cutoff or left < 1:
                 aside.append(request)
                 continue
             if scarce and (tokens - 1) % block == 0:
-                if not room:
+                if room < 1:
                     aside.append(request)
                     continue
                 room -= 1

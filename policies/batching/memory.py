@@ -119,7 +119,7 @@ class Room:
         if not view.ordering_preemptive:
             if full:
                 self._plan.arrivals = "none"
-            if full or (short > self.free and not self._empty_out(request, need)):
+            if full or (short > self.free and not self.empty_out(request, need)):
                 return False
         else:
             worst = self._displaceable_by(request) if full else None
@@ -135,7 +135,7 @@ class Room:
         self.size += 1
         return True
 
-    def _empty_out(self, newcomer: RequestView, need: int) -> bool:
+    def empty_out(self, newcomer: RequestView, need: int) -> bool:
         """Where nothing runs, take the KV of all others that wait, or are in a call, until the
         first can run: else it might wait for ever."""
         if self.size:

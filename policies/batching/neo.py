@@ -73,17 +73,20 @@ class Neo:
         prompts = Prompts(
             view.max_sequences - decodes, view.max_batch_tokens - decodes, view.block_tokens
         )
-        prompts.choose(view, room)
+        prompts.choose(view, room, offload)
         if offload.back:
             moved = {request.id for request in offload.back}
             hosted = [pair for pair in hosted if pair[0].id not in moved]
         if offload.out:
-            # Those that leave the GPUs now come first.
-            hosted = [*((request, request.kv_tokens + 1) for request in offload.out), *hosted]
+            # Those that leave the GPUs now come first, the best rank first.
+            moved_out = [(request, request.kv_tokens + 1) for request in offload.out]
+            hosted = [*reversed(moved_out), *hosted]
         self._form(view, plan, offload, prompts, hosted)
         plan.offload = None if offload.idle else offload
-        if hosted or plan.offload or plan.chunks or plan.resume or plan.preempt:
+        if hosted or plan.offload or plan.chunks or plan.resume or room.gone:
             plan.steps = 1
+        else:
+            plan.steps = room.order_holds()
         return plan
 
     def _swap_in(
@@ -110,12 +113,12 @@ class Neo:
         """Put an iteration into the plan."""
         times = self.times
         decodes = view.decoding + len(offload.back) - len(offload.out) - len(plan.preempt)
-        width = decodes + sum(prompts.sizes)
+        width = decodes + prompts.width
         if not 0 < width < len(times.linear):
             # Nothing that the GPUs could begin with, or a prompt that is longer than any budget.
             prompts.put(plan, offload, len(prompts.chosen))
             return
-        attention_s = times.attention(context_after(view, plan, offload)) if decodes else 0.0
+        attention_s = times.attention(context_after(view, plan, offload, prompts))
         each_s = [times.prefill[size] for size in prompts.sizes]
         alone = self._saturating(prompts, width)
         halves = Halves(times, width, attention_s + sum(each_s))

@@ -22,12 +22,12 @@ class NeoByWork(Neo):
     ) -> None:
         times = self.times
         decodes = view.decoding + len(offload.back) - len(offload.out) - len(plan.preempt)
-        width = decodes + sum(prompts.sizes)
+        width = decodes + prompts.width
         count = len(prompts.chosen)
         if not 0 < width < len(times.linear):
             prompts.put(plan, offload, count)
             return
-        attention_s = times.attention(context_after(view, plan, offload)) if decodes else 0.0
+        attention_s = times.attention(context_after(view, plan, offload, prompts))
         each_s = [times.prefill[size] for size in prompts.sizes]
         token_s = (times.linear[max(decodes, 1)] + attention_s) / max(decodes, 1)
         worth_s = [times.linear[n] + s for n, s in zip(prompts.sizes, each_s, strict=True)]

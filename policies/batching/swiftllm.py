@@ -31,11 +31,11 @@ class SwiftLlm:
         chunks: list[tuple[RequestView, int]] = []
         resume: list[RequestView] = []
         for request in view.waiting:
-            if swapped and not request.swapped:
+            if swapped and not (request.swapped or request.kv_tokens):
                 continue
             tokens = request.prefill_tokens
             alone = tokens > view.max_batch_tokens and not chunks
-            if (max(tokens, 1) > left and not alone) or not room.take_in(request):
+            if left < 1 or (tokens > left and not alone) or not room.take_in(request):
                 break
             left -= max(tokens, 1)
             if tokens:

@@ -157,5 +157,5 @@ class DeviceGroup:
         for run in list(self.runs):
             if up:
                 run.rescale(speed)
-            else:
+            elif run.live:  # the failure of another may have ended it
                 run.fail()

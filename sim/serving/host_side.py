@@ -29,9 +29,9 @@ class HostSide:
     `batch`: them; `queue`: the same in rank order, as last asked. `taking_part`, `read_tokens`: of
     the iteration under way, those of them that make a token, and the KV tokens that they read.
     `iterations`, `tokens`: made until now with a part of the host, and by those here; `busy_s`:
-    seconds of the host's thread in them. `cpu`: the host's processors. With `shared`, or where the
-    GPUs are slower than specified, an iteration's stages are events of their own, on devices that
-    others may use; otherwise it is one event by the closed form.
+    seconds of the host's thread in them. With `shared`, or where GPUs or host are not as specified
+    when it begins, an iteration's stages are events of their own, on devices that others may use;
+    otherwise it is one event by the closed form.
     """
 
     def __init__(self, replica: Replica) -> None:
@@ -57,6 +57,7 @@ class HostSide:
         host, spec = cost.host, cpu.spec
         self.cost = cost
         self.shared = shared
+        self._cpu = cpu
         self._meter = DeviceGroup([cpu])
         # Share of the power range that a second on one core draws, and one of reading KV.
         bandwidth = host.read_bytes_per_s / spec.memory_bandwidth_bytes_per_s
@@ -135,8 +136,7 @@ class HostSide:
         """Start the iteration of `begin`, or `steps` others, where `run` was under way, or is to
         be. Returns the run that is now."""
         staged, iteration = self.staged, self._iteration
-        stages = iteration is not None and (self.shared or self._replica.group.slow != 1.0)
-        if staged is None or iteration is None or not stages:
+        if staged is None or iteration is None or not (self.shared or self._off_pace()):
             plain = self._replica.plain_run
             if run is staged and run.live:
                 run.end()
@@ -146,6 +146,11 @@ class HostSide:
             run.end()
         staged.start(iteration, expected.step(0))
         return staged
+
+    def _off_pace(self) -> bool:
+        """Whether GPUs or host are not as specified now."""
+        cpu = self._cpu
+        return self._replica.group.slow != 1.0 or cpu.speed != 1.0 or not cpu.up
 
     def sub_batches(self, plan: Plan, decodes: int) -> tuple[SubBatch, SubBatch]:
         """The two parts of an iteration, as the cost model takes them."""
@@ -207,12 +212,23 @@ class HostSide:
             self._left(request)
         return over
 
+    def cut_off(self, run: Run, now_s: float) -> None:
+        """The iteration under way was stopped in the middle: the host has drawn its energy so far,
+        in closed form the same part of it as of the time."""
+        if self._iteration is not None and run is not self.staged:
+            lasts_s = run.boundary(1) - run.start_s
+            self._meter.active_s += self._active_s() * (now_s - run.start_s) / lasts_s
+
     def _charge(self, totals: Totals) -> None:
         """The host's part of an iteration: in closed form, its energy too."""
         self.busy_s += totals.thread_s + totals.read_s
         if self._replica.run is not self.staged:
-            active_s = totals.thread_s / self._cores + totals.read_s * self._reading
-            self._meter.active_s += active_s
+            self._meter.active_s += self._active_s()
+
+    def _active_s(self) -> float:
+        """Full-power-equivalent seconds of the host in the iteration under way."""
+        totals = self._totals
+        return totals.thread_s / self._cores + totals.read_s * self._reading
 
     def _tell(
         self, name: str, start_s: float, gpu_end_s: float, host_end_s: float, copy_end_s: float

@@ -56,6 +56,8 @@ class EngineLimits:
             value = getattr(self, key)
             if not value >= 0.0:
                 raise ConfigError(f"engine.{key}: {value!r} is not a number of bytes >= 0")
+        if not (self.stage_events is None or isinstance(self.stage_events, bool)):
+            raise ConfigError(f"engine.stage_events: {self.stage_events!r} is not true or false")
         if self.over_context not in ("reject", "truncate", "error"):
             raise ConfigError(
                 f"engine.over_context: {self.over_context!r} is not reject, truncate or error"

@@ -367,8 +367,7 @@ class Replica:
     def _stopped(self, steps: int, begun: bool = False) -> None:
         """The run was stopped, `steps` iterations after the last boundary told; `begun`: even at
         a boundary the next iteration has begun (a fault comes before it, the end after it)."""
-        run = self.run
-        now = self._env.now
+        run, now = self.run, self._env.now
         if steps:
             self._account(steps, run.boundary(run.done))
         # The iteration under way has its blocks.
@@ -376,6 +375,7 @@ class Replica:
             self.pool.take(self.batch.growth(1))
         self.tally.end(run, now)
         self.tally.cut_off(run, now)
+        self.host.cut_off(run, now)
 
     def enqueue(self, request: Request) -> None:
         """A request joins the waiting queue at its rank."""

@@ -1,0 +1,168 @@
+"""What NEO decides for an iteration, against the procedure of its paper."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from neo_by_the_paper import Asker, Decision, State, StateView, decide
+from offload_kit import STEEP, host_attention, offload_cost, times
+
+from models.errors import ConfigError
+from models.offload.profiled_times import ProfiledTimes
+from policies.batching.contract import Plan
+from policies.batching.neo import Neo
+
+BLOCK = 4
+
+
+def _profile(truth: Any, **changes: Any) -> ProfiledTimes:
+    profile = times(truth, max_sequences=16, max_batch_tokens=256, **changes)
+    profile.cover(60 * BLOCK, 200 * BLOCK, BLOCK)
+    return profile
+
+
+#: Hosts that are worth almost anything, something with a wide first sub-batch, and hardly anything.
+PROFILES = {
+    "steep": _profile(STEEP, launch_s=0.0),
+    "launches": _profile(STEEP, launch_s=1e-4),
+    "flat": _profile(offload_cost(host_attention(reach=1.0)), launch_s=1e-4),
+    "slow host": _profile(
+        offload_cost(host_attention(reach=0.02), gemm_compute=2e-3, kernel_s=1e-6), launch_s=0.0
+    ),
+    "misled": _profile(STEEP, launch_s=0.0, noise=0.3, seed=3, bias={"host_attention": 5.0}),
+}
+
+
+@st.composite
+def states(draw: st.DrawFn) -> State:
+    """Small states in which memory and budgets are short."""
+    gpu_blocks = draw(st.integers(1, 40))
+    cpu_blocks = draw(st.sampled_from([0, 4, 30, 60, 100, 200]))
+    numbers = count()
+    running: list[list[Asker]] = [[], []]
+    for side, (blocks, most) in enumerate(((gpu_blocks, 6), (cpu_blocks, 10))):
+        left = blocks
+        for _ in range(draw(st.integers(0, most))):
+            kv = draw(st.integers(1, 40))
+            if -(-kv // BLOCK) <= left:
+                left -= -(-kv // BLOCK)
+                running[side].append(Asker(next(numbers), kv=kv, swapped=side == 1))
+    sizes = draw(st.lists(st.sampled_from([1, 3, 8, 20, 60, 150, 255]) | st.integers(1, 50)))
+    waiting = [Asker(next(numbers), prompt=min(p, gpu_blocks * BLOCK)) for p in sizes[:8]]
+    # Nobody is admitted over the budgets, so those who just go on are within them.
+    least = 1 if waiting or running[1] else max(1, len(running[0]))
+    requests = draw(st.integers(least, 16))
+    tokens = draw(st.sampled_from([each for each in (1, 4, 16, 64, 256) if each >= least]))
+    return State(waiting, running[0], running[1], gpu_blocks, cpu_blocks, BLOCK, requests, tokens)
+
+
+def planned(state: State, policy: Neo) -> tuple[Plan, Decision]:
+    """The policy's plan, and the same in the words of the procedure."""
+    plan = policy.plan(StateView(state), 0.0)  # type: ignore[arg-type]
+    said = Decision(
+        recomputed=[r.id for r, fate in plan.preempt],
+        prompts=[r.id for r, _ in plan.chunks],
+    )
+    offload = plan.offload
+    if offload is not None:
+        said.out = [r.id for r in offload.out]
+        said.back = [r.id for r in offload.back]
+        said.to_host = [r.id for r in offload.to_host]
+        if offload.split:
+            beside, aside = ({r.id for r in part} for part in (offload.beside, offload.aside))
+            here = {*said.out, *(r.id for r in state.cpu_run)} - set(said.back)
+            said.halves = sorted(beside), sorted(here - beside - aside)
+    return plan, said
+
+
+@settings(max_examples=1500)
+@given(states(), st.sampled_from(sorted(PROFILES)), st.sampled_from([0, 8, 32, 128]))
+def test_it_decides_what_the_paper_says(state: State, profile: str, saturation: int) -> None:
+    found = planned(state, Neo(PROFILES[profile], saturation))[1]
+    expected = decide(state, PROFILES[profile], saturation)
+    for what in ("out", "recomputed", "back", "prompts", "to_host"):
+        assert getattr(found, what) == getattr(expected, what), what
+    halves = expected.halves
+    assert found.halves == (halves and (sorted(halves[0]), sorted(halves[1])))
+
+
+@settings(max_examples=500)
+@given(states(), st.sampled_from(sorted(PROFILES)), st.sampled_from([0, 8, 32, 128]))
+def test_what_it_decides_is_legal(state: State, profile: str, saturation: int) -> None:
+    """And never fewer requests a second than the alternative, as predicted."""
+    plan, said = planned(state, Neo(PROFILES[profile], saturation))
+    expected = decide(state, PROFILES[profile], saturation)
+    assert not (said.back and (said.out or said.recomputed))
+    assert [r.id for r in state.waiting][: len(said.prompts)] == said.prompts
+    assert said.to_host == said.prompts[len(said.prompts) - len(said.to_host) :]
+    assert all(size == request.prefill_tokens for request, size in plan.chunks)
+    assert expected.rate >= expected.other_rate
+    if said.halves is not None:
+        assert said.halves[1]
+        assert min(expected.slacks) >= 0.0
+        assert expected.served <= state.most_requests
+        assert expected.width <= state.most_tokens
+    gone = {*said.out, *said.recomputed}
+    stay = [r for r in state.gpu_run if r.id not in gone]
+    stay += [r for r in state.cpu_run if r.id in said.back]
+    stay += [r for r in state.waiting if r.id in said.prompts and r.id not in said.to_host]
+    # One by itself may need more than there is; then the engine rejects it on arrival.
+    assert sum(state.blocks(r.n) for r in stay) <= state.gpu_blocks or len(stay) == 1
+    if len(stay) - len(said.prompts) + len(said.to_host) > 1:
+        assert len(stay) - len(said.prompts) + len(said.to_host) <= state.most_requests
+
+
+def test_all_of_it_happens() -> None:
+    """The states above are no trivial ones."""
+    seen: dict[str, int] = {}
+
+    @settings(max_examples=600, database=None)
+    @given(states(), st.sampled_from(sorted(PROFILES)))
+    def look(state: State, profile: str) -> None:
+        decision = decide(state, PROFILES[profile], 8)
+        for what in ("out", "recomputed", "back", "prompts", "to_host", "halves"):
+            seen[what] = seen.get(what, 0) + bool(getattr(decision, what))
+        if decision.halves:
+            taking_part = sum(map(len, decision.halves))
+            seen["both halves"] = seen.get("both halves", 0) + bool(decision.halves[0])
+            here = len(state.cpu_run) + len(decision.out) - len(decision.back)
+            seen["aside"] = seen.get("aside", 0) + (taking_part < here)
+            seen["rejected"] = seen.get("rejected", 0)
+
+    look()
+    for what in ("out", "recomputed", "back", "prompts", "to_host", "halves", "both halves"):
+        assert seen[what] >= 10, (what, seen)
+    assert seen["aside"] >= 10, seen
+
+
+def test_without_work_for_the_gpus_nothing_begins() -> None:
+    """Who decodes on the host needs a first sub-batch; here the GPUs take the first one back."""
+    state = State([], [], [Asker(0, kv=9, swapped=True)], 2, 100, BLOCK, 8, 64)
+    assert planned(state, Neo(PROFILES["steep"]))[0].offload is None
+    state.gpu_blocks = 3
+    assert planned(state, Neo(PROFILES["steep"]))[1].back == [0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"swap_in_share": 0.0}, "swap_in_share: 0.0 is not a share"),
+        ({"swap_in_share": 1.5}, "swap_in_share: 1.5 is not a share"),
+        ({"saturation_tokens": -1}, "saturation_tokens: -1 must be >= 0"),
+    ],
+)
+def test_bad_settings_are_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Neo(PROFILES["steep"], **settings)
+
+
+@pytest.mark.parametrize(("key", "size"), [("max_sequences", 17), ("max_batch_tokens", 257)])
+def test_the_profile_must_cover_the_engine(key: str, size: int) -> None:
+    state = State([Asker(0, prompt=4)], [], [], 10, 100, BLOCK, 16, 256)
+    setattr(state, {"max_sequences": "most_requests", "max_batch_tokens": "most_tokens"}[key], size)
+    with pytest.raises(ConfigError, match=f"batching.times.{key} = {size - 1} does not cover"):
+        planned(state, Neo(PROFILES["steep"]))

@@ -100,7 +100,7 @@ def test_the_closed_form_is_the_sum_of_the_stages(
 ) -> None:
     cost = COSTS[name]
     iteration = cost.iteration(*pair)
-    totals = cost.totals(iteration)
+    totals = cost.totals(*pair)
     stages = list(iteration)
     assert totals.seconds == pytest.approx(sum(max(cost.ends_s(each)) for each in stages))
     assert totals.seconds == pytest.approx(sum(map(max, by_hand(cost, *pair))))
@@ -140,7 +140,7 @@ def test_the_weights_are_read_once_for_each_sub_batch() -> None:
     head_s, _ = cost.cost.operators.head(4)
     both_s = cost.step_on_gpus(SubBatch((), 4, 0, sampled=4)).step(0) - head_s
     one, other = SubBatch((), 2, 0, sampled=2), SubBatch((), 0, 0, 2, 0, 0, 2)
-    split_s = cost.totals(cost.iteration(one, other)).seconds - head_s
+    split_s = cost.totals(one, other).seconds - head_s
     assert 1.9 * both_s < split_s < 2.05 * both_s
 
 
@@ -187,7 +187,7 @@ def test_the_time_of_an_iteration_outside_its_layers_may_run_beside_it() -> None
     beside = offload_cost(host_overlapped=True, host_s=1.0)
     after = offload_cost(host_overlapped=False, host_s=1.0)
     alone_s = offload_cost(host_s=0.0)
-    times = [c.totals(c.iteration(FIRST, SECOND)).seconds for c in (beside, after, alone_s)]
+    times = [c.totals(FIRST, SECOND).seconds for c in (beside, after, alone_s)]
     assert times[0] == 1.0
     assert times[1] == pytest.approx(times[2] + 1.0)
 
@@ -195,7 +195,7 @@ def test_the_time_of_an_iteration_outside_its_layers_may_run_beside_it() -> None
 def test_time_for_each_sequence_comes_on_top() -> None:
     """As where an embedding of every token is looked at (TRAIL)."""
     cost = OffloadCost(OFFLOAD.cost, OFFLOAD.host, per_sequence_s=0.5)
-    plain, charged = (c.totals(c.iteration(FIRST, SECOND)).seconds for c in (OFFLOAD, cost))
+    plain, charged = (c.totals(FIRST, SECOND).seconds for c in (OFFLOAD, cost))
     assert charged == pytest.approx(plain + 0.5 * (2 + 3 + 1 + 4))
     batch = FIRST._replace(host_decodes=0, out_tokens=0)
     assert cost.step_on_gpus(batch).step(0) == pytest.approx(

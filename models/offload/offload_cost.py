@@ -104,6 +104,8 @@ class OffloadCost:
         self.exchanged_bytes = model.head_size * (
             width * (model.heads + 2 * model.kv_heads) + _WIDE * model.heads
         )
+        self._read_bytes_per_s = host.read_bytes_per_s
+        self._exchange_s = self.exchanged_bytes / host.link_bytes_per_s
         # Decode attention of a layer: fixed seconds, and per KV token seconds and those weighted.
         self._fixed_s, (self._per_s, self._per_active) = cost.operators.decode()
         self._heads: dict[int, tuple[float, float]] = {}
@@ -147,28 +149,39 @@ class OffloadCost:
         thread_s = stage.thread_s + stage.read_bytes / self.host.read_bytes_per_s
         return stage.gpu_s, thread_s, self.host.copy_s(stage.copy_bytes)
 
-    def totals(self, iteration: Iteration) -> Totals:
-        """An iteration in closed form: the sum of its stages."""
-        rate = self.host.read_bytes_per_s
-        copy_s = self.host.copy_s
-        seconds = active = thread = reading = 0.0
-        for turns, stages in (
-            (1, iteration.opening),
-            (iteration.turns, iteration.pair),
-            (1, iteration.closing),
-        ):
-            for _, gpu_s, gpu_active, thread_s, read_bytes, copy_bytes in stages:
-                read_s = read_bytes / rate
-                longest_s = thread_s + read_s
-                if gpu_s > longest_s:
-                    longest_s = gpu_s
-                if copy_bytes:
-                    longest_s = max(longest_s, copy_s(copy_bytes))
-                seconds += turns * longest_s
-                active += turns * gpu_active
-                thread += turns * thread_s
-                reading += turns * read_s
-        return Totals(max(seconds, iteration.least_s), active, thread, reading)
+    def totals(self, first: SubBatch, second: SubBatch) -> Totals:
+        """An iteration in closed form: what its stages come to, without making them."""
+        before_0, after_0, linear_0a, _ = self._linear_cached(first.tokens)
+        before_1, after_1, linear_1a, _ = self._linear_cached(second.tokens)
+        attention_0, attention_0a = self._attention(first)
+        attention_1, attention_1a = self._attention(second)
+        thread_0, read_0, copied_0 = self._beside(first)
+        thread_1, read_1, copied_1 = self._beside(second)
+        read_0 /= self._read_bytes_per_s
+        read_1 /= self._read_bytes_per_s
+        # What the GPUs wait for while they work on the other sub-batch.
+        wait_0, wait_1 = thread_0 + read_0, thread_1 + read_1
+        if copied_0 or copied_1:
+            wait_0 = max(wait_0, self.host.copy_s(copied_0))
+            wait_1 = max(wait_1, self.host.copy_s(copied_1))
+        layers = self.layers
+        turns = layers - 1
+        end_s, head_active, least_s = self._outside(first, second)
+        seconds = (
+            before_0
+            + max(before_1 + attention_0, wait_0)
+            + turns * max(after_0 + before_0 + attention_1, wait_1)
+            + turns * max(after_1 + before_1 + attention_0, wait_0)
+            + max(after_0 + attention_1, wait_1)
+            + after_1
+            + end_s
+        )
+        return Totals(
+            seconds if seconds > least_s else least_s,
+            layers * (linear_0a + linear_1a + attention_0a + attention_1a) + head_active,
+            layers * (thread_0 + thread_1),
+            layers * (read_0 + read_1),
+        )
 
     def step_on_gpus(self, batch: SubBatch) -> StepCost:
         """An iteration of one batch all of whose attention is on the GPUs, in order; KV of its
@@ -184,16 +197,12 @@ class OffloadCost:
 
     def iteration(self, first: SubBatch, second: SubBatch) -> Iteration:
         """The stages of an iteration, in order."""
-        before_0, after_0, before_0a, after_0a = self._linear_cached(first.tokens)
-        before_1, after_1, before_1a, after_1a = self._linear_cached(second.tokens)
+        before_0, after_0, linear_0a, before_0a = self._linear_cached(first.tokens)
+        before_1, after_1, linear_1a, before_1a = self._linear_cached(second.tokens)
         attention_0, attention_0a = self._attention(first)
         attention_1, attention_1a = self._attention(second)
         beside_0, beside_1 = self._beside(first), self._beside(second)
-        head_s, head_active = self._head(first.sampled + second.sampled)
-        requests = first.requests + second.requests
-        host_s = self._host_s(requests)
-        beside = self.cost.efficiency.host_overlapped
-        end_s = after_1 + head_s + self.per_sequence_s * requests + (0.0 if beside else host_s)
+        end_s, head_active, least_s = self._outside(first, second)
         return Iteration(
             (
                 Stage("first layer", before_0, before_0a),
@@ -203,23 +212,36 @@ class OffloadCost:
                 Stage(
                     "A",
                     after_0 + before_0 + attention_1,
-                    after_0a + before_0a + attention_1a,
+                    linear_0a + attention_1a,
                     *beside_1,
                 ),
                 Stage(
                     "B",
                     after_1 + before_1 + attention_0,
-                    after_1a + before_1a + attention_0a,
+                    linear_1a + attention_0a,
                     *beside_0,
                 ),
             ),
             self.layers - 1,
             (
-                Stage("end", after_0 + attention_1, after_0a + attention_1a, *beside_1),
-                Stage("last layer", end_s, after_1a + head_active),
+                Stage(
+                    "end", after_0 + attention_1, linear_0a - before_0a + attention_1a, *beside_1
+                ),
+                Stage("last layer", after_1 + end_s, linear_1a - before_1a + head_active),
             ),
-            host_s if beside else 0.0,
+            least_s,
         )
+
+    def _outside(self, first: SubBatch, second: SubBatch) -> tuple[float, float, float]:
+        """What follows the layers: seconds, and those of the head weighted by power; and the
+        shortest that the host lets an iteration be."""
+        head_s, head_active = self._head(first.sampled + second.sampled)
+        requests = first.requests + second.requests
+        host_s = self._host_s(requests)
+        head_s += self.per_sequence_s * requests
+        if self.cost.efficiency.host_overlapped:
+            return head_s, head_active, host_s
+        return head_s + host_s, head_active, 0.0
 
     def _attention(self, batch: SubBatch) -> tuple[float, float]:
         """Attention of a layer on the GPUs: seconds, and those weighted by power."""
@@ -237,8 +259,7 @@ class OffloadCost:
         """What host and link do in a layer while the GPUs work on the other sub-batch."""
         thread_s = self.launch_s
         if batch.host_decodes:
-            exchanged = batch.host_decodes * self.exchanged_bytes
-            thread_s += self.host.call_s + exchanged / self.host.link_bytes_per_s
+            thread_s += self.host.call_s + batch.host_decodes * self._exchange_s
         return thread_s, batch.host_tokens * self.kv_bytes, batch.out_tokens * self.kv_bytes
 
     def _host_s(self, requests: int) -> float:
@@ -253,16 +274,16 @@ class OffloadCost:
         return found
 
     def _linear_cached(self, tokens: int) -> tuple[float, float, float, float]:
-        """Linear operators before attention and after it: seconds, and those weighted by power."""
+        """Linear operators: seconds before attention and after it, all of these weighted by power,
+        and those before attention."""
         found = self._linear.get(tokens)
         if found is None:
+            found = (0.0, 0.0, 0.0, 0.0)
             if tokens:
                 operators = self.cost.operators
                 before_s, before_active = operators.before_attention(tokens)
                 seconds, active = operators.linear(tokens)
-                found = (before_s, seconds - before_s, before_active, active - before_active)
-            else:
-                found = (0.0, 0.0, 0.0, 0.0)
+                found = (before_s, seconds - before_s, active, before_active)
             self._linear[tokens] = found
         return found
 

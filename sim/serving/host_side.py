@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from models.offload.offload_cost import Iteration, OffloadCost, Totals
+from models.offload.offload_cost import OffloadCost, Totals
 from models.offload.sub_batch import NOTHING, SubBatch
 from models.step_cost import StepCost
 from policies.batching.contract import Offload, Plan
@@ -46,7 +46,7 @@ class HostSide:
         self.tokens = 0
         self.busy_s = 0.0
         self._aside: list[Request] = []
-        self._iteration: Iteration | None = None
+        self._parts: tuple[SubBatch, SubBatch] | None = None
         self._replica = replica
         self._pool = replica.swap.pool
         self._stages = replica.simulation.listeners(StageDone)
@@ -128,15 +128,15 @@ class HostSide:
         if not first.requests + second.requests:
             raise LawBroken(f"replica {self._replica.index}: a plan for an iteration of nobody")
         self._check_blocks()
-        self._iteration = iteration = cost.iteration(first, second)
-        self._totals = totals = cost.totals(iteration)
+        self._parts = first, second
+        self._totals = totals = cost.totals(first, second)
         return StepCost(totals.seconds, active_first=totals.gpu_active)
 
     def start(self, run: Run, expected: StepCost, steps: int) -> Run:
         """Start the iteration of `begin`, or `steps` others, where `run` was under way, or is to
         be. Returns the run that is now."""
-        staged, iteration = self.staged, self._iteration
-        if staged is None or iteration is None or not (self.shared or self._off_pace()):
+        staged, parts = self.staged, self._parts
+        if staged is None or parts is None or not (self.shared or self._off_pace()):
             plain = self._replica.plain_run
             if run is staged and run.live:
                 run.end()
@@ -144,7 +144,7 @@ class HostSide:
             return plain
         if run.live and run is not staged:
             run.end()
-        staged.start(iteration, expected.step(0))
+        staged.start(self._priced().iteration(*parts), expected.step(0))
         return staged
 
     def _off_pace(self) -> bool:
@@ -189,11 +189,10 @@ class HostSide:
     def account(self) -> None:
         """The iteration is done; those that took part made a token."""
         batch = self.batch
-        iteration, self._iteration = self._iteration, None
-        assert iteration is not None
         self._charge(self._totals)
         if self._stages and self._replica.run is not self.staged:
-            self._tell_all(iteration, self._replica.run.start_s)
+            self._tell_all(self._replica.run.start_s)
+        self._parts = None
         blocks = batch.advance_without(self._aside)
         self._aside = []
         if blocks:
@@ -215,7 +214,7 @@ class HostSide:
     def cut_off(self, run: Run, now_s: float) -> None:
         """The iteration under way was stopped in the middle: the host has drawn its energy so far,
         in closed form the same part of it as of the time."""
-        if self._iteration is not None and run is not self.staged:
+        if self._parts is not None and run is not self.staged:
             lasts_s = run.boundary(1) - run.start_s
             self._meter.active_s += self._active_s() * (now_s - run.start_s) / lasts_s
 
@@ -240,10 +239,11 @@ class HostSide:
             for listener in self._stages:
                 listener(fact)
 
-    def _tell_all(self, iteration: Iteration, start_s: float) -> None:
-        """The stages of an iteration in closed form."""
+    def _tell_all(self, start_s: float) -> None:
+        """The stages of the iteration, which was run in closed form."""
+        assert self._parts is not None
         cost = self._priced()
-        for stage in iteration:
+        for stage in cost.iteration(*self._parts):
             gpu_s, host_s, copy_s = cost.ends_s(stage)
             self._tell(stage.name, start_s, start_s + gpu_s, start_s + host_s, start_s + copy_s)
             start_s += max(gpu_s, host_s, copy_s)
@@ -251,7 +251,7 @@ class HostSide:
     def abandon(self) -> None:
         """The devices failed: the iteration under way will not end."""
         self._aside = []
-        self._iteration = None
+        self._parts = None
         self.taking_part = self.read_tokens = 0
 
     def _check_blocks(self) -> None:

@@ -24,7 +24,6 @@ from sim.hardware.faults import Fault
 from sim.serving.clients import OpenLoop
 from sim.serving.facts import Iterations, StageDone, Swapped
 from sim.serving.law_check import LawCheck
-from sim.serving.timeline import Timeline
 from workloads.arrivals import TraceTimes
 from workloads.demand import Call, Demand
 
@@ -365,12 +364,3 @@ def test_low_load_on_the_t4() -> None:
     assert run["serving.queue_s.max"] < 1e-9
     same = run_config(compose(words))
     assert same["serving.tpot_s.mean"] == pytest.approx(run["serving.tpot_s.mean"], rel=1e-12)
-
-
-def test_the_timeline_shows_the_stages() -> None:
-    timeline = Timeline(1_000_000)
-    run = ask(CROWD, observers=[timeline])
-    assert run.log is not None
-    spans = [event for event in timeline.events if event.get("cat") == "stage"]
-    told = run.log.of(StageDone)
-    assert len(spans) >= len(told) > 0

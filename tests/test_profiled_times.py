@@ -42,7 +42,7 @@ class Counting(Bilinear):
 
 
 def covered(truth: Any = None, **changes: Any) -> ProfiledTimes:
-    profile = times(truth, **changes)
+    profile = times(truth, **{"max_sequences": 64, "max_batch_tokens": 1024} | changes)
     profile.cover(5000, 20_000, BLOCK)
     return profile
 

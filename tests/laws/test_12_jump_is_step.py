@@ -14,7 +14,17 @@ import pytest
 from hydra.utils import instantiate
 from hypothesis import given, settings
 from omegaconf import OmegaConf
-from scenarios import CONFIGS, COSTS, TIGHT, Scenario, crowds, names, policies, scenarios
+from scenarios import (
+    CONFIGS,
+    COSTS,
+    TIGHT,
+    Scenario,
+    crowds,
+    names,
+    offloading_policies,
+    policies,
+    scenarios,
+)
 from serving_kit import Outcome, simulate
 
 from experiments.compose import compose
@@ -255,4 +265,5 @@ def test_law_12_where_requests_displace_each_other(ordering: str, batching: str)
         jump = scenario.run("jump")
         assert_same(jump, scenario.run("step"))
         preemptions += jump["preemptions"]
-    assert preemptions > 20
+    # With host memory they move there instead.
+    assert preemptions > 20 or batching in offloading_policies()

@@ -102,8 +102,8 @@ def times(truth: Any = None, **changes: Any) -> ProfiledTimes:
     """A profile of it."""
     figures: dict[str, Any] = {
         "launch_s": 3e-4,
-        "max_sequences": 64,
-        "max_batch_tokens": 1024,
+        "max_sequences": 256,
+        "max_batch_tokens": 2048,
         "max_context_tokens": 1 << 14,
     }
     return ProfiledTimes(truth or OFFLOAD, **figures | changes)

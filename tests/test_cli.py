@@ -14,6 +14,7 @@ from experiments.cli import main
 from sim.core.result import Result
 
 ROOT = Path(__file__).resolve().parents[1]
+NEO = ["experiment=neo_a10g", "workload.count=60"]
 SMALL = ["workload.count=20", "--no-report"]
 
 
@@ -93,6 +94,27 @@ def test_a_finished_run_is_replaced_whole(in_empty_folder):
         (["engine.over_context=error", "model=llama2-7b"], "exceed the model's context of 4096"),
         (["series_interval_s=0"], "sampling interval"),
         (["ordering._target_=nowhere.Policy"], "nowhere"),
+        (["batching=neo"], "host_attention: none, but the batching policy computes attention on"),
+        ([*NEO, "host_attention=none"], "choose host_attention=cpu"),
+        ([*NEO, "engine.host_swap_bytes=1e15"], "engine.host_swap_bytes: node0/memory: serving"),
+        ([*NEO, "pipeline_parallel=2"], "pipeline_parallel = 2: offload to the host needs 1"),
+        ([*NEO, "engine.kv_blocks=1"], "engine.kv_blocks: one block holds no buffer"),
+        ([*NEO, "engine.stage_events=maybe"], "engine.stage_events: 'maybe' is not true or false"),
+        (
+            [*NEO, "batching.times.max_sequences=8"],
+            "batching.times.max_sequences = 8 does not cover engine.max_sequences = 1024",
+        ),
+        (
+            [*NEO, "batching.times.max_batch_tokens=100"],
+            "batching.times.max_batch_tokens = 100 does not cover engine.max_batch_tokens",
+        ),
+        (
+            [*NEO, "batching.times.max_context_tokens=32"],
+            "KV tokens in host memory, and the profile covers 32768; raise max_sequences",
+        ),
+        ([*NEO, "batching=full_offload", "batching.halving=some"], "halving: 'some' is not"),
+        ([*NEO, "host_attention.cores=99"], "host_attention cpu: cores = 99"),
+        (["experiment=profiled", "batching=neo"], "batching.times."),
     ],
 )
 def test_wrong_settings_say_what_would_be_right(in_empty_folder, capsys, words, said):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,7 @@ class Counting(Bilinear):
 
 
 def covered(truth: Any = None, **changes: Any) -> ProfiledTimes:
-    profile = times(truth, **changes)
+    profile = times(truth, **{"max_sequences": 64, "max_batch_tokens": 1024} | changes)
     profile.cover(5000, 20_000, BLOCK)
     return profile
 
@@ -150,19 +149,16 @@ def test_noise_is_of_the_mean_of_three_measurements_and_repeats_with_its_seed() 
     assert noisy.linear[0] == 0.0
 
 
-def test_lines_are_the_table() -> None:
+def test_a_line_is_a_cell_of_the_table() -> None:
     """What the scheduler goes along by itself."""
     profile = covered()
-    lines = list(islice(profile.host_lines(), 11))
-    with pytest.raises(ConfigError, match="more than 20000 KV tokens"):
-        list(profile.host_lines())
-    assert [line.high for line in lines] == [32 << i for i in range(10)] + [20_000]
-    for tokens in (1, 17, 1000, 20_000):
-        line = next(line for line in lines if tokens <= line.high)
+    for tokens in (0, 1, 17, 32, 1000, 20_000):
+        line = profile.host_line(tokens)
         for n in (1, 3, 64):
-            assert line.fixed[n] + line.per_token[n] * tokens == pytest.approx(
-                profile.host_attention(n, tokens), rel=1e-12
-            )
+            for within in (tokens, min(line.high, 20_000)):
+                assert line.fixed[n] + line.per_token[n] * within == pytest.approx(
+                    profile.host_attention(n, int(within)), rel=1e-12
+                )
 
 
 @pytest.mark.parametrize(

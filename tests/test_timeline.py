@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from offload_kit import host_attention, offload_cost, times
 from serving_kit import build, simulate
 
 from experiments.compose import compose
+from policies.batching.neo import Neo
 from policies.batching.prefill_first import PrefillFirst
 from policies.ordering.shortest_remaining import ShortestRemaining
 from sim.core.errors import ConfigError
@@ -32,8 +34,24 @@ SWAPPED = {
     "engine": {"max_sequences": 8, "max_batch_tokens": 64, "host_swap_bytes": 1e6},
     "batching": partial(PrefillFirst, preemption="swap"),
 }
+SLOW = offload_cost(
+    host_attention(reach=1.0), gemm_compute=1e-5, kernel_s=1e-6, launch_per_layer_s=0.0
+)
+HOSTED = {
+    "engine": {
+        "max_sequences": 32,
+        "max_batch_tokens": 256,
+        "kv_blocks": 12,
+        "host_swap_bytes": 16.0 * 200,
+    },
+    "cost": SLOW.cost,
+    "offload": SLOW,
+    "link_bytes_per_s": 1e6,
+    "batching": partial(Neo, times(SLOW, launch_s=0.0), saturation_tokens=8),
+}
 SETTINGS = {
     "plain": {},
+    "hosted": HOSTED,
     "two replicas": {"replicas": 2},
     "tight": TIGHT,
     "swapped": SWAPPED,
@@ -240,3 +258,24 @@ def test_a_run_that_breaks_off_leaves_a_valid_file(tmp_path: Path) -> None:
 def test_none_is_the_default() -> None:
     result = run(compose(["workload.count=2"]))
     assert not [name for name in result.summary if name.startswith("timeline")]
+
+
+@pytest.mark.parametrize("stages", [True, False])
+def test_stages_lie_within_their_iterations(stages: bool) -> None:
+    """On tracks of GPUs, host thread and copies, in closed form and as events."""
+    settings = HOSTED | {"engine": HOSTED["engine"] | {"stage_events": stages}}
+    events, outcome = followed(**settings)
+    shown = [event for event in events if event.get("cat") == "stage"]
+    offloaded = outcome.result.number("serving.offload.iterations")
+    assert offloaded > 5
+    tracks = defaultdict(list)
+    for event in shown:
+        tracks[event["tid"]].append((event["ts"], event["ts"] + event["dur"]))
+    assert len(tracks) == 3
+    # Six spans of the GPUs for three layers, and two at the ends.
+    assert len(tracks[min(tracks)]) == offloaded * 8
+    union = [span for spans in iterations(events).values() for span in busy(spans)]
+    for spans in tracks.values():
+        assert all(a[1] <= b[0] for a, b in pairwise(sorted(spans)))
+        for start, end in spans:
+            assert any(low <= start and end <= high for low, high in union)

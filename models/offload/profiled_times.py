@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import NamedTuple, Protocol
 
@@ -131,12 +131,6 @@ class ProfiledTimes:
         j = min(max(1, bisect_right(points, tokens)), len(points) - 1)
         return self._lines[j - 1]
 
-    def host_lines(self) -> Iterator[Line]:
-        """Host attention for rising numbers of KV tokens. Raises ConfigError after the last."""
-        yield from self._lines
-        covered = self._host_tokens[-1] if self._host_tokens else 0
-        self._refuse("KV tokens in host memory", f"more than {covered}", covered)
-
     def host_attention(self, sequences: int, tokens: int) -> float:
         """Decode attention on the host for `sequences` that read `tokens` KV tokens in all."""
         if not sequences:
@@ -146,7 +140,7 @@ class ProfiledTimes:
         line = self.host_line(tokens)
         return line.fixed[sequences] + line.per_token[sequences] * tokens
 
-    def _refuse(self, what: str, asked: int | str, covered: int) -> None:
+    def _refuse(self, what: str, asked: int, covered: int) -> None:
         raise ConfigError(
             f"profiled times: a batch with {asked} {what}, and the profile covers {covered}; "
             "raise max_sequences, max_batch_tokens or max_context_tokens"

@@ -232,10 +232,7 @@ class Halves:
         host_0_s = host_1_s = linear_1_s = 0.0
         linear_0_s = linear[width]
         # What host attention takes is a line around the present number of KV tokens.
-        lines_0, lines_1 = times.host_lines(), times.host_lines()
-        high_0 = high_1 = -1.0
-        fixed_0: Sequence[float] = ()
-        fixed_1 = per_0 = per_1 = fixed_0
+        line_0 = line_1 = times.host_line(0)
         scarce = room < len(hosted)
         cutoff = FOREVER
         second = True
@@ -252,9 +249,8 @@ class Halves:
                 room -= 1
             if second:
                 count, read = count_1 + 1, tokens_1 + tokens
-                while read > high_1:
-                    high_1, fixed_1, per_1 = next(lines_1)
-                host_s = fixed_1[count] + per_1[count] * read
+                line = line_1 if read <= line_1.high else times.host_line(read)
+                host_s = line.fixed[count] + line.per_token[count] * read
                 linear_s = linear[count]
                 slack_0 = linear_s + gpu_s - host_0_s - launch_s
                 slack_1 = linear_0_s - host_s - launch_s
@@ -266,12 +262,12 @@ class Halves:
                         cutoff = tokens
                         aside.append(request)
                         continue
-                count_1, tokens_1, host_1_s, linear_1_s = count, read, host_s, linear_s
+                line_1, count_1, tokens_1 = line, count, read
+                host_1_s, linear_1_s = host_s, linear_s
             else:
                 count, read = count_0 + 1, tokens_0 + tokens
-                while read > high_0:
-                    high_0, fixed_0, per_0 = next(lines_0)
-                host_s = fixed_0[count] + per_0[count] * read
+                line = line_0 if read <= line_0.high else times.host_line(read)
+                host_s = line.fixed[count] + line.per_token[count] * read
                 linear_s = linear[width + count]
                 slack_0 = linear_1_s + gpu_s - host_s - launch_s
                 slack_1 = linear_s - host_1_s - launch_s
@@ -283,7 +279,8 @@ class Halves:
                         cutoff = tokens
                         aside.append(request)
                         continue
-                count_0, tokens_0, host_0_s, linear_0_s = count, read, host_s, linear_s
+                line_0, count_0, tokens_0 = line, count, read
+                host_0_s, linear_0_s = host_s, linear_s
                 beside.append(request)
             left -= 1
             work_s += token_s

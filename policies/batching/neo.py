@@ -31,7 +31,10 @@ class Neo:
     `times`: NEO's profile. `saturation_tokens`: width to which a prompt bound for the host is worth
     computing now. `swap_in_share`: share of the GPUs' blocks up to which requests come back from
     host memory. `gpu_only`: SwiftLLM's rule, always. The order of the waiting requests, and who is
-    moved to the host, is the ordering's; nobody who runs is displaced for his rank.
+    moved to the host, is the ordering's; nobody who runs is displaced for his rank. So that nobody
+    waits for ever, idle GPUs take requests back to the last block, those for which host memory is
+    too small are computed again or stay on the GPUs, and one whose next token lacks a block there
+    sits out (see also `Prompts`).
     """
 
     layer_buffer = True

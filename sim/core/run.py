@@ -79,7 +79,8 @@ def _resolve(config: Mapping[str, Any] | DictConfig) -> tuple[Any, dict[str, Any
             raise ConfigError(f"{missing[0]}: must be given")
         resolved = OmegaConf.to_container(settings, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(_first_line(error)) from error
+        where = f"{error.full_key}: " if error.full_key else ""
+        raise ConfigError(f"{where}{_first_line(error)}") from error
     assert isinstance(resolved, dict)
     return settings, {str(key): value for key, value in resolved.items()}
 

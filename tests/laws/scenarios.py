@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from hydra.utils import get_class, instantiate
 from hypothesis import strategies as st
-from offload_kit import OFFLOAD, times
+from offload_kit import STEEP, times
 from omegaconf import OmegaConf
 from serving_kit import Listed, Outcome, simulate
 
@@ -58,13 +58,24 @@ def offloading(name: str, settings: Any) -> dict[str, Policy]:
     """A policy that asks for times of the host, with those of the tests' small model."""
     kind = get_class(settings.pop("_target_"))
     del settings["times"], settings["_partial_"]
+    if "saturation_tokens" in settings:
+        settings.saturation_tokens = 4
     choices: list[dict[str, Any]] = [{}]
     if "halving" in settings:
         choices = [{"halving": each} for each in ("balanced", "symmetric", "none")]
     return {
-        "-".join([name, *choice.values()]): partial(kind, times(), **{**settings, **choice})
+        "-".join([name, *choice.values()]): partial(
+            kind, times(STEEP, launch_s=0.0), **{**settings, **choice}
+        )
         for choice in choices
     }
+
+
+@lru_cache
+def offloading_policies() -> list[str]:
+    """Batching policies that let requests decode on the host."""
+    found = policies("batching")
+    return sorted(name for name in found if getattr(found[name](), "layer_buffer", False))
 
 
 class Misled:
@@ -178,9 +189,9 @@ class Scenario:
     def settings(self) -> dict[str, Any]:
         """Keywords for `simulate`."""
         kv_blocks = self.kv_blocks
-        if getattr(policies("batching")[self.batching](), "layer_buffer", False):
+        if self.batching in offloading_policies():
             # The buffer comes on top.
-            kv_blocks = -(-kv_blocks * (OFFLOAD.layers + 1) // OFFLOAD.layers)
+            kv_blocks = -(-kv_blocks * (STEEP.layers + 1) // STEEP.layers)
         return {
             "client": self.client(),
             "cost": COSTS[self.cost],
@@ -200,7 +211,7 @@ class Scenario:
                 "over_context": self.over_context,
             },
             "frontend": self.frontend,
-            "offload": OFFLOAD,
+            "offload": STEEP,
             "replicas": self.replicas,
             "gpus": self.gpus,
             "faults": self.faults,
@@ -294,6 +305,24 @@ def scenarios(
         frontend=draw(st.sampled_from([(0.0, 0.0), (0.05, 0.01)])),
         faults=draw(_faults(replicas, gpus)) if faults else (),
         until_s=draw(st.none() | _times(6.0).filter(lambda x: x > 0.0)) if until else None,
+    )
+
+
+@st.composite
+def crowds(draw: st.DrawFn) -> Scenario:
+    """Scenarios in which more is asked than GPUs hold, with host memory for several times that."""
+    scenario = draw(scenarios())
+    blocks = [-(-demand.total_tokens // scenario.block_tokens) for demand in scenario.demands()]
+    kv_blocks = max(blocks) + draw(st.integers(0, 3))
+    requests = [(0.01 * at, prompt, output) for at, prompt, output in scenario.requests]
+    return scenario.but(
+        requests=tuple(requests),
+        batching=draw(st.sampled_from([*offloading_policies(), "swiftllm"])),
+        kv_blocks=kv_blocks,
+        host_blocks=kv_blocks + 4 * max(blocks),
+        max_sequences=draw(st.integers(2, 12)),
+        max_batch_tokens=draw(st.sampled_from([5, 64, 200])),
+        call_scale=0.01,
     )
 
 

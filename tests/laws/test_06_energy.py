@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import Phase, given, settings
-from scenarios import Scenario, scenarios
+from hypothesis import Phase, assume, given, settings
+from scenarios import Scenario, offloading_policies, scenarios
 from serving_kit import IDLE_W, NODE_W, PEAK_W, Outcome, simulate
 
 from models.constant_cost import ConstantCost
@@ -54,6 +54,9 @@ def test_law_06_the_series_ends_with_the_energy_of_the_run(scenario: Scenario) -
 def test_law_06_energy_of_jobs_and_idle(scenario: Scenario) -> None:
     """With a step that draws full power, by hand: the dynamic range while iterations run, the
     idle draw always."""
+    assume(
+        scenario.batching not in offloading_policies()
+    )  # its iterations have a cost of their own
     run = scenario.but(cost="constant, decimal").run()
     assert _busy_s(run) * (PEAK_W - IDLE_W) * scenario.gpus + run.simulation.now * (
         IDLE_W * scenario.gpus + NODE_W

@@ -21,6 +21,7 @@ from models.errors import ConfigError, TraceError
 from workloads.arrivals import Poisson, TraceTimes
 from workloads.azure import AzureLlm
 from workloads.demand import Demand
+from workloads.request_lengths import RequestLengths
 from workloads.table import RequestTable
 
 HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens"
@@ -374,3 +375,40 @@ def test_reading_is_lazy_and_leaves_no_file_open(tmp_path: Path) -> None:
     assert next(supply)[1].arrival_s == 0.0
     path.write_text("gone")  # the supply holds only its buffer of the old text
     del supply
+
+
+# --- NEO's lengths ---------------------------------------------------------------------------
+
+
+def lengths(folder: Path, content: str, limit: int | None = None) -> list[Demand]:
+    path = folder / "lengths.json"
+    path.write_text(content)
+    return list(RequestLengths(path, limit).demands(rng()))
+
+
+def test_lengths_in_the_order_of_the_file(tmp_path: Path) -> None:
+    content = '[{"prompt": 9, "max_tokens": 2}, {"max_tokens": 3, "prompt": 7}]'
+    assert lengths(tmp_path, content) == [Demand(9, 2), Demand(7, 3)]
+    assert lengths(tmp_path, content, limit=1) == [Demand(9, 2)]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[{", "is not JSON"),
+        ("{}", "is not a list of requests"),
+        ("[]", "is not a list of requests"),
+        ('[{"prompt": 9, "max_tokens": 2}, 3]', "entry 2: 3 is not an object such as"),
+        ('[{"prompt": 9}]', "entry 1: .* is not an object such as"),
+        ('[{"prompt": 9, "max_tokens": 0}]', "entry 1, column max_tokens: 0 is not a whole"),
+        ('[{"prompt": 9.5, "max_tokens": 1}]', "entry 1, column prompt: 9.5 is not a whole"),
+    ],
+)
+def test_bad_lengths(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(TraceError, match=message):
+        lengths(tmp_path, content)
+
+
+def test_lengths_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match="cannot be read"):
+        list(RequestLengths(tmp_path / "none.json").demands(rng()))

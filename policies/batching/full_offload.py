@@ -13,6 +13,7 @@ from policies.batching.host_sides import (
     Prompts,
     context_after,
     cover,
+    give_way,
     relieve,
 )
 from policies.batching.memory import Room
@@ -99,21 +100,14 @@ class FullOffload:
         tokens lack blocks, the worst rank is computed again; the last one goes on on the GPUs."""
         block = view.block_tokens
         free = view.host_blocks_free() - sum(map(view.blocks_held, offload.out))
-        there = [*view.hosted]
-        hosted = [*((request, request.kv_tokens + 1) for request in offload.out), *there]
-        need = sum([(tokens - 1) % block == 0 for _, tokens in hosted])
-        preempt = [*plan.preempt]
-        while need > free and there and len(hosted) > 1:
-            request, tokens = there.pop()
-            hosted.pop()
-            preempt.append((request, "recompute"))
-            need -= (tokens - 1) % block == 0
-            free += -(-(tokens - 1) // block)
-        plan.preempt = preempt
-        if need > free and there:
-            request, tokens = there[0]
+        moved = [(request, request.kv_tokens + 1) for request in offload.out]
+        hosted = [*moved, *view.hosted]
+        gone, free = give_way(hosted, max(1, len(moved)), block, free)
+        plan.preempt = [*plan.preempt, *((request, "recompute") for request in gone)]
+        if not moved and len(hosted) == 1:
+            request, tokens = hosted[0]
             blocks = -(-tokens // block)
-            if blocks <= room.free:
+            if free < (tokens - 1) % block == 0 and blocks <= room.free:
                 room.free -= blocks
                 room.size += 1
                 offload.back = [request]

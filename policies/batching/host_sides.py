@@ -148,6 +148,21 @@ def context_after(view: BatchView, plan: Plan, offload: Offload, prompts: Prompt
     return context
 
 
+def give_way(
+    hosted: list[tuple[RequestView, int]], keep: int, block_tokens: int, room: int
+) -> tuple[list[RequestView], int]:
+    """Those of the worst ranks leave `hosted`, all but the first `keep` if need be, until the rest
+    have blocks for their next tokens: who leaves, and the blocks of `room` then."""
+    need = sum([(tokens - 1) % block_tokens == 0 for _, tokens in hosted])
+    gone: list[RequestView] = []
+    while need > room and len(hosted) > keep:
+        request, tokens = hosted.pop()
+        gone.append(request)
+        need -= (tokens - 1) % block_tokens == 0
+        room += -(-(tokens - 1) // block_tokens)
+    return gone, room
+
+
 class Halves:
     """Two sub-batches, and what a predictor says of them, in seconds of one layer.
 

@@ -96,7 +96,7 @@ def test_in_one_batch_gpus_and_host_take_turns() -> None:
     batch = SubBatch((), 0, 0, 5, 700, 0, 5)
     layer_s = STEEP.linear_s(5) + STEEP.host_attention_s(5, 700)
     head_s, _ = STEEP.cost.operators.head(5)
-    seconds = STEEP.totals(STEEP.iteration(batch, NOTHING)).seconds
+    seconds = STEEP.totals(batch, NOTHING).seconds
     assert seconds == pytest.approx(TINY.layers * layer_s + head_s + ROUGH.host_s)
 
 

@@ -239,7 +239,8 @@ class StateView:
     """A state as a batching policy sees it."""
 
     ordering_preemptive = ordering_takes_kv = False
-    reserve_blocks = swapped_out = 0
+    reserve_blocks = 0
+    swapped_out = 0
     prefilling: Sequence[Any] = ()
     holders: Sequence[Any] = ()
 

@@ -15,6 +15,7 @@ from models.errors import ConfigError
 from models.offload.profiled_times import ProfiledTimes
 from policies.batching.contract import Plan
 from policies.batching.neo import Neo
+from policies.batching.swiftllm import SwiftLlm
 
 BLOCK = 4
 
@@ -149,6 +150,42 @@ def test_without_work_for_the_gpus_nothing_begins() -> None:
     assert planned(state, Neo(PROFILES["steep"]))[0].offload is None
     state.gpu_blocks = 3
     assert planned(state, Neo(PROFILES["steep"]))[1].back == [0]
+
+
+def _with_holder(running: list[Asker], waiting: list[Asker], free_blocks: int) -> StateView:
+    """Four blocks, two of which the last of the waiting holds, and no host memory."""
+    view = StateView(State(waiting, running, [], 4, 0, BLOCK, 8, 64))
+    view.holders, view.free_blocks = waiting[-1:], free_blocks
+    return view
+
+
+def test_nobody_is_evicted_and_taken_in_at_once() -> None:
+    """One that decodes needs a block; it takes those of one that waits, who begins again later, so
+    that the plan holds for an iteration."""
+    holder = Asker(1, prompt=1, kv=8)
+    view = _with_holder([Asker(0, kv=8)], [holder], 0)
+    plan = Neo(PROFILES["steep"]).plan(view, 0.0)  # type: ignore[arg-type]
+    assert [r for r, _ in plan.evict] == [holder]
+    assert not plan.chunks
+    assert plan.steps == 1
+
+
+def test_where_nothing_runs_kv_that_waits_gives_way() -> None:
+    first, holder = Asker(0, prompt=12), Asker(1, prompt=1, kv=8)
+    view = _with_holder([], [first, holder], 2)
+    plan = Neo(PROFILES["steep"]).plan(view, 0.0)  # type: ignore[arg-type]
+    assert [r for r, _ in plan.evict] == [holder]
+    assert list(plan.chunks) == [(first, 12)]
+
+
+def test_swiftllm_goes_on_with_kv_on_the_gpus_while_others_are_swapped() -> None:
+    """Else they might wait for each other."""
+    holder, swapped = Asker(0, prompt=1, kv=8), Asker(1, kv=12, swapped=True)
+    new = Asker(2, prompt=1)
+    view = _with_holder([], [holder, swapped, new], 2)
+    view.holders, view.swapped_out = [holder], 1
+    plan = SwiftLlm().plan(view, 0.0)  # type: ignore[arg-type]
+    assert list(plan.chunks) == [(holder, 1)]
 
 
 @pytest.mark.parametrize(

@@ -124,8 +124,9 @@ def draw_effects(figure: Figure, runs: Runs) -> None:
 
 
 def _draw(axes: Axes, runs: Runs, host: str, system: str, of: str, colour: str, label: str) -> None:
+    style = "o--" if system == "NEO by work" else "o-"
     found = list(measures.gains(runs, host, system, of).values())
-    axes.plot(OUTPUTS, [one.value for one in found], "o-", markersize=3, color=colour, label=label)
+    axes.plot(OUTPUTS, [one.value for one in found], style, markersize=3, color=colour, label=label)
     lows, highs = [one.low for one in found], [one.high for one in found]
     axes.fill_between(OUTPUTS, lows, highs, color=colour, alpha=0.15, linewidth=0.0)
 

@@ -21,6 +21,7 @@ GENERATED = ("chat", "code", "summarisation", "fixed", "uniform_ratio", "alpaca"
 NEEDED = {
     "azure": {"path": "trace.csv"},
     "table": {"path": "requests.parquet"},
+    "request_lengths": {"path": "lengths.json"},
     "tool_calls": {"path": "calls.jsonl"},
     "tool_calls_drawn": {"workload": {"path": "calls.jsonl"}},
 }

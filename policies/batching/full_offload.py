@@ -106,12 +106,18 @@ class FullOffload:
         plan.preempt = [*plan.preempt, *((request, "recompute") for request in gone)]
         if not moved and len(hosted) == 1:
             request, tokens = hosted[0]
-            blocks = -(-tokens // block)
-            if free < (tokens - 1) % block == 0 and blocks <= room.free:
-                room.free -= blocks
-                room.size += 1
-                offload.back = [request]
-                hosted = []
+            if free < 1 and (tokens - 1) % block == 0:
+                blocks = -(-tokens // block)
+                if not room.size:
+                    # KV of those that wait makes way for it there.
+                    room.free -= blocks
+                    room.evict_waiting()
+                    room.free += blocks
+                if blocks <= room.free:
+                    room.free -= blocks
+                    room.size += 1
+                    offload.back = [request]
+                    hosted = []
         return hosted, free
 
     def _evenly(

@@ -173,6 +173,8 @@ def _requests_file(folder: Path, name: str) -> Path:
             for _, p, o in rows
         ]
         lines = [json.dumps({"kind": "qa", "segments": each}) for each in segments]
+    if name == "request_lengths":
+        lines = [json.dumps([{"prompt": p, "max_tokens": o} for _, p, o in rows])]
     path = folder / f"{name}.{'jsonl' if name.startswith('tool_calls') else 'csv'}"
     path.write_text("\n".join(lines) + "\n")
     return path

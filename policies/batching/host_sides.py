@@ -194,6 +194,11 @@ class Halves:
         return linear[self.width + len(self.beside)] + linear[self.second] + self.gpu_s
 
     @property
+    def fixed_s(self) -> float:
+        """The second pass through a layer's weights, for however few requests."""
+        return self.times.linear[1]
+
+    @property
     def slacks(self) -> tuple[float, float]:
         """What the GPUs' work leaves beside the host's thread while that attends for the first,
         and for the second (R of NEO, arXiv 2411.01142, section 3.2)."""

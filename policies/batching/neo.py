@@ -76,7 +76,10 @@ class Neo:
         prompts = Prompts(
             view.max_sequences - decodes, view.max_batch_tokens - decodes, view.block_tokens
         )
+        keep = self._kept_free(view)
+        room.free -= keep
         prompts.choose(view, room, offload)
+        room.free += keep
         if offload.back:
             moved = {request.id for request in offload.back}
             hosted = [pair for pair in hosted if pair[0].id not in moved]
@@ -91,6 +94,10 @@ class Neo:
         else:
             plan.steps = room.order_holds()
         return plan
+
+    def _kept_free(self, view: BatchView) -> int:
+        """Blocks of the GPUs that prompts leave free."""
+        return 0
 
     def _swap_in(
         self, view: BatchView, offload: Offload, room: Room, spare: int, hosted: Hosted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from policies.batching.contract import BatchView, Offload, Plan
 from policies.batching.host_sides import Halves, Hosted, Prompts, context_after, give_way
+from policies.batching.memory import Room
 from policies.batching.neo import Neo
 
 
@@ -13,15 +14,34 @@ class NeoByWork(Neo):
     Work is what the GPUs alone would take for the same: a prompt by itself, a token its part of an
     iteration of those that decode there now. A request with its KV on the host takes part as long
     as its token is worth the time that it adds, hidden or not; prompts bound for the host are put
-    off while that makes an iteration better, but not below what saturates the GPUs: without
-    prompts nobody would come to the host. Where few decode on the GPUs a token is worth much, so
-    small GPUs run as with full offload; where many do, only what is hidden is worth it.
+    off while that makes an iteration better, but only as far as the second pass through the
+    weights, which they pay for together, stays below `fixed_share` of it; and while the host serves
+    all who are there, nobody is copied back to the GPUs before prompts that could fill them. Where
+    few decode on the GPUs a token is worth much, so small GPUs run as with full offload; where many
+    do, only what is hidden is worth it.
     """
+
+    fixed_share = 0.05
+    #: Whether all on the host took part in the last iteration.
+    _all_served = False
+
+    def _kept_free(self, view: BatchView) -> int:
+        """For the growth of those there: moving out costs a copy that the iteration waits for."""
+        return view.total_blocks - round(self.swap_in_share * view.total_blocks)
+
+    def _swap_in(
+        self, view: BatchView, offload: Offload, room: Room, spare: int, hosted: Hosted
+    ) -> None:
+        """From the host to the GPUs only where some could not take part on the host before, or no
+        prompt waits that could fill the GPUs without a copy that the iteration waits for."""
+        if not (self._all_served and room.size and view.queued):
+            super()._swap_in(view, offload, room, spare, hosted)
 
     def _form(
         self, view: BatchView, plan: Plan, offload: Offload, prompts: Prompts, hosted: Hosted
     ) -> None:
         times = self.times
+        self._all_served = False
         decodes = view.decoding + len(offload.back) - len(offload.out) - len(plan.preempt)
         width = decodes + prompts.width
         count = len(prompts.chosen)
@@ -44,11 +64,10 @@ class NeoByWork(Neo):
             both, both_work_s = count, work_s + halves.size * token_s
             while both > prompts.here:
                 size, size_s, worth = prompts.sizes[both - 1], each_s[both - 1], worth_s[both - 1]
-                if halves.width + len(halves.beside) - size < self.saturation_tokens:
-                    break
                 now_s = halves.stages_s
                 halves.drop(size, size_s)
-                if (both_work_s - worth) * now_s < both_work_s * halves.stages_s:
+                better = (both_work_s - worth) * now_s >= both_work_s * halves.stages_s
+                if not better or halves.fixed_s > self.fixed_share * halves.gpus_s:
                     halves.drop(-size, -size_s)
                     break
                 both -= 1
@@ -56,6 +75,7 @@ class NeoByWork(Neo):
             if alone_work_s * halves.stages_s < both_work_s * alone_s:
                 prompts.put(plan, offload, both)
                 halves.put(offload)
+                self._all_served = not halves.aside
                 return
         prompts.put(plan, offload, alone)
 

@@ -34,8 +34,15 @@ class NeoByWork(Neo):
     ) -> None:
         """From the host to the GPUs only where some could not take part on the host before, or no
         prompt waits that could fill the GPUs without a copy that the iteration waits for."""
-        if not (self._all_served and room.size and view.queued):
-            super()._swap_in(view, offload, room, spare, hosted)
+        head = next(iter(view.waiting), None)
+        if self._all_served and head is not None:
+            # On idle GPUs only if the prompt is sure to be taken.
+            left = room.free - self._kept_free(view)
+            most = min(left, view.host_blocks_free() - view.total_blocks)
+            sure = spare > head.prefill_tokens and view.blocks_to_admit(head) <= most
+            if room.size or sure:
+                return
+        super()._swap_in(view, offload, room, spare, hosted)
 
     def _form(
         self, view: BatchView, plan: Plan, offload: Offload, prompts: Prompts, hosted: Hosted

@@ -84,8 +84,8 @@ def _study(study: Study[Runs], slug: str, machine: str, reason: str = "") -> lis
 
 
 _TOGETHER = (
-    "prompts of 200, outputs of 50: by work 2.3 prompts share an iteration where NEO takes 1.4, and "
-    "of the 832 tokens that an iteration may have on this machine fewer are left for decodes"
+    "prompts of 200, outputs of 50: by work 2.3 prompts share an iteration where NEO takes 1.4, "
+    "and of the 832 tokens that an iteration may have on this machine fewer are left for decodes"
 )
 CLAIMS: list[Claim[Any, Any]] = [
     *_study(A10G, "a10g", "A10G, hosts and outputs of figure 10a"),

@@ -217,6 +217,26 @@ def test_generation_by_source_at_the_hour_before_its_stamp(csv) -> None:
         read_generation(path, "BPAT")
 
 
+def test_adjusted_columns_count_sources_add_up_and_storages_do_not(csv) -> None:
+    sources = (
+        "Wind without Integrated Battery Storage",
+        "Wind with Integrated Battery Storage",
+        "Battery Storage",
+        "Coal",
+        "Coal (Imputed)",
+        "Coal (Adjusted)",
+    )
+    rows = [f"CISO,5,01/01/2022 {hour}:00:00 AM,1,2,9,,4,4" for hour in (1, 2)]
+    found = read_generation(eia_file(csv, rows, sources), "CISO")
+    assert {name: signal.values[0] for name, signal in found.items()} == {"wind": 3.0, "coal": 4.0}
+    both = eia_file(csv, ["CISO,5,01/01/2022 1:00:00 AM,1,2"], ("Wind", sources[0]))
+    with pytest.raises(TraceError, match=r"from 'Wind' and from 'Wind without .* count twice"):
+        read_generation(both, "CISO")
+    strange = eia_file(csv, ["CISO,5,01/01/2022 1:00:00 AM,1"], ("Fusion",))
+    with pytest.raises(TraceError, match="generation from 'Fusion' is of no known source"):
+        read_generation(strange, "CISO")
+
+
 def test_errors_of_generation(csv) -> None:
     night = eia_file(
         csv, ["CISO,5,01/01/2022 1:00:00 AM,1,2,-3", "CISO,5,01/01/2022 2:00:00 AM,1,2,3"]

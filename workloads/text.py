@@ -47,10 +47,13 @@ class CsvRows:
 
     `columns` is the header; iterating yields the rows, `line` is the number of the last one (its
     last line, if quotes hold several). Raises `TraceError` for a file that is empty, misses a
-    column or has an unknown one, and for a row of another length.
+    column, has one twice or has an unknown one (`optional`: those known besides; None: any), and
+    for a row of another length.
     """
 
-    def __init__(self, path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> None:
+    def __init__(
+        self, path: Path, required: Sequence[str], optional: Sequence[str] | None = ()
+    ) -> None:
         self.path = path
         self._reader = csv.reader(text_lines(path), strict=True)
         try:
@@ -59,7 +62,7 @@ class CsvRows:
             raise TraceError(f"{path}: is empty; it must start with a header") from None
         except csv.Error as error:
             self._not_csv(error)
-        check_columns(path, self.columns, required, optional)
+        check_columns(path, self.columns, required, self.columns if optional is None else optional)
 
     @property
     def line(self) -> int:

@@ -1,0 +1,1 @@
+"""Carbon: what devices cost to make, what they draw, what a grid emits, and whose it is."""

@@ -1,0 +1,1 @@
+"""When work runs: policies that move it to hours of little carbon."""

@@ -1,0 +1,306 @@
+"""Readers of carbon data: published formats, and a stated answer to everything odd."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.reproduce.papers.carbon.settings import part
+from models.errors import ConfigError, TraceError
+from workloads.carbon.codecarbon import FILE, codecarbon_countries
+from workloads.carbon.columns import read_column
+from workloads.carbon.eia930 import AUTHORITY, PREFIX, TIME, read_eia930, read_generation
+from workloads.carbon.electricity_maps import read_electricity_maps
+from workloads.carbon.stamps import Stamps, day, weekday_and_hour
+from workloads.carbon.steps import Oddities
+
+DATA = os.environ.get("ORRERY_DATA")
+measured = pytest.mark.skipif(not DATA, reason="ORRERY_DATA is not set")
+
+
+@pytest.fixture
+def csv(tmp_path):
+    def write(*lines, name="ci.csv"):
+        path = tmp_path / name
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    return write
+
+
+def hourly(count, start="2020-01-01", first=100.0):
+    base = day(start)
+    return [
+        f"{np.datetime64(round(base) + 3600 * i, 's')},{first + i}".replace("T", " ")
+        for i in range(count)
+    ]
+
+
+# ---- times ----
+
+
+def test_zones_and_offsets() -> None:
+    assert Stamps("UTC").seconds("1970-01-02") == 86_400.0
+    assert Stamps("Europe/Berlin").seconds("2020-07-01 12:00") == day("2020-07-01T10:00")
+    assert Stamps("Europe/Berlin").seconds("2020-07-01T12:00+00:00") == day("2020-07-01T12:00")
+    assert Stamps("UTC").seconds("2020-07-01T12:00:00Z") == day("2020-07-01T12:00")
+    assert Stamps("UTC").seconds("1 July") is None
+    with pytest.raises(ConfigError, match="zone is 'Mars'"):
+        Stamps("Mars")
+    with pytest.raises(ConfigError, match="'soon' is no date"):
+        day("soon")
+    assert weekday_and_hour(day("2020-02-29T13:30")) == (5, 13.5)
+    assert weekday_and_hour(day("2020-07-01T23:00"), "Europe/London") == (3, 0.0)
+
+
+def test_the_hour_that_daylight_saving_repeats_comes_twice() -> None:
+    stamps = Stamps("Europe/London")
+    texts = ["00:30", "01:00", "01:30", "01:00", "01:30", "02:00"]
+    found = [stamps.seconds(f"2020-10-25 {text}") for text in texts]
+    assert np.diff(found) == pytest.approx(1800.0)
+    assert Stamps("Europe/London").seconds("2020-03-29 01:30") is None
+
+
+def test_local_files_over_a_whole_change_of_clocks(csv) -> None:
+    path = csv(
+        "t,v",
+        "2020-10-25 00:00,1",
+        "2020-10-25 01:00,2",
+        "2020-10-25 01:00,3",
+        "2020-10-25 02:00,4",
+    )
+    signal = read_column(path, zone="Europe/London")
+    assert np.diff(signal.edges_s) == pytest.approx(3600.0)
+    assert signal.values == pytest.approx([1, 2, 3, 4])
+    with pytest.raises(TraceError, match=r"line 4, column t: .*01:00.* is not a new time"):
+        read_column(path)
+    skipped = csv("t,v", "2020-03-29 00:30,1", "2020-03-29 01:30,2")
+    with pytest.raises(TraceError, match=r"line 3, column t: .* daylight saving skips"):
+        read_column(skipped, zone="Europe/London")
+
+
+def test_a_leap_year_has_its_day(csv) -> None:
+    signal = read_column(csv("time,ci", *hourly(24 * 366)))
+    assert signal.end_s == day("2021-01-01")
+    february = signal.part(day("2020-02-01"), day("2020-03-01"))
+    assert february.values.size == 24 * 29
+
+
+# ---- columns ----
+
+
+def test_two_columns_whatever_their_names(csv) -> None:
+    signal = read_column(csv("Time,Carbon Intensity", *hourly(3)))
+    assert signal.start_s == day("2020-01-01")
+    assert signal.end_s == signal.start_s + 3 * 3600.0
+    assert signal.values == pytest.approx([100, 101, 102])
+    assert signal.name == "ci.csv: Carbon Intensity"
+    three = csv("time,a,b", "2020-01-01,1,2", "2020-01-02,3,4")
+    assert read_column(three, "b", "time").values == pytest.approx([2, 4])
+    with pytest.raises(TraceError, match=r"columns time, a, b; say which is the value"):
+        read_column(three)
+    with pytest.raises(TraceError, match="has no column c"):
+        read_column(three, "c", "time")
+
+
+def test_mixed_steps_weigh_by_time(csv) -> None:
+    path = csv(
+        "t,v",
+        "2020-01-01 00:00,10",
+        "2020-01-01 00:30,20",
+        "2020-01-01 01:00,40",
+        "2020-01-01 01:15,80",
+        "2020-01-01 01:30,20",
+    )
+    signal = read_column(path)
+    assert signal.mean(signal.start_s, signal.end_s) == pytest.approx(
+        (10 * 2 + 20 * 2 + 40 + 80 + 20) / 7
+    )
+    halves = read_column(path, odd=Oddities(grid_s=1800.0))
+    assert halves.values == pytest.approx([10, 20, 40, 20])
+
+
+@pytest.mark.parametrize(
+    ("rows", "where"),
+    [
+        (["2020-01-01,x"], r"line 2, column v: 'x' is not a number"),
+        (["2020-01-01,nan"], r"line 2, column v: 'nan' is not a number"),
+        (["2020-01-01,"], r"line 2, column v: '' is not a number"),
+        (["2020-01-01,-1"], r"line 2, column v: '-1' is not at least 0"),
+        (["later,1"], r"line 2, column t: 'later' is not a time"),
+        (["2020-01-02,1", "2020-01-01,1"], r"line 3, column t: '2020-01-01' is not at or after"),
+        (["2020-01-01,1", "2020-01-01,2"], r"line 3, column t: .* is not a new time: line 2"),
+        (["2020-01-01,1,2"], r"line 2: has 3 columns"),
+        (["2020-01-01,1"], r"holds 1 rows; a signal needs two"),
+        ([], r"holds 0 rows"),
+        (
+            ["2020-01-01,1", "2020-01-02,1", "2020-01-03,1", "2020-01-09,1"],
+            r"line 5, column t: '2020-01-09' is not within 172800 s of 2020-01-03 of line 4",
+        ),
+    ],
+)
+def test_errors_name_file_line_column_and_value(csv, rows, where) -> None:
+    path = csv("t,v", *rows)
+    with pytest.raises(TraceError, match=where) as caught:
+        read_column(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_what_may_be_done_about_oddities(csv) -> None:
+    gap = csv("t,v", "2020-01-01,1", "2020-01-02,2", "2020-01-03,3", "2020-01-09,4", name="g.csv")
+    held = read_column(gap, odd=Oddities(gaps="hold"))
+    assert held.at(day("2020-01-08")) == 3.0
+    wide = read_column(gap, odd=Oddities(longest_step_s=7 * 86_400.0))
+    assert np.array_equal(wide.values, held.values)
+    twice = csv("t,v", "2020-01-01,1", "2020-01-01,2", "2020-01-01,6", "2020-01-02,5")
+    assert read_column(twice, odd=Oddities(duplicates="first")).values == pytest.approx([1, 5])
+    assert read_column(twice, odd=Oddities(duplicates="mean")).values == pytest.approx([3, 5])
+    below = csv("t,v", "2020-01-01,-7", "2020-01-02,5")
+    assert read_column(below, odd=Oddities(negative="zero")).values == pytest.approx([0, 5])
+    assert read_column(below, odd=Oddities(negative="keep")).values == pytest.approx([-7, 5])
+    with pytest.raises(ConfigError, match="gaps is 'fill'"):
+        Oddities(gaps="fill")
+    with pytest.raises(ConfigError, match="grid_s"):
+        Oddities(grid_s=0.0)
+    with pytest.raises(TraceError, match="cannot be read"):
+        read_column(Path("nowhere.csv"))
+
+
+# ---- Electricity Maps ----
+
+
+def test_electricity_maps_by_factors(csv) -> None:
+    path = csv(
+        "Datetime (UTC),Country,Carbon Intensity gCO₂eq/kWh (direct),"
+        "Carbon Intensity gCO₂eq/kWh (LCA)",
+        "2022-01-01 00:00:00,US,200,270",
+        "2022-01-01 01:00:00,US,210,280",
+    )
+    assert read_electricity_maps(path).values == pytest.approx([270, 280])
+    assert read_electricity_maps(path, "direct").values == pytest.approx([200, 210])
+    with pytest.raises(ConfigError, match="factors is 'both'"):
+        read_electricity_maps(path, "both")
+    with pytest.raises(TraceError, match="has no column for time"):
+        read_electricity_maps(csv("a,b", "1,2", name="other.csv"))
+
+
+# ---- EIA-930 ----
+
+
+def eia_file(csv, rows, sources=("Coal", "Wind", "Solar")):
+    names = [AUTHORITY, "Demand (MW)", TIME, *(PREFIX + source for source in sources)]
+    return csv(",".join(names), *rows)
+
+
+def test_generation_by_source_at_the_hour_before_its_stamp(csv) -> None:
+    path = eia_file(
+        csv,
+        [
+            'CISO,5,01/01/2022 1:00:00 AM,"1,000",3000,',
+            "PJM,5,01/01/2022 1:00:00 AM,7,7,7",
+            "CISO,5,01/01/2022 2:00:00 AM,0,50,",
+        ],
+    )
+    found = read_generation(path, "CISO")
+    assert set(found) == {"coal", "wind"}
+    assert found["coal"].start_s == day("2022-01-01")
+    assert found["coal"].values == pytest.approx([1000, 0])
+    factors = part("carbon/factors/supply_act")
+    signal = read_eia930(path, "CISO", factors)
+    assert signal.values == pytest.approx([(820 + 33) / 4, 11.0])
+    assert signal.name == "ci.csv: CISO"
+    with pytest.raises(TraceError, match="no row of the balancing authority 'BPAT'"):
+        read_generation(path, "BPAT")
+
+
+def test_adjusted_columns_count_sources_add_up_and_storages_do_not(csv) -> None:
+    sources = (
+        "Wind without Integrated Battery Storage",
+        "Wind with Integrated Battery Storage",
+        "Battery Storage",
+        "Coal",
+        "Coal (Imputed)",
+        "Coal (Adjusted)",
+    )
+    rows = [f"CISO,5,01/01/2022 {hour}:00:00 AM,1,2,9,,4,4" for hour in (1, 2)]
+    found = read_generation(eia_file(csv, rows, sources), "CISO")
+    assert {name: signal.values[0] for name, signal in found.items()} == {"wind": 3.0, "coal": 4.0}
+    both = eia_file(csv, ["CISO,5,01/01/2022 1:00:00 AM,1,2"], ("Wind", sources[0]))
+    with pytest.raises(TraceError, match=r"from 'Wind' and from 'Wind without .* count twice"):
+        read_generation(both, "CISO")
+    strange = eia_file(csv, ["CISO,5,01/01/2022 1:00:00 AM,1"], ("Fusion",))
+    with pytest.raises(TraceError, match="generation from 'Fusion' is of no known source"):
+        read_generation(strange, "CISO")
+
+
+def test_errors_of_generation(csv) -> None:
+    night = eia_file(
+        csv, ["CISO,5,01/01/2022 1:00:00 AM,1,2,-3", "CISO,5,01/01/2022 2:00:00 AM,1,2,3"]
+    )
+    with pytest.raises(TraceError, match=r"line 2, column .*Solar: '-3' is not at least 0"):
+        read_generation(night, "CISO")
+    assert read_generation(night, "CISO", odd=Oddities(negative="zero"))["solar"].values[0] == 0.0
+    hole = eia_file(
+        csv, ["CISO,5,01/01/2022 1:00:00 AM,1,2,", "CISO,5,01/01/2022 2:00:00 AM,1,2,3"]
+    )
+    with pytest.raises(TraceError, match=r"line 2, column .*Solar: '' is not a number"):
+        read_generation(hole, "CISO")
+    with pytest.raises(TraceError, match="has no column Balancing Authority"):
+        read_generation(csv("a,b", "1,2"), "CISO")
+
+
+# ---- codecarbon ----
+
+
+def test_countries_of_codecarbon(tmp_path) -> None:
+    path = tmp_path / FILE
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        json.dumps({"FRA": {"carbon_intensity": 56.0}, "XYZ": {"carbon_intensity": None}})
+    )
+    table = codecarbon_countries(tmp_path)
+    assert table["FRA"] == 56.0
+    with pytest.raises(ConfigError, match="no 'XYZ'"):
+        table["XYZ"]
+    path.write_text("[]")
+    with pytest.raises(TraceError, match="no table of countries"):
+        codecarbon_countries(tmp_path)
+    path.unlink()
+    with pytest.raises(TraceError, match="cannot be read"):
+        codecarbon_countries(tmp_path)
+
+
+def test_without_codecarbon_the_error_says_what_to_do(monkeypatch) -> None:
+    monkeypatch.setattr("workloads.carbon.codecarbon.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'orrery-sim\[carbon\]'"):
+        codecarbon_countries()
+
+
+# ---- measured ----
+
+
+@measured
+def test_great_britain_as_it_stands() -> None:
+    path = Path(DATA) / "carbon_gb_2020.csv"
+    whole = read_column(path)
+    assert whole.values.size == 21_980
+    year = (day("2020-01-01"), day("2021-01-01"))
+    halves = read_column(path, odd=Oddities(grid_s=1800.0)).part(*year)
+    assert halves.values.size == 17_568
+    assert halves.values.mean() == pytest.approx(212.94, abs=0.005)
+    assert halves.values.std() == pytest.approx(65.3, abs=0.05)
+    assert whole.mean(*year) == pytest.approx(212.93, abs=0.005)
+
+
+@measured
+def test_california_as_it_stands() -> None:
+    path = Path(DATA) / "carbon_us_cal_ciso_2022.csv"
+    signal = read_electricity_maps(path)
+    assert signal.values.size == 8760
+    assert signal.values.mean() == pytest.approx(261.3, abs=0.05)
+    assert signal.values.std() == pytest.approx(76.5, abs=0.05)
+    assert read_electricity_maps(path, "direct").values.mean() == pytest.approx(194.6, abs=0.05)

@@ -71,7 +71,7 @@ class Neo:
         relieve(view, offload, room, spare)
         hosted = view.hosted if view.hosted_size else ()
         if not offload.out and not plan.preempt:
-            self._swap_in(view, offload, room, spare, hosted)
+            self.come_back(view, offload, room, spare, hosted)
         decodes = view.decoding + len(offload.back) - len(offload.out) - len(plan.preempt)
         prompts = Prompts(
             view.max_sequences - decodes, view.max_batch_tokens - decodes, view.block_tokens
@@ -99,7 +99,7 @@ class Neo:
         """Blocks of the GPUs that prompts leave free."""
         return 0
 
-    def _swap_in(
+    def come_back(
         self, view: BatchView, offload: Offload, room: Room, spare: int, hosted: Hosted
     ) -> None:
         """The best ranks come back from the host while the GPUs have room."""

@@ -29,7 +29,7 @@ class NeoByWork(Neo):
         """For the growth of those there: moving out costs a copy that the iteration waits for."""
         return view.total_blocks - round(self.swap_in_share * view.total_blocks)
 
-    def _swap_in(
+    def come_back(
         self, view: BatchView, offload: Offload, room: Room, spare: int, hosted: Hosted
     ) -> None:
         """From the host to the GPUs only where some could not take part on the host before, or no
@@ -42,7 +42,7 @@ class NeoByWork(Neo):
             sure = spare > head.prefill_tokens and view.blocks_to_admit(head) <= most
             if room.size or sure:
                 return
-        super()._swap_in(view, offload, room, spare, hosted)
+        super().come_back(view, offload, room, spare, hosted)
 
     def _form(
         self, view: BatchView, plan: Plan, offload: Offload, prompts: Prompts, hosted: Hosted

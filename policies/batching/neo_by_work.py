@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from models.errors import ConfigError
+from models.offload.profiled_times import ProfiledTimes
 from policies.batching.contract import BatchView, Offload, Plan
 from policies.batching.host_sides import Halves, Hosted, Prompts, context_after, give_way
 from policies.batching.memory import Room
@@ -21,9 +23,20 @@ class NeoByWork(Neo):
     do, only what is hidden is worth it.
     """
 
-    fixed_share = 0.05
-    #: Whether all on the host took part in the last iteration.
-    _all_served = False
+    def __init__(
+        self,
+        times: ProfiledTimes,
+        saturation_tokens: int = 128,
+        swap_in_share: float = 0.95,
+        gpu_only: bool = False,
+        fixed_share: float = 0.05,
+    ) -> None:
+        super().__init__(times, saturation_tokens, swap_in_share, gpu_only)
+        if not 0.0 <= fixed_share <= 1.0:
+            raise ConfigError(f"fixed_share: {fixed_share!r} is not a share from 0 to 1")
+        self.fixed_share = fixed_share
+        # Whether all on the host took part in the last iteration.
+        self._all_served = False
 
     def _kept_free(self, view: BatchView) -> int:
         """For the growth of those there: moving out costs a copy that the iteration waits for."""

@@ -91,9 +91,9 @@ _TOGETHER = (
 )
 _IN_SIGHT = (
     "NEO by work is Orrery's own, and its rules were chosen over several tries with these points "
-    "in sight, seed 0. On 12 others (4xlarge and 16xlarge, prompts of 500 and 2,000, outputs of 75, "
-    "150 and 250, 1,000 requests, one seed) it is 0.95 once (16xlarge, 500 and 150) and 0.988 or "
-    "more elsewhere"
+    "in sight, seed 0. On 12 others (4xlarge and 16xlarge, prompts of 500 and 2,000, outputs of "
+    "75, 150 and 250, 1,000 requests, one seed) it is 0.95 once (16xlarge, 500 and 150) and 0.988 "
+    "or more elsewhere"
 )
 CLAIMS: list[Claim[Any, Any]] = [
     *_study(A10G, "a10g", "A10G, hosts and outputs of figure 10a"),

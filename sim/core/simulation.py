@@ -117,20 +117,30 @@ class Simulation:
         """
         if not interval_s > 0:
             raise ConfigError(f"a sampling interval is a time > 0, not {interval_s!r} s")
-        self._samplers += 1
         start = self.now
         count = 0
 
-        def sample(_: simpy.Event) -> None:
+        def sample(now_s: float) -> float:
             nonlocal count
-            callback(self.env.now)
+            callback(now_s)
             count += 1
-            if self.env.scheduled >= self._samplers:
-                self.at(start + count * interval_s, sample, SAMPLE)
+            return start + count * interval_s
+
+        self.sample(start, sample)
+
+    def sample(self, first_s: float, callback: Callable[[float], float | None]) -> None:
+        """Call `callback(now)` at `first_s`, and again at each time that it returns, until that is
+        None; like `every` after all else of the instant, and without keeping a run alive."""
+        self._samplers += 1
+
+        def ring(_: simpy.Event) -> None:
+            next_s = callback(self.env.now)
+            if next_s is not None and self.env.scheduled >= self._samplers:
+                self.at(next_s, ring, SAMPLE)
             else:
                 self._samplers -= 1
 
-        self.at(start, sample, SAMPLE)
+        self.at(first_s, ring, SAMPLE)
 
     def listeners(self, fact: type) -> list[Listener]:
         """The live list of listeners of a fact type."""

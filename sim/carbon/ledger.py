@@ -8,7 +8,7 @@ from typing import Any
 
 from models.carbon.catalogue import EmbodiedCatalogue
 from models.carbon.units import S_PER_YEAR
-from sim.carbon.consumers import Consumers
+from sim.carbon.consumers import Consumers, Metered
 from sim.carbon.figures import Totals, summarise
 from sim.carbon.parts import IDLE, Claim, Drawn, Owners, Part, part_of_links, parts_of_node
 from sim.carbon.sites import Sites, SitesSettled
@@ -56,6 +56,7 @@ class Ledger:
         self.totals = Totals()
         self._opened: list[MeterOpened] = []
         self._parts: list[Part] = []
+        self._closed = False
 
     def attach(self, simulation: Simulation) -> None:
         """Listen. Raises ConfigError where there are no sites."""
@@ -87,12 +88,12 @@ class Ledger:
 
     def _settled(self, fact: SitesSettled) -> None:
         start_s, end_s, settled = fact
-        last = self._simulation.over
+        self._closed = last = self._simulation.over
         uses = [opened.meter.close_step(end_s, last) for opened in self._opened]
         factors = [step.total_g / step.it_j if step.it_j > 0.0 else 0.0 for step in settled]
         self.totals.settle(self._sites.sites, fact)
         books: dict[tuple[int, str, str, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-        metered = [[0.0] * 6 for _ in self._opened]
+        metered = [Metered() for _ in self._opened]
         for part in self._parts:
             drawn = part.step(end_s)
             self._book(books, metered, part, drawn, factors[part.site], uses, end_s - start_s)
@@ -121,7 +122,7 @@ class Ledger:
     def _book(
         self,
         books: dict[tuple[int, str, str, str], list[float]],
-        metered: Sequence[list[float]],
+        metered: Sequence[Metered],
         part: Part,
         drawn: Drawn,
         g_per_j: float,
@@ -134,9 +135,8 @@ class Ledger:
             if not energy_j:
                 continue
             if claim.meter >= 0:
-                sums = metered[claim.meter]
-                sums[0] += energy_j
-                sums[1] += energy_j * g_per_j
+                metered[claim.meter].work_j += energy_j
+                metered[claim.meter].work_g += energy_j * g_per_j
             for account, part_of in _by_work(claim, uses):
                 entry = books[*where, claim.tenant, account]
                 entry[0] += part_of * energy_j
@@ -145,10 +145,10 @@ class Ledger:
             energy_j = share * drawn.standing_j
             embodied_g = share * drawn.embodied_g
             if claim.meter >= 0:
-                sums = metered[claim.meter]
-                sums[2] += energy_j
-                sums[3] += energy_j * g_per_j
-                sums[4] += embodied_g
+                took = metered[claim.meter]
+                took.held_j += energy_j
+                took.held_g += energy_j * g_per_j
+                took.embodied_g += embodied_g
             for account, part_of in _by_holding(claim, uses, lasted_s):
                 entry = books[*where, claim.tenant, account]
                 entry[0] += part_of * energy_j
@@ -156,10 +156,17 @@ class Ledger:
                 entry[2] += part_of * embodied_g
 
     def finish(self, results: Any) -> None:
-        """Figures of the run. Raises LawBroken where a gram is missing."""
+        """Figures of the run. Raises LawBroken where a joule or a gram is missing."""
+        simulation, consumers = self._simulation, self._consumers
+        now = simulation.now
+        if consumers is not None and not self._closed:
+            # The last step ended with the run: who is still there has not been told yet.
+            uses = [opened.meter.close_step(now, True) for opened in self._opened]
+            consumers.step(uses, [Metered() for _ in uses], 0.0)
         self._table.write()
-        consumers = self._consumers
-        summarise(results, self._simulation, self._sites, self.totals, consumers)
+        assert simulation.cluster is not None
+        energy_j = simulation.cluster.energy_j(now)
+        summarise(results, energy_j, now, self._sites.sites, self.totals)
         if consumers is not None:
             consumers.close(results)
 
@@ -175,11 +182,9 @@ def _by_work(claim: Claim, uses: Sequence[StepUse]) -> list[tuple[str, float]]:
     return [(account, seconds / total) for account, seconds in active.items() if seconds]
 
 
-def _by_holding(
-    claim: Claim, uses: Sequence[StepUse], lasted_s: float
-) -> list[tuple[str, float]]:
+def _by_holding(claim: Claim, uses: Sequence[StepUse], lasted_s: float) -> list[tuple[str, float]]:
     """Accounts that what a tenant holds goes to, and what part of it."""
     if claim.meter < 0 or claim.tenant == IDLE:
         return [(UNUSED, 1.0)]
     held = [(a, seconds / lasted_s) for a, seconds in uses[claim.meter].held_s.items() if seconds]
-    return [*held, (UNUSED, max(0.0, 1.0 - sum(share for _, share in held)))]
+    return [*held, (UNUSED, 1.0 - sum(share for _, share in held))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from models.carbon.catalogue import EmbodiedCatalogue
@@ -126,10 +127,15 @@ class Owners:
         return name
 
     def of_gpu(self, gpu: Gpu) -> Claim:
+        """Who has a GPU."""
         holder = self._cluster.holder(gpu)
         if holder is None:
             return Claim(IDLE)
         return Claim(self.tenant(holder), self._meter_of.get(id(gpu), -1))
+
+    def held(self, gpu: Gpu) -> Shares:
+        """The same as a share."""
+        return {self.of_gpu(gpu): 1.0}
 
     def of_node(self, node: Node) -> Shares:
         """A node by who has its GPUs; one without GPUs is nobody's."""
@@ -159,68 +165,36 @@ def parts_of_node(
 ) -> list[Part]:
     """The parts of a server. Raises ConfigError for a device that the catalogue does not have."""
     lives = embodied.node(node.spec)
-    parts = [
-        Part(
-            site,
-            "gpu",
-            embodied.device(gpu.spec.name),
-            lambda now, d=gpu: _drawn(d, now),
-            lambda d=gpu: {owners.of_gpu(d): 1.0},
-            lambda now, d=gpu: owners.working(d, now),
-            now_s,
-            age_s,
-        )
-        for gpu in node.gpus
-    ]
-
-    def held() -> Shares:
-        return owners.of_node(node)
-
+    aged = partial(Part, site, now_s=now_s, age_s=age_s)
+    parts = []
+    for gpu in node.gpus:
+        life = embodied.device(gpu.spec.name)
+        use = partial(owners.working, gpu)
+        parts.append(aged("gpu", life, partial(_drawn, gpu), partial(owners.held, gpu), use))
+    held = partial(owners.of_node, node)
     for name, device in (("cpu", node.cpu), ("smartnic", node.smartnic), ("fpga", node.fpga)):
         if device is not None:
-            parts.append(
-                Part(
-                    site,
-                    name,
-                    lives.pop(name),
-                    lambda now, d=device: _drawn(d, now),
-                    held,
-                    lambda now, d=device: owners.working(d, now),
-                    now_s,
-                    age_s,
-                )
-            )
-    base_w = node.spec.base_w
+            use = partial(owners.working, device)
+            parts.append(aged(name, lives.pop(name), partial(_drawn, device), held, use))
     for name, life in lives.items():
-        draws = base_w if name == "host" else 0.0
-        parts.append(
-            Part(
-                site,
-                name,
-                life,
-                lambda now, w=draws: (w * (now - now_s), 0.0),
-                held,
-                None,
-                now_s,
-                age_s,
-            )
-        )
+        draws_w = node.spec.base_w if name == "host" else 0.0
+        parts.append(aged(name, life, partial(_standing, draws_w, now_s), held))
     return parts
 
 
 def part_of_links(site: int, links: list[Link], now_s: float) -> Part:
     """The links of a site together: energy alone, of nobody in particular."""
-    return Part(
-        site,
-        "network",
-        None,
-        lambda _: (sum([link.energy_j for link in links]), 0.0),
-        lambda: {Claim(SHARED): 1.0},
-        None,
-        now_s,
-    )
+
+    def drawn(_: float) -> tuple[float, float]:
+        return sum([link.energy_j for link in links]), 0.0
+
+    return Part(site, "network", None, drawn, lambda: {Claim(SHARED): 1.0}, now_s=now_s)
 
 
 def _drawn(device: Device, now_s: float) -> tuple[float, float]:
     standing_j = device.meter.idle_j(now_s)
     return standing_j, device.meter.energy_j(now_s) - standing_j
+
+
+def _standing(draws_w: float, since_s: float, now_s: float) -> tuple[float, float]:
+    return draws_w * (now_s - since_s), 0.0

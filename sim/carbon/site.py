@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from models.carbon.battery import Battery, Store
-from models.carbon.pue import ConstantPue, Pue
+from models.carbon.pue import Pue
 from models.carbon.signal import StepSignal
 from models.carbon.supply import FarmEnergy, Settled, settle
 from models.carbon.units import S_PER_HOUR
@@ -56,7 +56,7 @@ class Site:
     def __init__(
         self,
         intensity: SignalSource,
-        pue: Pue = ConstantPue(1.0),
+        pue: Pue,
         nodes: Sequence[str] | None = None,
         marginal: SignalSource | None = None,
         outside: SignalSource | None = None,
@@ -119,6 +119,14 @@ class Site:
         return sum(
             farm.rated_w * share.at(now_s)
             for farm, share in zip(self.farms, self._farm_shares, strict=True)
+        )
+
+    @property
+    def farm_g_per_kwh(self) -> float:
+        """Mean factor of its farms, by their rated power."""
+        rated_w = sum(farm.rated_w for farm in self.farms)
+        return (
+            sum(farm.rated_w * farm.g_per_kwh for farm in self.farms) / rated_w if rated_w else 0.0
         )
 
     def settle(self, start_s: float, end_s: float, it_j: float) -> Settled[float]:

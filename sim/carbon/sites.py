@@ -101,7 +101,9 @@ class Sites:
             self._of[node.name] = at
         for name, at_nodes in zip(self._names, self.nodes, strict=True):
             if not at_nodes:
-                raise ConfigError(f"sites.{name}: has no node of the cluster's {len(cluster.nodes)}")
+                raise ConfigError(
+                    f"sites.{name}: has none of the cluster's {len(cluster.nodes)} nodes"
+                )
         for link in cluster.network.links.values():
             ends = (link.source.split("/")[0], link.target.split("/")[0])
             at = next((self._of[end] for end in ends if end in self._of), 0)

@@ -127,9 +127,7 @@ class CpuLoad:
 class Reservation:
     """Cores and memory bandwidth that one tenant has for itself, busy all the time."""
 
-    def __init__(
-        self, cpu: Cpu, cores: float, bandwidth_bytes_per_s: float, tenant: str
-    ) -> None:
+    def __init__(self, cpu: Cpu, cores: float, bandwidth_bytes_per_s: float, tenant: str) -> None:
         self.cpu = cpu
         self.cores = cores
         self.bandwidth_bytes_per_s = bandwidth_bytes_per_s

@@ -7,7 +7,6 @@ import numpy as np
 from models.carbon.farm import WindFarm
 from models.carbon.signal import StepSignal
 from models.carbon.synthetic import SyntheticIntensity
-from models.carbon.units import S_PER_DAY
 from models.errors import ConfigError, TraceError
 from workloads.carbon.columns import read_column
 from workloads.carbon.electricity_maps import read_electricity_maps

@@ -90,7 +90,9 @@ class Serving:
         if cluster is None:
             raise ConfigError(f"{self.name}: needs a cluster")
         self._simulation = simulation
-        self.recorder = Recorder(simulation.results, self.name, *self._slo)
+        sites = simulation.sites
+        regions = sites is not None and sites.round_trips_s is not None
+        self.recorder = Recorder(simulation.results, self.name, *self._slo, regions)
         predictions = None
         if isinstance(self._predictor, Refining):
             seed = simulation.stream(f"{self.name}.predictions").integers(2**63)
@@ -206,7 +208,8 @@ class Serving:
             self._series.close(now)
         for replica in self.replicas:
             replica.close()
-        self.recorder.unfinished(sorted(gateway.in_flight(), key=lambda request: request.id))
+        in_flight = sorted(gateway.in_flight(), key=lambda request: request.id)
+        self.recorder.unfinished(in_flight, now)
         results.figures(self.name, self.recorder.close(now))
         results.figures(self.name, self._counts())
         results.figures(self.name, self._use(now))

@@ -74,7 +74,9 @@ class Daily:
         hours = (np.arange(self.steps) + 0.5) * 24.0 / self.steps
         rates = np.array([1.0 + day.at((hour + self.from_hour) % 24.0) for hour in hours.tolist()])
         if not (rates >= 0.0).all() or not rates.any():
-            raise ConfigError(f"day: the rate falls to {rates.min():g} of its mean; it must be >= 0")
+            raise ConfigError(
+                f"day: the rate falls to {rates.min():g} of its mean; it must be >= 0"
+            )
         # Expected arrivals up to each edge of a day, in days of the mean rate.
         self._expected = np.concatenate(([0.0], np.cumsum(rates / rates.sum())))
 

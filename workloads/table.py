@@ -30,10 +30,10 @@ class RequestTable:
 
     The suffix of the file says how it is written: `.csv` (UTF-8, comma, a header with the names),
     `.jsonl` (an object a line, each with the same keys as the first) or `.parquet` (integer
-    columns; integer or floating-point `arrival_s`; string `kind` and `origin`). No value may be missing. The
-    file is read as it is needed and never held whole. `limit` reads that many rows at most; what
-    stands behind them is not looked at. Errors are `TraceError` with file, line (parquet: row,
-    from 1), column and value, and come when the row is reached.
+    columns; integer or floating-point `arrival_s`; string `kind` and `origin`). No value may be
+    missing. The file is read as it is needed and never held whole. `limit` reads that many rows at
+    most; what stands behind them is not looked at. Errors are `TraceError` with file, line
+    (parquet: row, from 1), column and value, and come when the row is reached.
     """
 
     finite = True

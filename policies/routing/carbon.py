@@ -121,14 +121,14 @@ class Carbon:
         prefill_s, prefill_j = view.iteration(replica, 0, 0, prompt)
 
         def per_token_s(batch: int) -> float:
-            return view.iteration(replica, batch, batch * context, 0)[0] + batch / output * prefill_s
+            return (
+                view.iteration(replica, batch, batch * context, 0)[0] + batch / output * prefill_s
+            )
 
         low, high = 1, view.most_sequences
         while low < high:
             middle = (low + high + 1) // 2
-            low, high = (
-                (middle, high) if per_token_s(middle) <= self.tpot_s else (low, middle - 1)
-            )
+            low, high = (middle, high) if per_token_s(middle) <= self.tpot_s else (low, middle - 1)
         _, decode_j = view.iteration(replica, low, low * context, 0)
         return Hardware(
             places=low,

@@ -28,13 +28,17 @@ class Regions:
         self.outlooks: list[Outlook] = []
         for replica in replicas:
             names = {
-                node.name for node in cluster.nodes for gpu in node.gpus if gpu in replica.group.devices
+                node.name
+                for node in cluster.nodes
+                for gpu in node.gpus
+                if gpu in replica.group.devices
             }
             outlooks = {sites.outlook(name).name: sites.outlook(name) for name in sorted(names)}
             if len(outlooks) > 1:
                 raise ConfigError(
-                    f"replicas: the GPUs of replica {replica.index} stand at {' and '.join(outlooks)}; "
-                    "give each site nodes with room for whole replicas (cluster.nodes)"
+                    f"replicas: the GPUs of replica {replica.index} stand at "
+                    f"{' and '.join(outlooks)}; give each site nodes with room for whole replicas "
+                    "(cluster.nodes)"
                 )
             self.outlooks += outlooks.values()
 

@@ -211,6 +211,7 @@ class Serving:
         in_flight = sorted(gateway.in_flight(), key=lambda request: request.id)
         self.recorder.unfinished(in_flight, now)
         results.figures(self.name, self.recorder.close(now))
+        results.figures(self.name, self.client.figures())
         results.figures(self.name, self._counts())
         results.figures(self.name, self._use(now))
 

@@ -155,7 +155,7 @@ def test_the_marginal_signal_is_followed_where_asked() -> None:
 
 
 def test_the_network_may_count() -> None:
-    """Two steps of 350 J above idle, 0.3 % cleaner in the east; five tokens of 300 J to get there."""
+    """Two steps of 350 J above idle, a little cleaner in the east; five tokens of 300 J."""
     for joules, replica in ((0.0, 1), (300.0, 0)):
         outcome = run(
             client=sent((0.0, 1, 1, "west")),

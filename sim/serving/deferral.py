@@ -11,7 +11,7 @@ import simpy
 
 from policies.shifting.contract import ForecastView, Run, Shifting
 from sim.carbon.outlook import MeanForecast
-from sim.core.environment import Alarm
+from sim.core.environment import BOUNDARY, NORMAL, Alarm
 from sim.core.errors import ConfigError, LawBroken
 from sim.core.result import Value
 from sim.core.simulation import Simulation
@@ -27,6 +27,8 @@ COLUMNS = {
     "finish_s": "float64",
 }
 _ROUNDING_S = 1e-6
+#: Of an instant: after all that arrives, before steps end, so that what is released is seen there.
+_AFTER_ARRIVALS = 0.5 * (NORMAL + BOUNDARY)
 
 _Times = tuple[float, float, float]
 """When a request was handed in, when released, its deadline."""
@@ -173,7 +175,7 @@ class Deferring(OpenLoop):
         batch = self._gathering
         if batch is None:
             batch = self._gathering = Batch(now + self.wait_s - self.serve_s, self.rate_rps)
-            self._simulation.at(now + self.gather_s, self._gathered)
+            self._simulation.at(now + self.gather_s, self._gathered, _AFTER_ARRIVALS)
         batch.held.append((now, demand))
 
     def _gathered(self, _: simpy.Event) -> None:

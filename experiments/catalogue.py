@@ -27,6 +27,7 @@ _GROUPS = {
     "engine": "engine",
     "efficiency": "efficiency",
     "shifting": "shifting",
+    "cluster": "cluster",
     "sites": "sites",
     "carbon": "carbon",
     "carbon_device": "carbon/device",

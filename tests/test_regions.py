@@ -344,3 +344,14 @@ def test_two_regions_from_files(tmp_path: Any) -> None:
                   (("path", path), ("starts", "2020-01-01"))]  # fmt: skip
     result = run_config(compose([*words, "workload.count=20", "routing=carbon"]))
     assert result["sites.west.intensity_g_per_kwh.mean"] == 100.0
+
+
+def test_replicas_stand_at_the_sites_in_turn() -> None:
+    """Six of one GPU on two nodes of four, which would fill the first node first."""
+    _, serving, _ = build(replicas=6)
+    cluster = Cluster([NodeCount(node_spec(4), 2)])
+    simulation = Simulation(cluster=cluster, sites=two())
+    simulation.add(serving)
+    simulation.run()
+    names = [replica.group.devices[0].name.split("/")[0] for replica in serving.replicas]
+    assert names == ["node0", "node1"] * 3

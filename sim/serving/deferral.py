@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
 
@@ -34,42 +35,40 @@ _Times = tuple[float, float, float]
 """When a request was handed in, when released, its deadline."""
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is held and due by a deadline, as a job for a shifting policy."""
+
+    remaining_s: float
+    deadline_s: float
+    work_per_s: tuple[float, ...] = (1.0,)
+    node_w: tuple[float, ...] = (1.0,)
+
+
 class Batch:
-    """Requests that were handed in together, as a job for a shifting policy: releasing those still
-    held takes `remaining_s`, and must end by `deadline_s`."""
+    """Requests that were handed in together, when they are planned to go, and since when."""
 
-    work_per_s: Sequence[float] = (1.0,)
-    node_w: Sequence[float] = (1.0,)
+    __slots__ = ("deadline_s", "held", "planned_s", "runs")
 
-    def __init__(self, deadline_s: float, rate_rps: float) -> None:
+    def __init__(self, deadline_s: float) -> None:
         self.held: deque[tuple[float, Demand]] = deque()
         self.deadline_s = deadline_s
         self.runs: deque[Run] = deque()
-        self.planned_s = 0.0
-        self.due_s = inf
-        self.gap_s = 1.0 / rate_rps
-        self.forced = False
-
-    @property
-    def remaining_s(self) -> float:
-        return len(self.held) * self.gap_s
-
-    @property
-    def latest_s(self) -> float:
-        """When the slack is used up."""
-        return self.deadline_s - self.remaining_s
+        self.planned_s = -inf
 
 
 class Deferring(OpenLoop):
     """Requests that may wait: handed in at their times, done `wait_s` later.
 
-    Those handed in within `gather_s` are one batch, with the deadline of its first. A batch is
-    released at `rate_rps` in the runs that `shifting` plans by the forecast of `site` (None: the
-    mean of the replicas' sites), a request each beat; a beat is left out while the replicas have
-    `most_unfinished` requests or more, whosever they are, so that others keep their latency. A
-    batch that is behind at the end of its plan, or that waits (again each `replan_s`), is planned
-    anew; with its slack used up it goes on at the rate that meets the deadline, however many there
-    are. All are released `serve_s` before their deadlines, the time kept for serving them.
+    Those handed in within `gather_s` are one batch, with the deadline of its first. `shifting`
+    plans each batch by the forecast of `site` (None: the mean of the replicas' sites); its job is
+    all that is held and due by then, released at `rate_rps`. In a batch's runs its requests go, one
+    each beat of that rate, of several batches those due first; a beat is left out while the
+    replicas have `most_unfinished` requests or more, whosever they are, so that others keep their
+    latency. Where a plan ends with requests held, and each `replan_s` while a batch waits, it is
+    planned anew. Once no slack is left, requests go on at the rate that meets all deadlines,
+    however many there are. All are released `serve_s` before their deadlines, the time kept for
+    serving them.
 
     A request arrives at the gateway when it is released; the table `deferred` tells how long each
     was held. Raises ConfigError where a deadline is not after the gathering and serving, and where
@@ -115,6 +114,7 @@ class Deferring(OpenLoop):
         self._gathering: Batch | None = None
         self._batches: list[Batch] = []
         self._released: dict[int, _Times] = {}
+        self._due_s = -inf
         self._count = self._forced = self._late = self._plans = 0
         self._held_s = self._longest_s = 0.0
         self._sending: _Times | None = None
@@ -144,8 +144,8 @@ class Deferring(OpenLoop):
         self._table.flush_when_full()
 
     def figures(self) -> dict[str, Value]:
-        """Requests released, those of them without slack, those that ended after their deadline,
-        those still held; how long they were held; plans made."""
+        """Requests released, those of them for want of slack, those that ended after their
+        deadline, those still held; how long they were held; plans made."""
         batches = [*self._batches, *([self._gathering] if self._gathering else [])]
         return {
             "deferred": self._count,
@@ -174,75 +174,81 @@ class Deferring(OpenLoop):
         now = self._simulation.env.now
         batch = self._gathering
         if batch is None:
-            batch = self._gathering = Batch(now + self.wait_s - self.serve_s, self.rate_rps)
+            batch = self._gathering = Batch(now + self.wait_s - self.serve_s)
             self._simulation.at(now + self.gather_s, self._gathered, _AFTER_ARRIVALS)
         batch.held.append((now, demand))
 
     def _gathered(self, _: simpy.Event) -> None:
         assert self._gathering is not None
         self._batches.append(self._gathering)
-        self._plan(self._gathering)
         self._gathering = None
         self._ring(_)
 
-    def _plan(self, batch: Batch) -> None:
+    def _ring(self, _: simpy.Event) -> None:
+        """Release what is due, and set the alarm for what comes next."""
         now = self._simulation.env.now
-        batch.planned_s = now
-        batch.runs.clear()
-        if now >= batch.latest_s:
-            return
+        while self._batches:
+            gap_s, urgent = self._gap(now)
+            batch = self._batches[0] if urgent else self._wanting(now)
+            if batch is None:
+                self._beat.ring(self._next_s(now))
+                return
+            if now < self._due_s:
+                self._beat.ring(self._due_s)
+                return
+            if urgent or sum(self._gateway.outstanding_requests) < self.most_unfinished:
+                self._release(batch, urgent)
+            self._due_s = now + gap_s
+
+    def _gap(self, now_s: float) -> tuple[float, bool]:
+        """Time to the next beat, and whether no slack is left."""
+        gap_s, count, urgent = 1.0 / self.rate_rps, 0, False
+        for batch in self._batches:
+            count += len(batch.held)
+            left_s = batch.deadline_s - now_s
+            urgent = urgent or count / self.rate_rps >= left_s - _ROUNDING_S
+            gap_s = min(gap_s, max(0.0, left_s) / count)
+        return gap_s, urgent
+
+    def _wanting(self, now_s: float) -> Batch | None:
+        """The first batch that has a run now; those before it, and it, are planned where they
+        need be."""
+        count = 0
+        for batch in self._batches:
+            count += len(batch.held)
+            runs = batch.runs
+            while runs and now_s >= runs[0].end_s:
+                runs.popleft()
+            waits = runs and now_s < runs[0].start_s
+            if not runs or (waits and now_s >= batch.planned_s + self.replan_s):
+                self._plan(batch, count / self.rate_rps, now_s)
+            if runs[0].start_s <= now_s:
+                return batch
+        return None
+
+    def _plan(self, batch: Batch, work_s: float, now_s: float) -> None:
+        job = Held(work_s, batch.deadline_s)
+        runs = self.shifting.plan(job, self._forecast, now_s)
+        _check(runs, job, now_s)
         self._plans += 1
-        runs = self.shifting.plan(batch, self._forecast, now)
-        _check(runs, batch, now)
+        batch.planned_s = now_s
+        batch.runs.clear()
         batch.runs.extend(runs)
 
-    def _ring(self, _: simpy.Event) -> None:
-        """Release what is due, the most urgent first, and set the alarm for what comes next."""
-        next_s = min([self._step(batch) for batch in list(self._batches)], default=inf)
-        self._batches = [batch for batch in self._batches if batch.held]
-        if next_s < inf:
-            self._beat.ring(next_s)
+    def _next_s(self, now_s: float) -> float:
+        """When a batch that waits begins to run, is planned again, or has no slack left."""
+        next_s, count = inf, 0
+        for batch in self._batches:
+            count += len(batch.held)
+            latest_s = batch.deadline_s - count / self.rate_rps
+            next_s = min(next_s, batch.runs[0].start_s, batch.planned_s + self.replan_s, latest_s)
+        return max(now_s, next_s)
 
-    def _step(self, batch: Batch) -> float:
-        """Release what is due of a batch. Returns when to look again."""
-        now = self._simulation.env.now
-        while batch.held:
-            if not batch.forced and now >= batch.latest_s:
-                batch.forced, batch.due_s = True, now
-                batch.gap_s = max(0.0, batch.deadline_s - now) / len(batch.held)
-            if batch.forced:
-                if now < batch.due_s:
-                    return batch.due_s
-                self._release(batch)
-                batch.due_s += batch.gap_s
-                continue
-            if not batch.runs:
-                self._plan(batch)
-                continue
-            run = batch.runs[0]
-            if now < run.start_s:
-                if now >= batch.planned_s + self.replan_s:
-                    self._plan(batch)
-                    continue
-                return min(run.start_s, batch.planned_s + self.replan_s, batch.latest_s)
-            if now >= run.end_s:
-                batch.runs.popleft()
-                batch.due_s = inf
-                continue
-            if batch.due_s == inf:
-                batch.due_s = run.start_s
-            if now < batch.due_s:
-                return min(batch.due_s, run.end_s, batch.latest_s)
-            if sum(self._gateway.outstanding_requests) < self.most_unfinished:
-                self._release(batch)
-            batch.due_s += batch.gap_s
-        return inf
-
-    def _release(self, batch: Batch) -> None:
+    def _release(self, batch: Batch, urgent: bool) -> None:
         now = self._simulation.env.now
         submitted_s, demand = batch.held.popleft()
         self._count += 1
-        self._forced += batch.forced
+        self._forced += urgent
         self._held_s += now - submitted_s
         self._longest_s = max(self._longest_s, now - submitted_s)
         if not batch.held:
@@ -254,7 +260,7 @@ class Deferring(OpenLoop):
             self._sending = None
 
 
-def _check(runs: Sequence[Run], batch: Batch, now_s: float) -> None:
+def _check(runs: Sequence[Run], job: Held, now_s: float) -> None:
     """Raises LawBroken for a plan that does not do the work between now and the deadline."""
     planned_s = sum(run.end_s - run.start_s for run in runs)
     ordered = all(one.end_s <= other.start_s for one, other in pairwise(runs))
@@ -262,10 +268,10 @@ def _check(runs: Sequence[Run], batch: Batch, now_s: float) -> None:
         not runs
         or not ordered
         or runs[0].start_s < now_s
-        or runs[-1].end_s > batch.deadline_s + _ROUNDING_S
-        or planned_s < batch.remaining_s - _ROUNDING_S
+        or runs[-1].end_s > job.deadline_s + _ROUNDING_S
+        or planned_s < job.remaining_s - _ROUNDING_S
     ):
         raise LawBroken(
             f"shifting: a plan of {planned_s:g} s in {len(runs)} runs made at {now_s:g} s, for "
-            f"{batch.remaining_s:g} s of work by {batch.deadline_s:g} s: {list(runs)}"
+            f"{job.remaining_s:g} s of work by {job.deadline_s:g} s: {list(runs)}"
         )

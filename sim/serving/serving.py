@@ -99,7 +99,7 @@ class Serving:
             rng = simulation.stream(f"{self.name}.prediction")
             predictions = Predictions(self._predictor, int(seed), rng)
         for index in range(self.count):
-            gpus = cluster.allocate(self.served.gpus, self._gpu, self.name)
+            gpus = self._take_gpus(cluster, index)
             self.replicas.append(self._replica(simulation, index, gpus, cluster))
         self.gateway = Gateway(
             simulation,
@@ -118,6 +118,20 @@ class Serving:
         if self._series_interval_s is not None:
             self._series = Series(simulation, self.name, self.replicas, self._series_interval_s)
         self.client.start(simulation, self.gateway, self.name)
+
+    def _take_gpus(self, cluster: Cluster, index: int) -> list[Gpu]:
+        """GPUs of one site for a replica, where there are several: of each in turn that has them
+        free."""
+        sites = self._simulation.sites
+        places = sites.nodes if sites is not None else []
+        if len(places) > 1:
+            for turn in range(len(places)):
+                nodes = places[(index + turn) % len(places)]
+                try:
+                    return cluster.allocate(self.served.gpus, self._gpu, self.name, nodes)
+                except CapacityError:
+                    continue
+        return cluster.allocate(self.served.gpus, self._gpu, self.name)
 
     def _replica(
         self, simulation: Simulation, index: int, gpus: Sequence[Gpu], cluster: Cluster

@@ -1,0 +1,340 @@
+"""A day of language models served in two regions, and work that waits: what carbon-aware routing
+and deferral save under a latency objective, and what limits them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from experiments.reproduce.accepted import Band, Finding, Order, Trend
+from experiments.reproduce.claim import Claim, Study
+from experiments.reproduce.estimate import Estimate
+from experiments.reproduce.runs import mean_interval, sweep
+from experiments.reproduce.workers import Workers
+from sim.core.result import Result
+
+#: Figures of one run by name; by arm, one for each seed.
+Figures = dict[str, float]
+Runs = dict[str, list[Figures]]
+
+#: The objective of a chat: time to first token, time per output token. An assumption.
+TTFT_S, TPOT_S = 2.0, 0.1
+#: Requests a second of both regions together, mean of the day; a replica serves about 0.8.
+LOADS = (0.2, 0.4, 0.7)
+SEEDS = 4
+_SERVED = (
+    "gpu=l4",
+    "model=llama3.1-8b",
+    "replicas=2",
+    "workload.count=null",
+    "series_interval_s=null",
+    f"slo_ttft_s={TTFT_S}",
+    f"slo_tpot_s={TPOT_S}",
+)
+#: What routing is to keep lies a little below the objective, which is for 99 of 100 requests.
+_ROUTING = {
+    "nearest": ("routing=nearest",),
+    "carbon": ("routing=carbon", "routing.ttft_s=1.5", "routing.tpot_s=0.09"),
+    "cleanest": ("routing=cleanest",),
+}
+_BATCH = "client.clients.batch"
+#: Batch work: how it is held back, and with which error of the forecast.
+_WAITING = "lets_wait_awhile_interruptible"
+_DEFERRAL: dict[str, tuple[str, float, tuple[str, ...]]] = {
+    "no batch": ("at_once", 0.0, (f"{_BATCH}.workload.count=0",)),
+    "at once": ("at_once", 0.0, ()),
+    "in one piece": ("lets_wait_awhile", 0.0, ()),
+    "may pause": (_WAITING, 0.0, ()),
+    "threshold": ("threshold", 0.0, ()),
+    "10 % error": (_WAITING, 0.1, ()),
+    "30 % error": (_WAITING, 0.3, ()),
+    "ignoring capacity": (
+        _WAITING,
+        0.0,
+        (f"{_BATCH}.rate_rps=3.0", f"{_BATCH}.most_unfinished=1000000"),
+    ),
+}
+WAITING = ("in one piece", "may pause", "threshold")
+HALF_DAY_S, DAY_S = 43_200.0, 86_400.0
+
+
+def route(workers: Workers) -> Runs:
+    """A day of chats from two regions whose days and grids are eight hours apart, a replica in
+    each, by load and routing."""
+    points = {}
+    for load in LOADS:
+        for name, routing in _ROUTING.items():
+            if name == "cleanest" and load != LOADS[-1]:
+                continue
+            points[arm(name, load)] = [
+                *_SERVED,
+                "cluster=two_regions",
+                "sites=two_regions",
+                "client=two_regions",
+                *(f"client.clients.{region}.arrivals.rate_rps={load / 2}" for region in REGIONS),
+                f"until_s={DAY_S}",
+                *routing,
+            ]
+    return sweep(points, _seeds(workers), figures, workers)
+
+
+REGIONS = ("west", "east")
+
+
+def defer(workers: Workers) -> Runs:
+    """A day and a half of chats at one site on a grid with much sun, and batch work handed in over
+    the first 18 h that must be done 18 h later, by policy. All runs end with the day and a half, so
+    that what stands there draws the same."""
+    points = {}
+    for name, (policy, error, extra) in _DEFERRAL.items():
+        points[name] = [
+            *_SERVED,
+            "client=deferred",
+            f"shifting@{_BATCH}.shifting={policy}",
+            "arrivals=daily",
+            "arrivals.rate_rps=0.25",
+            # The grid's hours are UTC, the people's eight behind.
+            "arrivals.from_hour=16.0",
+            "carbon/intensity@sites.sites.home.intensity.intensity=duck",
+            f"sites.sites.home.forecast_error={error}",
+            f"{_BATCH}.workload.count=9720",
+            f"{_BATCH}.arrivals.rate_rps=0.15",
+            f"{_BATCH}.wait_s={1.5 * HALF_DAY_S}",
+            f"{_BATCH}.rate_rps=0.3",
+            f"{_BATCH}.most_unfinished=16",
+            f"until_s={DAY_S + HALF_DAY_S}",
+            *extra,
+        ]
+    return sweep(points, _seeds(workers), figures, workers)
+
+
+def figures(result: Result) -> Figures:
+    """What the claims need of a run: grams and joules, and the latency of what does not wait."""
+    requests = result.table("requests")
+    chats = requests[requests.kind == "chat"]
+    done = chats[chats.status == "finished"]
+    good = (done.ttft_s <= TTFT_S) & ~(done.tpot_s > TPOT_S)
+    found = {
+        "operational_g": result.number("carbon.operational_g"),
+        "energy_j": result.number("energy_j"),
+        "ttft_s.p99": float(done.ttft_s.quantile(0.99)),
+        "tpot_s.p99": float(done.tpot_s.quantile(0.99)),
+        "good_share": 100.0 * float(good.sum()) / len(chats),
+    }
+    for key in ("deferred", "deferred.late", "deferred.held"):
+        if f"serving.batch.{key}" in result.summary:
+            found[key] = result.number(f"serving.batch.{key}")
+    return found
+
+
+def arm(routing: str, load: float) -> str:
+    return f"{routing} at {load:g}/s"
+
+
+def saved(runs: Runs, of: str, one: str, base: str) -> Estimate:
+    """Percent that an arm saves against another, seed by seed."""
+    pairs = zip(runs[one], runs[base], strict=True)
+    return mean_interval([100.0 * (1.0 - a[of] / b[of]) for a, b in pairs])
+
+
+def routing_savings(runs: Runs, of: str = "operational_g") -> dict[str, Estimate]:
+    """Percent that routing by carbon saves against the nearest, by load."""
+    return {
+        f"{load:g}/s": saved(runs, of, arm("carbon", load), arm("nearest", load)) for load in LOADS
+    }
+
+
+def waiting_savings(runs: Runs, names: Sequence[str] = WAITING) -> dict[str, Estimate]:
+    """Percent saved of what batch work adds when it runs at once."""
+    found = {}
+    for name in names:
+        samples = [
+            100.0
+            * (once["operational_g"] - held["operational_g"])
+            / (once["operational_g"] - none["operational_g"])
+            for once, held, none in zip(runs["at once"], runs[name], runs["no batch"], strict=True)
+        ]
+        found[name] = mean_interval(samples)
+    return found
+
+
+def worst(runs: Runs, of: str, names: Sequence[str]) -> Estimate:
+    """The largest mean of a figure among arms."""
+    return max((mean(runs, of, name) for name in names), key=lambda estimate: estimate.value)
+
+
+def mean(runs: Runs, of: str, name: str) -> Estimate:
+    return mean_interval([one[of] for one in runs[name]])
+
+
+def by_arm(of: str, names: Mapping[str, str]) -> Callable[[Runs], dict[str, Estimate]]:
+    """Means of a figure, by label and arm."""
+    return lambda runs: {label: mean(runs, of, name) for label, name in names.items()}
+
+
+def _share_of_energy(runs: Runs) -> dict[str, Estimate]:
+    """Carbon and energy saved at the lightest load."""
+    names = arm("carbon", LOADS[0]), arm("nearest", LOADS[0])
+    return {of[:-2]: saved(runs, of, *names) for of in ("operational_g", "energy_j")}
+
+
+def _errors(runs: Runs) -> dict[str, Estimate]:
+    names = {"perfect": "may pause", "10 % error": "10 % error", "30 % error": "30 % error"}
+    found = waiting_savings(runs, list(names.values()))
+    return {label: found[name] for label, name in names.items()}
+
+
+def _undone(runs: Runs) -> Estimate:
+    """Batch requests of all runs that ended after their deadline, or were held to the end."""
+    return Estimate.exact(
+        sum(
+            one["deferred.late"] + one["deferred.held"]
+            for name, each in runs.items()
+            if name != "ignoring capacity"
+            for one in each
+        )
+    )
+
+
+def _seeds(workers: Workers) -> range:
+    return range(4 * SEEDS if workers.full else SEEDS)
+
+
+_HEAVY = {name: arm(name, LOADS[-1]) for name in _ROUTING}
+_AWARE = [arm("carbon", load) for load in LOADS]
+REGIONAL = Study("regions", route)
+DEFERRED = Study("deferral", defer)
+_LIMITS = "Carbon-aware policies, limits of spatial shifting (EuroSys'24)"
+_LWA = "Let's Wait Awhile, of requests"
+
+CLAIMS: list[Claim[Any, Any]] = [
+    Claim(
+        id="regions-savings",
+        where=_LIMITS,
+        what="operational carbon of a day that routing by carbon saves against the nearest site, "
+        f"at most {TTFT_S:g} s to the first token and {TPOT_S:g} s a token, by load",
+        published="savings are limited by capacity",
+        accepted=Trend("the load", rises=False, every_step=True),
+        study=REGIONAL,
+        measure=routing_savings,
+        unit="%",
+        note="idle power, which stays where the GPUs are, is in the carbon",
+    ),
+    Claim(
+        id="regions-energy",
+        where=_LIMITS,
+        what=f"carbon and energy saved at {LOADS[0]:g} requests/s",
+        published="",
+        accepted=Finding(),
+        study=REGIONAL,
+        measure=_share_of_energy,
+        unit="%",
+        note="fuller batches at one site take less energy for the same tokens: a part of what is "
+        "saved is no merit of the grid",
+    ),
+    Claim(
+        id="regions-ttft",
+        where="latency objective",
+        what="99th percentile of the time to first token under routing by carbon, worst load",
+        published=f"at most {TTFT_S:g} s (the objective)",
+        accepted=Band(high=TTFT_S),
+        study=REGIONAL,
+        measure=lambda runs: worst(runs, "ttft_s.p99", _AWARE),
+        unit="s",
+    ),
+    Claim(
+        id="regions-tpot",
+        where="latency objective",
+        what="99th percentile of the time per output token under routing by carbon, worst load",
+        published=f"at most {TPOT_S:g} s (the objective)",
+        accepted=Band(high=TPOT_S),
+        study=REGIONAL,
+        measure=lambda runs: worst(runs, "tpot_s.p99", _AWARE),
+        unit="s",
+    ),
+    Claim(
+        id="regions-ignoring-capacity",
+        where=_LIMITS,
+        what=f"requests within the objective at {LOADS[-1]:g} requests/s, all to the cleanest site",
+        published="claims of savings without capacity limits do not hold",
+        accepted=Order("carbon", "cleanest"),
+        study=REGIONAL,
+        measure=by_arm("good_share", _HEAVY),
+        unit="%",
+    ),
+    Claim(
+        id="regions-cleanest-saves",
+        where=_LIMITS,
+        what=f"carbon that the cleanest site would save at {LOADS[-1]:g} requests/s, and the 99th "
+        "percentile of its time to first token",
+        published="",
+        accepted=Finding(),
+        study=REGIONAL,
+        measure=lambda runs: {
+            "saved, %": saved(runs, "operational_g", _HEAVY["cleanest"], _HEAVY["nearest"]),
+            "p99, s": mean(runs, "ttft_s.p99", _HEAVY["cleanest"]),
+        },
+    ),
+    Claim(
+        id="deferral-saves",
+        where=_LWA,
+        what="carbon saved of what batch work adds, released in the cleanest hours within 18 h",
+        published="savings are never negative with a perfect forecast",
+        accepted=Band(low=0.0),
+        study=DEFERRED,
+        measure=lambda runs: waiting_savings(runs)["may pause"],
+        unit="%",
+    ),
+    Claim(
+        id="deferral-policies",
+        where=_LWA,
+        what="the same by policy",
+        published="",
+        accepted=Finding(),
+        study=DEFERRED,
+        measure=waiting_savings,
+        unit="%",
+    ),
+    Claim(
+        id="deferral-errors",
+        where="Let's Wait Awhile, forecast errors",
+        what="the same by the forecast's error, planned again each hour",
+        published="errors cost savings",
+        accepted=Trend("the error", rises=False),
+        study=DEFERRED,
+        measure=_errors,
+        unit="%",
+    ),
+    Claim(
+        id="deferral-deadlines",
+        where=_LWA,
+        what="batch requests that missed their deadline, all policies and seeds",
+        published="0",
+        accepted=Band(0.0, 0.0),
+        study=DEFERRED,
+        measure=_undone,
+    ),
+    Claim(
+        id="deferral-ttft",
+        where="latency objective",
+        what="99th percentile of the chats' time to first token beside deferred work, worst policy",
+        published=f"at most {TTFT_S:g} s (the objective)",
+        accepted=Band(high=TTFT_S),
+        study=DEFERRED,
+        measure=lambda runs: worst(runs, "ttft_s.p99", WAITING),
+        unit="s",
+    ),
+    Claim(
+        id="deferral-ignoring-capacity",
+        where="latency objective",
+        what="chats within the objective where batch work is released without regard to them, ten "
+        "times as fast",
+        published="",
+        accepted=Order("may pause", "ignoring capacity"),
+        study=DEFERRED,
+        measure=by_arm(
+            "good_share", {name: name for name in ("may pause", "ignoring capacity", "at once")}
+        ),
+        unit="%",
+    ),
+]

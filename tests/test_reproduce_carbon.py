@@ -7,6 +7,7 @@ import os
 import numpy as np
 import pytest
 
+from experiments.compose import compose
 from experiments.reproduce.claim import NotRun
 from experiments.reproduce.papers.carbon import (
     PAPER,
@@ -19,6 +20,7 @@ from experiments.reproduce.papers.carbon import (
 from experiments.reproduce.plots import picture
 from experiments.reproduce.verdict import Verdict
 from experiments.reproduce.workers import Workers
+from sim.core.run import run
 from workloads.carbon.stamps import day, weekday_and_hour
 
 WITHOUT_DATA = {"act", "r740", "fab", "greensku", "embodied-share", "crossover", "decade"}
@@ -53,7 +55,7 @@ def test_exact_claims_hold(exact) -> None:
 def simulated() -> dict[str, serving.Runs]:
     """Figures of two seeds as runs of serving might give them: each arm a gram below the one
     before."""
-    keys = ("operational_g", "energy_j", "ttft_s.p99", "tpot_s.p99", "good_share")
+    keys = ("operational_g", "work_g", "energy_j", "ttft_s.p99", "tpot_s.p99", "good_share")
     arms = {
         "regions": [
             serving.arm(name, load)
@@ -88,6 +90,15 @@ def test_what_claims_take_from_runs_of_serving() -> None:
     for claim in serving.CLAIMS:
         data = runs[claim.study.name]
         assert claim.accepted.judge(claim.measure(data), claim.unit).simulated
+
+
+@pytest.mark.parametrize("arms", [serving.routing_arms(), serving.deferral_arms()])
+def test_arms_of_serving_differ_and_one_of_each_runs(arms) -> None:
+    settings = {name: str(compose(words)) for name, words in arms.items()}
+    assert len(set(settings.values())) == len(arms)
+    found = serving.figures(run(compose([*list(arms.values())[1], "until_s=2000"])))
+    assert found["operational_g"] > 0.0
+    assert found["good_share"] > 50.0
 
 
 @pytest.mark.parametrize("plot", PAPER.plots, ids=lambda plot: plot.name)

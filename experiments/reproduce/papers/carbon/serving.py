@@ -21,8 +21,11 @@ Runs = dict[str, list[Figures]]
 TTFT_S, TPOT_S = 2.0, 0.1
 #: Requests a second of both regions together, mean of the day; a replica serves about 0.8.
 LOADS = (0.2, 0.4, 0.7)
+REGIONS = ("west", "east")
 SEEDS = 4
 _SERVED = (
+    # With an L4 in place of its A10G, as g6.2xlarge has one.
+    "node=g5.2xlarge",
     "gpu=l4",
     "model=llama3.1-8b",
     "replicas=2",
@@ -31,10 +34,10 @@ _SERVED = (
     f"slo_ttft_s={TTFT_S}",
     f"slo_tpot_s={TPOT_S}",
 )
-#: What routing is to keep lies a little below the objective, which is for 99 of 100 requests.
+#: What routing keeps on average lies below the objective, which is for 99 of 100 requests.
 _ROUTING = {
     "nearest": ("routing=nearest",),
-    "carbon": ("routing=carbon", "routing.ttft_s=1.5", "routing.tpot_s=0.09"),
+    "carbon": ("routing=carbon", "routing.ttft_s=1.5", "routing.tpot_s=0.08"),
     "cleanest": ("routing=cleanest",),
 }
 _BATCH = "client.clients.batch"
@@ -59,13 +62,21 @@ HALF_DAY_S, DAY_S = 43_200.0, 86_400.0
 
 
 def route(workers: Workers) -> Runs:
-    """A day of chats from two regions whose days and grids are eight hours apart, a replica in
-    each, by load and routing."""
+    """A day of chats from two regions, by load and routing."""
+    return sweep(routing_arms(), _seeds(workers), figures, workers)
+
+
+def defer(workers: Workers) -> Runs:
+    """A day and a half of chats beside batch work, by policy."""
+    return sweep(deferral_arms(), _seeds(workers), figures, workers)
+
+
+def routing_arms() -> dict[str, list[str]]:
+    """Settings by arm: two regions whose days and grids are eight hours apart, a replica in
+    each."""
     points = {}
     for load in LOADS:
         for name, routing in _ROUTING.items():
-            if name == "cleanest" and load != LOADS[-1]:
-                continue
             points[arm(name, load)] = [
                 *_SERVED,
                 "cluster=two_regions",
@@ -75,16 +86,13 @@ def route(workers: Workers) -> Runs:
                 f"until_s={DAY_S}",
                 *routing,
             ]
-    return sweep(points, _seeds(workers), figures, workers)
+    return points
 
 
-REGIONS = ("west", "east")
-
-
-def defer(workers: Workers) -> Runs:
-    """A day and a half of chats at one site on a grid with much sun, and batch work handed in over
-    the first 18 h that must be done 18 h later, by policy. All runs end with the day and a half, so
-    that what stands there draws the same."""
+def deferral_arms() -> dict[str, list[str]]:
+    """Settings by arm: one site on a grid with much sun, batch work handed in over the first 18 h
+    that must be done 18 h later. All runs end with the day and a half, so that what stands there
+    draws the same."""
     points = {}
     for name, (policy, error, extra) in _DEFERRAL.items():
         points[name] = [
@@ -105,17 +113,18 @@ def defer(workers: Workers) -> Runs:
             f"until_s={DAY_S + HALF_DAY_S}",
             *extra,
         ]
-    return sweep(points, _seeds(workers), figures, workers)
+    return points
 
 
 def figures(result: Result) -> Figures:
     """What the claims need of a run: grams and joules, and the latency of what does not wait."""
-    requests = result.table("requests")
+    requests, carbon = result.table("requests"), result.table("carbon")
     chats = requests[requests.kind == "chat"]
     done = chats[chats.status == "finished"]
     good = (done.ttft_s <= TTFT_S) & ~(done.tpot_s > TPOT_S)
     found = {
         "operational_g": result.number("carbon.operational_g"),
+        "work_g": float(carbon.operational_g[carbon.account == "work"].sum()),
         "energy_j": result.number("energy_j"),
         "ttft_s.p99": float(done.ttft_s.quantile(0.99)),
         "tpot_s.p99": float(done.tpot_s.quantile(0.99)),
@@ -137,11 +146,28 @@ def saved(runs: Runs, of: str, one: str, base: str) -> Estimate:
     return mean_interval([100.0 * (1.0 - a[of] / b[of]) for a, b in pairs])
 
 
-def routing_savings(runs: Runs, of: str = "operational_g") -> dict[str, Estimate]:
-    """Percent that routing by carbon saves against the nearest, by load."""
+def routing_savings(
+    runs: Runs, of: str = "operational_g", routing: str = "carbon"
+) -> dict[str, Estimate]:
+    """Percent that a routing saves against the nearest, by load."""
     return {
-        f"{load:g}/s": saved(runs, of, arm("carbon", load), arm("nearest", load)) for load in LOADS
+        f"{load:g}/s": saved(runs, of, arm(routing, load), arm("nearest", load)) for load in LOADS
     }
+
+
+def within_limits(runs: Runs) -> dict[str, Estimate]:
+    """Percent of the saving without limits that routing within them keeps, by load."""
+    found = {}
+    for load in LOADS:
+        each = zip(*(runs[arm(name, load)] for name in _ROUTING), strict=True)
+        samples = [
+            100.0
+            * (near["operational_g"] - limited["operational_g"])
+            / (near["operational_g"] - free["operational_g"])
+            for near, limited, free in each
+        ]
+        found[f"{load:g}/s"] = mean_interval(samples)
+    return found
 
 
 def waiting_savings(runs: Runs, names: Sequence[str] = WAITING) -> dict[str, Estimate]:
@@ -173,9 +199,14 @@ def by_arm(of: str, names: Mapping[str, str]) -> Callable[[Runs], dict[str, Esti
 
 
 def _share_of_energy(runs: Runs) -> dict[str, Estimate]:
-    """Carbon and energy saved at the lightest load."""
+    """Percent saved at the lightest load: of carbon, of energy, and of carbon per joule."""
     names = arm("carbon", LOADS[0]), arm("nearest", LOADS[0])
-    return {of[:-2]: saved(runs, of, *names) for of in ("operational_g", "energy_j")}
+    of_each = {
+        name: [one | {"g_per_j": one["operational_g"] / one["energy_j"]} for one in runs[name]]
+        for name in names
+    }
+    labels = {"carbon": "operational_g", "energy": "energy_j", "carbon per joule": "g_per_j"}
+    return {label: saved(of_each, of, *names) for label, of in labels.items()}
 
 
 def _errors(runs: Runs) -> dict[str, Estimate]:
@@ -209,21 +240,42 @@ _LWA = "Let's Wait Awhile, of requests"
 
 CLAIMS: list[Claim[Any, Any]] = [
     Claim(
-        id="regions-savings",
+        id="regions-limits",
         where=_LIMITS,
-        what="operational carbon of a day that routing by carbon saves against the nearest site, "
-        f"at most {TTFT_S:g} s to the first token and {TPOT_S:g} s a token, by load",
+        what="part of the carbon that sending all to the cleanest site would save which routing by "
+        f"carbon saves within its capacity, at most {TTFT_S:g} s to the first token and "
+        f"{TPOT_S:g} s a token, by load",
         published="savings are limited by capacity",
         accepted=Trend("the load", rises=False, every_step=True),
+        study=REGIONAL,
+        measure=within_limits,
+        unit="%",
+    ),
+    Claim(
+        id="regions-savings",
+        where=_LIMITS,
+        what="operational carbon of a day that routing by carbon saves against the nearest site",
+        published="",
+        accepted=Finding(),
         study=REGIONAL,
         measure=routing_savings,
         unit="%",
         note="idle power, which stays where the GPUs are, is in the carbon",
     ),
     Claim(
+        id="regions-work",
+        where=_LIMITS,
+        what="the same of the carbon of work, without what idle parts draw",
+        published="",
+        accepted=Finding(),
+        study=REGIONAL,
+        measure=lambda runs: routing_savings(runs, "work_g"),
+        unit="%",
+    ),
+    Claim(
         id="regions-energy",
         where=_LIMITS,
-        what=f"carbon and energy saved at {LOADS[0]:g} requests/s",
+        what=f"carbon, energy, and carbon per joule saved at {LOADS[0]:g} requests/s",
         published="",
         accepted=Finding(),
         study=REGIONAL,

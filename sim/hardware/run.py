@@ -128,10 +128,15 @@ class Run:
 
     def active_at(self, now_s: float) -> float:
         """Full-power-equivalent seconds until `now_s`, a step under way counted in part."""
+        k, part = self.progress(now_s)
+        return self.cost.active_total(k) + part * self.cost.active_step(k)
+
+    def progress(self, now_s: float) -> tuple[int, float]:
+        """Steps complete at `now_s`, and what part is done of the next one."""
         k = self.steps_done(now_s)
         lasts = self.cost.step(k) * self._slow
         part = (now_s - self.boundary(k)) / lasts if lasts > 0.0 else 0.0
-        return self.cost.active_total(k) + min(1.0, max(0.0, part)) * self.cost.active_step(k)
+        return k, min(1.0, max(0.0, part))
 
     def intensity_at(self, now_s: float) -> float:
         """Share of the dynamic power range drawn at `now_s`."""
@@ -166,15 +171,19 @@ class Run:
         if self._on_failure is not None:
             self._on_failure(steps)
 
-    def step_number_s(self) -> float:
-        """Integral over time of the number of the step under way, over the steps done. Asked when
-        the last of them has just ended."""
+    def step_number_s(self, now_s: float | None = None) -> float:
+        """Integral over time of the number of the step under way: until now, or over the steps
+        done, where the last of them has just ended."""
         cost = self.cost
-        if self._past is None:
+        past = self._past
+        if now_s is not None:
+            end = self._anchor_work + (now_s - self._anchor_s) / self._slow
+        elif past is None:
             return self._slow * cost.moment(self.done)
-        end = cost.total(self.done)
+        else:
+            end = cost.total(self.done)
         area = 0.0
-        for low, high, slow in [*self._past, (self._anchor_work, end, self._slow)]:
+        for low, high, slow in [*(past or []), (self._anchor_work, end, self._slow)]:
             for sign, work in ((1.0, min(high, end)), (-1.0, min(low, end))):
                 k = cost.steps_within(work)
                 area += sign * slow * (cost.moment(k) + k * (work - cost.total(k)))

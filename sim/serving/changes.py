@@ -106,12 +106,16 @@ class Changes:
         for request in requests:
             request.waits_since = -1
             self.forget(request)
+        if replica.tally.meter is not None:
+            replica.tally.meter.lose(requests)
         return requests
 
     def _admit(self, request: Request, now_s: float, to_host: bool) -> int:
         """A waiting request begins to prefill, or goes on; `to_host`: its KV goes there."""
         self._dequeue(request, now_s)
         replica = self._replica
+        if replica.tally.meter is not None:
+            replica.tally.meter.admit(request)
         blocks = request.blocks_missing(replica.batch.block_tokens)
         if to_host:
             if request._kv:
@@ -173,6 +177,8 @@ class Changes:
             replica.host.leave(request)
         elif request in replica.prefilling:
             replica.prefilling.remove(request)
+            if replica.tally.meter is not None:
+                replica.tally.meter.withdraw(request)
         else:
             raise LawBroken(f"replica {replica.index}: a plan preempts {request!r}, not running")
         request.preemptions += 1

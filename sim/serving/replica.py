@@ -27,7 +27,7 @@ from sim.serving.pricing import check_step, price
 from sim.serving.rank_queue import RankQueue
 from sim.serving.request import Request
 from sim.serving.swap import SwapSpace
-from sim.serving.tally import Tally, iterations_done, kv_tokens_in_batch
+from sim.serving.tally import Tally, iterations_done
 from sim.serving.view import ReplicaView
 
 
@@ -133,6 +133,11 @@ class Replica:
         """Requests that wait here, those not yet visible to the policies among them."""
         return self.waiting.size + len(self._incoming)
 
+    @property
+    def stands(self) -> bool:
+        """Whether its batch waits for swaps."""
+        return self._planned is not None
+
     def requests(self) -> list[Request]:
         """All unfinished requests here."""
         return [*self._ready(), *self.calls.requests()]
@@ -156,6 +161,7 @@ class Replica:
 
     def drain(self) -> list[Request]:
         """A device failed: give up all unfinished requests but those in a call, and their KV."""
+        self.tally.stand(self, self._env.now)
         lost = self.changes.lose(self._ready()) + self.calls.lose()
         self.prefilling.clear()
         self._incoming.clear()
@@ -170,6 +176,7 @@ class Replica:
 
     def close(self) -> None:
         """The simulation is over: account for the steps done and the part of one."""
+        self.tally.stand(self, self._env.now)
         if self.run.live:
             self._stopped(self.run.halt(), begun=True)
 
@@ -304,8 +311,8 @@ class Replica:
     def _moved(self, out_bytes: float, in_bytes: float) -> None:
         """Swaps are done: the iteration that waited for them begins."""
         now = self._env.now
-        self.tally.kv_token_s += kv_tokens_in_batch(self) * (now - self._told_s)
         fact = Swapped(self._told_s, now, self.index, out_bytes, in_bytes)
+        self.tally.stand(self, now)
         self.simulation.facts.emit(fact)
         plan, self._planned = self._planned, None
         assert plan is not None
@@ -351,7 +358,7 @@ class Replica:
         else:
             self.repeats = False
             cost = self.cost.step(decodes, batch.context, (), decodes)
-        self.tally.begin(self, decodes, chunks)
+        self.tally.begin(self, decodes, chunks, cost)
         self._told_s = self._env.now
         if split or run is not self.plain_run:
             self.run = self.host.start(run, cost, steps)
@@ -373,8 +380,7 @@ class Replica:
         # The iteration under way has its blocks.
         if self.decodes and (begun or run.boundary(run.done) < now):
             self.pool.take(self.batch.growth(1))
-        self.tally.end(run, now)
-        self.tally.cut_off(run, now)
+        self.tally.cut(run, now)
         self.host.cut_off(run, now)
 
     def enqueue(self, request: Request) -> None:

@@ -9,22 +9,25 @@ from sim.serving.facts import Iterations
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from models.step_cost import StepCost
     from sim.hardware.run import Run
     from sim.serving.replica import Replica
     from sim.serving.request import Request
+    from sim.serving.use_meter import RequestUse
 
 
 class Tally:
     """What a replica has done: tokens, iterations, seconds by phase, KV token seconds of the batch.
 
     Of the run under way: `phase`, `first_kv` tokens in the batch in its first iteration, `kv_slope`
-    more in each later one.
+    more in each later one. `meter`: where somebody asks who used what.
     """
 
     __slots__ = (
         "first_kv",
         "kv_slope",
         "kv_token_s",
+        "meter",
         "output_tokens",
         "phase",
         "phase_s",
@@ -43,32 +46,61 @@ class Tally:
         self.phase = "decode"
         self.first_kv = 0
         self.kv_slope = 0
+        self.meter: RequestUse | None = None
 
-    def begin(self, replica: Replica, decodes: int, chunks: Sequence[tuple[Request, int]]) -> None:
+    def begin(
+        self,
+        replica: Replica,
+        decodes: int,
+        chunks: Sequence[tuple[Request, int]],
+        cost: StepCost,
+    ) -> None:
         """A run of iterations begins."""
         self.kv_slope = decodes
         if chunks:
             for _, tokens in chunks:
                 self.kv_slope += tokens
             self.phase = "mixed" if decodes else "prefill"
-            self.first_kv = kv_tokens_in_batch(replica)
         else:
             self.phase = "decode"
+        if replica.prefilling:
+            self.first_kv = kv_tokens_in_batch(replica)
+        else:
             self.first_kv = replica.batch.context - replica.batch.size
+        if self.meter is not None:
+            self.meter.begin(decodes, chunks, cost)
 
     def end(self, run: Run, now_s: float) -> None:
-        """A run of iterations is over."""
+        """A run of iterations is over, at a boundary."""
         done = run.done
         lasted_s = now_s - run.start_s
         self.phase_s[self.phase] += lasted_s
         self.kv_token_s += self.first_kv * lasted_s
         if done > 1:
             self.kv_token_s += self.kv_slope * run.step_number_s()
+        if self.meter is not None:
+            self.meter.end(run)
 
-    def cut_off(self, run: Run, now_s: float) -> None:
-        """The run that has ended was stopped in the middle of an iteration."""
-        part_s = max(0.0, now_s - run.boundary(run.done))
-        self.kv_token_s += self.kv_slope * run.done * part_s
+    def cut(self, run: Run, now_s: float) -> None:
+        """A run of iterations was stopped, perhaps in the middle of one."""
+        self.phase_s[self.phase] += now_s - run.start_s
+        self.kv_token_s += self.held_in_run(run, now_s)
+        if self.meter is not None:
+            self.meter.cut(run, now_s)
+
+    def held_in_run(self, run: Run, now_s: float) -> float:
+        """KV token seconds of the batch since the run under way began."""
+        return self.first_kv * (now_s - run.start_s) + self.kv_slope * run.step_number_s(now_s)
+
+    def stand(self, replica: Replica, now_s: float) -> None:
+        """The batch has stood since the last boundary, if it waited for swaps."""
+        if replica.stands:
+            lasted_s = now_s - replica._told_s
+            replica._told_s = now_s
+            held = kv_tokens_in_batch(replica)
+            self.kv_token_s += held * lasted_s
+            if self.meter is not None:
+                self.meter.stand(held, lasted_s)
 
 
 def iterations_done(replica: Replica, start_s: float, now_s: float, steps: int) -> Iterations:

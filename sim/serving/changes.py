@@ -103,11 +103,11 @@ class Changes:
                 batch.leave(request)
         replica.host.abandon()
         replica.swap.abandon()
+        if replica.tally.meter is not None:
+            replica.tally.meter.lose(requests)
         for request in requests:
             request.waits_since = -1
             self.forget(request)
-        if replica.tally.meter is not None:
-            replica.tally.meter.lose(requests)
         return requests
 
     def _admit(self, request: Request, now_s: float, to_host: bool) -> int:

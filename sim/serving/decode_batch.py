@@ -52,6 +52,8 @@ class DecodeBatch:
 
     def join(self, request: Request) -> None:
         """A request whose KV is complete but for its last token begins to decode."""
+        if self.meter is not None:
+            self.meter.join(request)
         kv = request._kv
         number = request.id
         request._batch = self
@@ -65,8 +67,6 @@ class DecodeBatch:
         self.size += 1
         self.context += kv + 1
         self._offsets[(steps - kv) % self.block_tokens] += 1
-        if self.meter is not None:
-            self.meter.join(request)
 
     def leave(self, request: Request) -> None:
         """A member leaves; its counts are its own again, `blocks` what it holds."""

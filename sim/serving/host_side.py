@@ -100,10 +100,10 @@ class HostSide:
 
     def join(self, request: Request) -> None:
         """A request whose KV is here begins to decode."""
-        self.batch.join(request)
-        self.queue.add(request)
         if self.meter is not None:
             self.meter.join(request)
+        self.batch.join(request)
+        self.queue.add(request)
 
     def leave(self, request: Request) -> None:
         """A request decodes here no more; its KV still is in host memory."""
@@ -201,7 +201,7 @@ class HostSide:
             self._tell_all(self._replica.run.start_s)
         self._parts = None
         if self.meter is not None and self.aside:
-            self.meter.sit_out()
+            self.meter.settle()
         blocks = batch.advance_without(self.aside)
         self.aside = []
         if blocks:

@@ -240,6 +240,7 @@ class Replica:
         if request.first_token_s < 0.0:
             request.first_token_s = now_s
         if request._generated >= request._stop:
+            self.tally.settle()
             self._leave(request, now_s)
         else:
             (self.host if request.swapped else self.batch).join(request)

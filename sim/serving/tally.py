@@ -72,14 +72,13 @@ class Tally:
 
     def end(self, run: Run, now_s: float) -> None:
         """A run of iterations is over, at a boundary."""
-        done = run.done
         lasted_s = now_s - run.start_s
         self.phase_s[self.phase] += lasted_s
         self.kv_token_s += self.first_kv * lasted_s
-        if done > 1:
-            self.kv_token_s += self.kv_slope * run.step_number_s()
         if self.meter is not None:
-            self.meter.end(run)
+            self.kv_token_s += self.kv_slope * self.meter.end()
+        elif run.done > 1:
+            self.kv_token_s += self.kv_slope * run.step_number_s()
 
     def cut(self, run: Run, now_s: float) -> None:
         """A run of iterations was stopped, perhaps in the middle of one."""
@@ -92,6 +91,11 @@ class Tally:
         """KV token seconds of the batch since the run under way began."""
         return self.first_kv * (now_s - run.start_s) + self.kv_slope * run.step_number_s(now_s)
 
+    def settle(self) -> None:
+        """At a boundary, before a request leaves that has never decoded."""
+        if self.meter is not None:
+            self.meter.settle()
+
     def stand(self, replica: Replica, now_s: float) -> None:
         """The batch has stood since the last boundary, if it waited for swaps."""
         if replica.stands:
@@ -100,7 +104,7 @@ class Tally:
             held = kv_tokens_in_batch(replica)
             self.kv_token_s += held * lasted_s
             if self.meter is not None:
-                self.meter.stand(held, lasted_s)
+                self.meter.stand(lasted_s)
 
 
 def iterations_done(replica: Replica, start_s: float, now_s: float, steps: int) -> Iterations:

@@ -2,45 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from models.step_cost import StepCost, WithLast
 from sim.hardware.metering import Consumer, Part, StepUse
 from sim.serving.decode_batch import NEVER
 from sim.serving.tally import kv_tokens_in_batch
+from sim.serving.used import Edge, Sums, Used
 
 if TYPE_CHECKING:
     from sim.hardware.run import Run
     from sim.serving.replica import Replica
     from sim.serving.request import Request
 
-#: Active seconds for each token of the iterations in which the GPUs' decodes took part; seconds in
-#: which the batch held KV; integral over these of the number of the batch's step; active seconds
-#: for each token of the iterations in which decodes on the host took part. All since the start.
-Sums: TypeAlias = tuple[float, float, float, float]
-#: Sums at a step's end, the batch's steps by then, and what part of the next one was done.
-Edge: TypeAlias = tuple[float, float, float, float, int, float]
-#: Of a request that ended in the step in which it began: id, kind, tokens, use.
-Brief: TypeAlias = tuple[int, str, int, int, float, float]
-
-
-class Used:
-    """What a request has used here.
-
-    `active_s`, `held`: in step `step`, until it was last settled (held: KV tokens x seconds);
-    `parts`: in the steps before. While it is prefilled, it has held `kv` tokens since `since_s` of
-    the meter's clock; while it decodes, `sums` are those of when it began to.
-    """
-
-    __slots__ = ("active_s", "held", "kv", "parts", "since_s", "step", "sums")
-    sums: Sums
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-        self.active_s = self.held = self.since_s = 0.0
-        self.kv = 0
-        self.parts: list[Part] = []
+_new = tuple.__new__  # makes a named tuple without the cost of its names
 
 
 class RequestUse:
@@ -50,11 +26,12 @@ class RequestUse:
     Of an iteration's active seconds a decode on the GPUs takes those of reading its KV, at the
     marginal cost of a KV token; the rest goes to all tokens that the iteration computes, evenly.
     An iteration cut off goes to its requests in part. A request holds memory while it is
-    prefilled or decodes, as `Tally` counts it: `held_s` is its tokens' share of the pool.
+    prefilled or decodes, as `Tally` counts it: `held_s` is its tokens' share of the pool. One
+    whose devices fail is told as unfinished, with no work.
 
     Nothing walks over the batch: a decode's share is the difference of sums between its leaving and
     its joining, the sums follow a run of iterations in closed form, and those at the ends of the
-    meter's steps are kept. A request whose devices fail is told as unfinished, with no work.
+    meter's steps are kept.
     """
 
     def __init__(self, replica: Replica) -> None:
@@ -67,103 +44,91 @@ class RequestUse:
         self._capacity = tokens
         self._replica = replica
         self._batch = replica.batch
+        self._plain_run = replica.plain_run
+        self._on_end = replica.on_end
         self.step = 0
-        self.sums: Sums = (0.0, 0.0, 0.0, 0.0)
         self._edges: list[Edge] = []
-        self._ended: list[Brief | Consumer] = []
-        # Until the run under way began: the sums, and of both accounts what went to prefill.
-        self._before = self.sums
+        self._ended: list[Consumer] = []
+        self._sums: Sums = (0.0, 0.0, 0.0, 0.0)
+        # Of all until now, what went to prefill: seconds, and KV tokens x seconds.
         self._prefill_s = self._prefill_held = 0.0
-        # The run: its iterations that the sums contain, and what it is made of.
-        self._done = 0
-        self._part = 0.0
-        self._cost = StepCost(0.0)
-        self._chunks: Sequence[tuple[Request, int]] = ()
-        self._decodes = self._hosted = self._pieces = self._context = self._steps = 0
-        self._turns = NEVER
-        self._last = 0
-        self._prefilling_kv = 0
+        # What had been used by the end of the last step.
+        self._told = (replica.group.active_at(replica.simulation.now), 0.0, 0.0, 0.0, 0.0, 0.0)
+        # Whether a run is under way that the sums do not contain, and whether it is of decodes on
+        # the GPUs alone; of the last one that they contain, the integral of its step's number.
+        self._open = False
         self._plain = True
-        # What it has given by the last time anybody's share was settled: for each token, to
-        # prefill, and the integral of the step's number.
-        self._each_s = self._given_s = self._number_s = 0.0
-        self._run_prefill_s = self._run_prefill_held = 0.0
-        # What had been used at the end of the last step.
-        now = replica.simulation.now
-        self._told = (replica.group.active_at(now), 0.0, 0.0, 0.0, 0.0, 0.0)
+        self._number_s = 0.0
+        # Of one of more than that: cost, decodes and their steps and context when it began; pieces
+        # of prompts, the KV before each, their tokens; iterations of the first piece if it repeats,
+        # and tokens of the last; decodes on the host that take part.
+        self._cost = StepCost(0.0)
+        self._decodes = self._steps = self._context = self._pieces = self._last = self._hosted = 0
+        self._turn = NEVER
+        self._chunks: Sequence[tuple[Request, int]] = ()
+        self._kv: Sequence[int] = ()
+        # What part of an iteration the sums contain since a run was cut.
+        self._part = 0.0
         replica.tally.meter = replica.batch.meter = replica.host.meter = self
-        replica.on_end = self.before(replica.on_end)
-
-    def before(self, on_end: Callable[[Request], None]) -> Callable[[Request], None]:
-        """What to call with a request that has all its tokens: `on_end`, but tell of it first."""
-
-        def ended(request: Request) -> None:
-            self._finish(request)
-            on_end(request)
-
-        return ended
+        replica.on_end = self._finish
 
     # Steps of the meter
 
     def close_step(self, now_s: float, last: bool = False) -> StepUse:
         """See `UseMeter`. Costs nothing for each request that decodes, unless this is the last."""
         replica = self._replica
-        batch, tally, run = replica.batch, replica.tally, replica.run
-        sums, steps, part = self.sums, batch.steps, self._part
-        prefill_s, prefill_held, held = self._prefill_s, self._prefill_held, tally.kv_token_s
+        tally, run = replica.tally, replica.run
+        sums, steps, part, held = self._sums, self._batch.steps, self._part, tally.kv_token_s
+        each_s = prefill_s = number_s = 0.0
         if run.live:
-            sums, done, part = self._reach(run, now_s)
-            if self._decodes:
-                steps = self._steps + done
-            prefill_s += self._run_prefill_s
-            prefill_held += self._run_prefill_held
+            k, part = run.progress(now_s)
+            number_s = run.step_number_s(now_s)
+            if self._plain:
+                self._describe_plain(run)
+            sums, each_s, prefill_s = self._reach(k, part, now_s - run.start_s, number_s)
+            self._give(prefill_s, number_s, sums[1])
+            self._take_back(each_s, sums)
+            steps = self._steps + (k if self._decodes else 0)
             held += tally.held_in_run(run, now_s)
         elif replica.stands:
             lasted_s = now_s - replica._told_s
             gpu, clock_s, area, host = sums
             sums = gpu, clock_s + lasted_s, area + steps * lasted_s, host
-            kv = kv_tokens_in_batch(replica)
-            held += kv * lasted_s
-            prefill_held += (kv - batch.context + batch.size) * lasted_s
+            held += kv_tokens_in_batch(replica) * lasted_s
         for request in replica.prefilling:
             self._stand_by(request, sums[1])
-        edge = (*sums, steps, part)
+        edge: Edge = (*sums, steps, part)
         if last:
             self._tell_unfinished(edge)
         waiting, calls = replica.held.area(now_s), replica.calls.held.area(now_s)
-        totals = replica.group.active_at(now_s), prefill_s, held, prefill_held, waiting, calls
-        active, prefill, held, held_prefill, waiting, calls = (
+        active_s = replica.group.active_at(now_s)
+        totals = active_s, self._prefill_s, held, self._prefill_held, waiting, calls
+        active_s, given_s, held, prefill_held, waiting, calls = (
             now - before for now, before in zip(totals, self._told, strict=True)
         )
         capacity = self._capacity
         use = StepUse(
-            {"prefill": prefill, "decode": active - prefill},
+            {"prefill": given_s, "decode": active_s - given_s},
             {
-                "prefill": held_prefill / capacity,
-                "decode": (held - held_prefill) / capacity,
+                "prefill": prefill_held / capacity,
+                "decode": (held - prefill_held) / capacity,
                 "waiting": waiting / capacity,
                 "calls": calls / capacity,
             },
-            self._consumers(),
+            self._ended,
         )
         self._told = totals
         self._edges.append(edge)
         self._ended = []
         self.step += 1
+        for request in replica.prefilling:
+            if request._use is not None:
+                request._use.turn(self.step, capacity)
+        if run.live:
+            # At its end the run gives all that it has to give: this is given already.
+            self._give(-prefill_s, -number_s, sums[1])
+            self._take_back(-each_s, sums)
         return use
-
-    def _consumers(self) -> list[Consumer]:
-        """Those that have ended in the step."""
-        step, capacity = self.step, self._capacity
-        found = []
-        for entry in self._ended:
-            if type(entry) is tuple:
-                number, kind, prompt, output, active_s, held = entry
-                part = Part(step, active_s, held / capacity)
-                found.append(Consumer(number, kind, (part,), prompt, output))
-            else:
-                found.append(entry)
-        return found
 
     def _tell_unfinished(self, edge: Edge) -> None:
         """The run is over for those that are still here."""
@@ -175,7 +140,7 @@ class RequestUse:
             if request._batch is replica.batch:
                 self._settle(request, used, edge)
             elif request._batch is not None:
-                self._settle_host(used, edge[:4])
+                used.settle_host(self._edges, edge[:4], self._capacity)
             prompt = request.prompt_tokens
             if request.first_token_s < 0.0:
                 prompt = min(prompt, request.kv_tokens)
@@ -185,124 +150,118 @@ class RequestUse:
 
     def begin(self, decodes: int, chunks: Sequence[tuple[Request, int]], cost: StepCost) -> None:
         """A run of iterations begins."""
-        replica = self._replica
-        batch = self._batch
-        tally = replica.tally
-        self._done = 0
-        self._part = 0.0
-        self._cost = cost
-        self._decodes = decodes
-        self._context = batch.context
-        self._steps = batch.steps
-        kv = tally.first_kv - batch.context + batch.size
-        hosted = replica.host.taking_part
-        if not (chunks or kv or hosted):
-            self._plain = True
-            return
-        self._plain = False
-        self._chunks = chunks
-        self._hosted = hosted
-        self._pieces = tally.kv_slope - decodes
-        self._prefilling_kv = kv
-        self._each_s = self._given_s = self._number_s = 0.0
-        self._run_prefill_s = self._run_prefill_held = 0.0
-        self._turns = NEVER
-        if isinstance(cost, WithLast):
-            ((request, tokens),) = chunks
-            self._turns = cost.turn
-            self._last = request.prefill_tokens - cost.turn * tokens
+        self._open = True
+        if chunks or self._replica.split:
+            self._plain = False
+            self._describe(decodes, chunks, cost)
 
-    def end(self, run: Run) -> None:
-        """It is over, at a boundary."""
-        if run.done != self._done:
-            self._advance(run)
-        self._over()
+    def end(self) -> float:
+        """It is over, at a boundary. Returns the integral of its step's number over time."""
+        if self._open:
+            self._advance()
+        return self._number_s
 
     def cut(self, run: Run, now_s: float) -> None:
         """It is over, perhaps in the middle of an iteration, which goes to its requests in part."""
-        self._done = run.done
-        self.sums, _, self._part = self._reach(run, now_s)
-        self._over()
-
-    def stand(self, batch_kv: int, lasted_s: float) -> None:
-        """The batch, with so many KV tokens, has stood for so long without a run."""
-        gpu, clock_s, area, host = self.sums
-        batch = self._batch
-        self._before = self.sums = gpu, clock_s + lasted_s, area + batch.steps * lasted_s, host
-        self._prefill_held += (batch_kv - batch.context + batch.size) * lasted_s
-
-    def _advance(self, run: Run) -> None:
-        """Take in the iterations that are done."""
-        self._done = k = run.done
-        lasted_s = self._replica._told_s - run.start_s
-        number_s = run.step_number_s() if k > 1 else 0.0
-        if not self._plain:
-            self.sums = self._mixed(k, 0.0, lasted_s, number_s)
+        if not self._open:
+            # Somebody came or went at a boundary just now.
+            self.stand(now_s - self._replica._told_s)
             return
-        decodes = self._decodes
-        gpu, clock_s, area, host = self._before
-        read = k * self._context + decodes * (k * (k - 1) // 2)
-        self.sums = (
-            gpu + (self._cost.active_total(k) - self._per_kv_s * read) / decodes,
+        k, self._part = run.progress(now_s)
+        if self._plain:
+            self._describe_plain(run)
+        self._settle_run(k, self._part, now_s - run.start_s, run.step_number_s(now_s))
+
+    def stand(self, lasted_s: float) -> None:
+        """The batch has stood for so long without a run."""
+        gpu, clock_s, area, host = self._sums
+        self._sums = gpu, clock_s + lasted_s, area + self._batch.steps * lasted_s, host
+
+    def _describe(
+        self, decodes: int, chunks: Sequence[tuple[Request, int]], cost: StepCost
+    ) -> None:
+        """What a run is made of."""
+        replica = self._replica
+        batch = self._batch
+        self._cost = cost
+        self._decodes = decodes
+        self._steps = batch.steps
+        self._context = batch.context
+        self._chunks = chunks
+        self._pieces = replica.tally.kv_slope - decodes
+        self._hosted = replica.host.taking_part
+        self._turn = NEVER
+        if len(chunks) != 1:
+            self._kv = [request._kv for request, _ in chunks]
+            return
+        request, tokens = chunks[0]
+        kv = request._kv
+        self._kv = (kv,)
+        if replica.repeats:
+            assert isinstance(cost, WithLast)
+            self._turn = turn = cost.turn
+            self._last = request._given + request._generated - kv - turn * tokens
+
+    def _describe_plain(self, run: Run) -> None:
+        """What a run is made of in which all decode on the GPUs, and nothing else is done."""
+        batch = self._batch
+        self._describe(batch.size, (), run.cost)
+        self._steps -= run.done
+        self._context -= run.done * batch.size
+
+    def _advance(self) -> None:
+        """Take in the run, all of whose iterations are done."""
+        run = self._plain_run
+        if not self._plain:
+            if self._hosted:
+                run = self._replica.run
+            k = run.done
+            number_s = run.step_number_s() if k > 1 else 0.0
+            self._settle_run(k, 0.0, self._replica._told_s - run.start_s, number_s)
+            return
+        self._open = False
+        batch = self._batch
+        cost = run.cost
+        gpu, clock_s, area, host = self._sums
+        decodes = batch.size
+        k = run.done
+        pairs = k * (k - 1) // 2
+        self._number_s = number_s = run.step_number_s() if pairs else 0.0
+        lasted_s = self._replica._told_s - run.start_s
+        # KV tokens that they have read: the context grew by theirs in each iteration.
+        read = k * batch.context - decodes * (pairs + k)
+        active_s = k * cost.active_first + pairs * cost.active_slope
+        self._sums = (
+            gpu + (active_s - self._per_kv_s * read) / decodes,
             clock_s + lasted_s,
-            area + self._steps * lasted_s + number_s,
+            area + (batch.steps - k) * lasted_s + number_s,
             host,
         )
 
-    def _reach(self, run: Run, now_s: float) -> tuple[Sums, int, float]:
-        """The sums at this moment of a run, its iterations done, and what part of the next one. All
-        but decodes are settled."""
-        k, part = run.progress(now_s)
-        return self._mixed(k, part, now_s - run.start_s, run.step_number_s(now_s)), k, part
+    def _settle_run(self, k: int, part: float, lasted_s: float, number_s: float) -> None:
+        """A run is over after `k` iterations and a part of one."""
+        self._sums, each_s, prefill_s = self._reach(k, part, lasted_s, number_s)
+        self._give(prefill_s, number_s, self._sums[1])
+        self._take_back(each_s, self._sums)
+        self._number_s = number_s
+        self._open = False
+        self._plain = True
 
-    def _mixed(self, k: int, part: float, lasted_s: float, number_s: float) -> Sums:
-        """The sums after `k` iterations of any run and a part of one; all but decodes are
-        settled."""
-        decodes = self._decodes
-        each_s, prefill_s = self._shares(k, part)
-        gpu, clock_s, area, host = self._before
-        clock_s += lasted_s
-        area += self._steps * lasted_s
-        if decodes:
-            gpu += each_s
-            area += number_s
-        if self._plain:
-            return gpu, clock_s, area, host
-        pieces = self._pieces
-        self._run_prefill_s = prefill_s
-        self._run_prefill_held = self._prefilling_kv * lasted_s + pieces * number_s
-        for request, tokens in self._chunks:
-            used = request._use
-            if used is not None:
-                if used.step != self.step:
-                    self._turn(used, self.step)
-                used.active_s += (prefill_s - self._given_s) * tokens / pieces
-                used.held += used.kv * (clock_s - used.since_s)
-                used.held += tokens * (number_s - self._number_s)
-                used.since_s = clock_s
-        sums = gpu, clock_s, area, host
-        if self._hosted:
-            sums = gpu, clock_s, area, host + each_s
-            for request in self._replica.host.aside:
-                used = request._use
-                assert used is not None
-                if used.step != self.step:
-                    self._settle_host(used, sums)
-                used.active_s -= each_s - self._each_s
-        self._each_s, self._given_s, self._number_s = each_s, prefill_s, number_s
-        return sums
-
-    def _shares(self, k: int, part: float) -> tuple[float, float]:
-        """Active seconds that the run has given to each token computed, but for reading KV, and
-        those to prefill."""
-        cost, context, decodes, turn = self._cost, self._context, self._decodes, self._turns
-        pieces = self._pieces
+    def _reach(
+        self, k: int, part: float, lasted_s: float, number_s: float
+    ) -> tuple[Sums, float, float]:
+        """The sums after `k` iterations of a run and a part of one. Also, of the run's active
+        seconds but for reading KV, what went to each token computed, and what to prefill."""
+        gpu, clock_s, area, host = self._sums
+        decodes, context, pieces, turn = self._decodes, self._context, self._pieces, self._turn
         others = decodes + self._hosted
+        cost = self._cost
         per_kv_s = self._per_kv_s if decodes else 0.0
         if k > turn:
             k, part = turn, 1.0
         read = k * context + decodes * (k * (k - 1) // 2)
-        each_s = (cost.active_total(k) - per_kv_s * read) / (others + pieces)
+        active_s = cost.active_total(k)
+        each_s = (active_s - per_kv_s * read) / (others + pieces)
         prefill_s = each_s * pieces
         if part:
             if k == turn:
@@ -311,68 +270,78 @@ class RequestUse:
             more_s = part * rest_s / (others + pieces)
             each_s += more_s
             prefill_s += more_s * pieces
-        return each_s, prefill_s
+        area += self._steps * lasted_s
+        if decodes:
+            gpu += each_s
+            area += number_s
+        if self._hosted:
+            host += each_s
+        return (gpu, clock_s + lasted_s, area, host), each_s, prefill_s
 
-    def _over(self) -> None:
-        self._before = self.sums
-        if self._plain:
-            return
-        self._prefill_s += self._run_prefill_s
-        self._prefill_held += self._run_prefill_held
-        for request, _ in self._chunks:
+    def _give(self, prefill_s: float, number_s: float, clock_s: float) -> None:
+        """Give the pieces of prompts their active seconds, and their memory until now."""
+        self._prefill_s += prefill_s
+        pieces = self._pieces
+        for (request, tokens), kv in zip(self._chunks, self._kv, strict=True):
             used = request._use
-            if used is not None:
-                used.kv = request._kv
-        self._plain = True
-        self._chunks = ()
-        self._hosted = self._pieces = 0
-        self._turns = NEVER
+            assert used is not None
+            held = kv * (clock_s - used.since_s) + tokens * number_s
+            used.active_s += prefill_s * tokens / pieces
+            used.held += held
+            used.since_s = clock_s
+            self._prefill_held += held
+
+    def _take_back(self, each_s: float, sums: Sums) -> None:
+        """Take from those on the host who sit out what all there get for a token."""
+        if self._hosted:
+            for request in self._replica.host.aside:
+                used = request._use
+                assert used is not None
+                if used.step != self.step:
+                    used.settle_host(self._edges, sums, self._capacity)
+                used.active_s -= each_s
 
     # Requests
 
     def admit(self, request: Request) -> None:
         """A request begins to be prefilled, or goes on."""
-        run = self._replica.run
-        if run.done != self._done:
-            self._advance(run)
+        if self._open:
+            self._advance()
         used = request._use
         if used is None:
-            request._use = used = Used(self.step)
-        elif used.step != self.step:
-            self._turn(used, self.step)
-        used.kv = request._kv
-        used.since_s = self.sums[1]
+            request._use = Used(self.step, self._sums[1])
+            return
+        if used.step != self.step:
+            used.turn(self.step, self._capacity)
+        used.since_s = self._sums[1]
 
     def withdraw(self, request: Request) -> None:
         """A request goes back to the queue whose prompt is not complete."""
-        run = self._replica.run
-        if run.done != self._done:
-            self._advance(run)
-        self._stand_by(request, self.sums[1])
+        if self._open:
+            self._advance()
+        self._stand_by(request, self._sums[1])
 
     def join(self, request: Request) -> None:
         """A request begins to decode, on the GPUs or on the host."""
-        run = self._replica.run
-        if run.done != self._done:
-            self._advance(run)
+        if self._open:
+            self._advance()
         used = request._use
         assert used is not None
         if used.step != self.step:
-            self._turn(used, self.step)
-        used.sums = self.sums
+            used.turn(self.step, self._capacity)
+        used.sums = self._sums
 
     def leave(self, request: Request) -> None:
         """A request is about to leave the batch on the GPUs."""
-        run = self._replica.run
-        if run.done != self._done:
-            self._advance(run)
+        if self._open:
+            self._advance()
         used = request._use
         assert used is not None
         if used.step != self.step or self._part:
-            self._settle(request, used, (*self.sums, self._batch.steps, self._part))
+            self._settle(request, used, (*self._sums, self._batch.steps, self._part))
             return
         gpu, clock_s, area, _ = used.sums
-        now_gpu, now_s, now_area, _ = self.sums
+        now_gpu, now_s, now_area, _ = self._sums
         kv = request._kv
         joined = request._joined
         made = self._batch.steps - joined
@@ -382,94 +351,59 @@ class RequestUse:
 
     def leave_host(self, request: Request) -> None:
         """A request decodes on the host no more."""
-        run = self._replica.run
-        if run.done != self._done:
-            self._advance(run)
+        if self._open:
+            self._advance()
         assert request._use is not None
-        self._settle_host(request._use, self.sums)
+        request._use.settle_host(self._edges, self._sums, self._capacity)
 
-    def sit_out(self) -> None:
-        """The iteration is done in which some on the host had no part."""
-        run = self._replica.run
-        if run.done != self._done:
-            self._advance(run)
+    def settle(self) -> None:
+        """At a boundary, before something about the run is forgotten."""
+        if self._open:
+            self._advance()
 
     def lose(self, requests: Sequence[Request]) -> None:
         """The devices failed: these requests are here no more."""
         self._part = 0.0
         for request in self._replica.prefilling:
             if request._use is not None:
-                self._stand_by(request, self.sums[1])
+                self._stand_by(request, self._sums[1])
         for request in requests:
             self._tell(request, 0, 0, False)
 
     def _finish(self, request: Request) -> None:
-        run = self._replica.run
-        if run.done != self._done:
-            self._advance(run)
+        """A request has all its tokens."""
         used = request._use
-        if used is None or used.parts or used.step != self.step:
-            self._tell(request, request.prompt_tokens, request._output_tokens, True)
-            return
-        request._use = None
-        self._ended.append(
-            (
-                request.id,
-                request.kind,
-                request.prompt_tokens,
-                request._output_tokens,
-                used.active_s,
-                used.held,
-            )
-        )
+        prompt, output = request.prompt_tokens, request._output_tokens
+        if used is None or used.parts is not None or used.step != self.step:
+            self._tell(request, prompt, output, True)
+        else:
+            request._use = None
+            part = _new(Part, (self.step, used.active_s, used.held / self._capacity))
+            told = (request.id, request.kind, (part,), prompt, output, True)
+            self._ended.append(_new(Consumer, told))
+        self._on_end(request)
 
     def _tell(self, request: Request, prompt: int, output: int, finished: bool) -> None:
         used, request._use = request._use, None
         if used is not None:
-            self._turn(used, self.step)
+            used.turn(self.step, self._capacity)
         elif not finished:
             return
-        parts = used.parts if used is not None else []
+        parts = used.parts or () if used is not None else ()
         self._ended.append(Consumer(request.id, request.kind, parts, prompt, output, finished))
 
-    def _turn(self, used: Used, step: int) -> None:
-        """What it has used was of the step in which it was last settled; go on to this one."""
-        if used.active_s or used.held:
-            used.parts.append(Part(used.step, used.active_s, used.held / self._capacity))
-            used.active_s = used.held = 0.0
-        used.step = step
+    def _settle(self, request: Request, used: Used, end: Edge) -> None:
+        """Settle one that decodes on the GPUs."""
+        kv, joined = request._kv, request._joined
+        used.settle(kv, joined, self._per_kv_s, self._edges, end, self._capacity)
 
     def _stand_by(self, request: Request, clock_s: float) -> None:
         """Settle the memory of one that is prefilled."""
         used = request._use
         assert used is not None
         if used.step != self.step:
-            self._turn(used, self.step)
-        used.held += used.kv * (clock_s - used.since_s)
+            used.turn(self.step, self._capacity)
+        held = request._kv * (clock_s - used.since_s)
+        used.held += held
+        self._prefill_held += held
         used.since_s = clock_s
-
-    def _settle(self, request: Request, used: Used, end: Edge) -> None:
-        """Settle one that decodes on the GPUs, over the ends of steps since it joined."""
-        kv = request._kv
-        joined = request._joined
-        gpu, clock_s, area, _ = used.sums
-        read = 0.0
-        for edge in [*self._edges[used.step :], end]:
-            edge_gpu, edge_s, edge_area, _, steps, part = edge
-            made = steps - joined
-            edge_read = made * (kv + 1) + made * (made - 1) // 2 + part * (kv + 1 + made)
-            used.active_s += edge_gpu - gpu + self._per_kv_s * (edge_read - read)
-            used.held += (kv - joined) * (edge_s - clock_s) + edge_area - area
-            gpu, clock_s, area, read = edge_gpu, edge_s, edge_area, edge_read
-            if edge is not end:
-                self._turn(used, used.step + 1)
-
-    def _settle_host(self, used: Used, end: Sums) -> None:
-        """Settle one that decodes on the host."""
-        host = used.sums[3]
-        for edge in self._edges[used.step :]:
-            used.active_s += edge[3] - host
-            host = edge[3]
-            self._turn(used, used.step + 1)
-        used.active_s += end[3] - host
-        used.sums = end

@@ -186,7 +186,7 @@ class RequestUse:
         self._cost = cost
         self._decodes = decodes
         self._steps = batch.steps
-        self._context = batch.context
+        self._context = batch.context if decodes else 0
         self._chunks = chunks
         self._pieces = replica.tally.kv_slope - decodes
         self._hosted = replica.host.taking_part
@@ -213,8 +213,10 @@ class RequestUse:
         """Take in the run, all of whose iterations are done."""
         run = self._plain_run
         if not self._plain:
-            if self._hosted:
-                run = self._replica.run
+            if len(self._chunks) == 1 and not self._hosted:
+                self._advance_piece(run)
+                return
+            run = self._replica.run
             k = run.done
             number_s = run.step_number_s() if k > 1 else 0.0
             self._settle_run(k, 0.0, self._replica._told_s - run.start_s, number_s)
@@ -238,6 +240,45 @@ class RequestUse:
             host,
         )
 
+    def _advance_piece(self, run: Run) -> None:
+        """The same for one piece of a prompt, which may repeat, alone or beside decodes: what
+        `_settle_run` does, with less work, since most runs but those of decodes are such."""
+        self._open = False
+        self._plain = True
+        gpu, clock_s, area, host = self._sums
+        ((request, tokens),) = self._chunks
+        decodes, context, cost, turn = self._decodes, self._context, self._cost, self._turn
+        per_kv_s = self._per_kv_s
+        k = run.done
+        lasted_s = self._replica._told_s - run.start_s
+        self._number_s = number_s = run.step_number_s() if k > 1 else 0.0
+        whole = k if k <= turn else turn
+        pairs = whole * (whole - 1) // 2
+        active_s = whole * cost.active_first + pairs * cost.active_slope
+        read = whole * context + decodes * pairs
+        each_s = (active_s - per_kv_s * read) / (decodes + tokens)
+        prefill_s = each_s * tokens
+        if k > turn:
+            last = self._last
+            more_s = cost.active_step(turn) - per_kv_s * (context + turn * decodes)
+            more_s /= decodes + last
+            each_s += more_s
+            prefill_s += more_s * last
+        clock_s += lasted_s
+        area += self._steps * lasted_s
+        if decodes:
+            gpu += each_s
+            area += number_s
+        self._sums = gpu, clock_s, area, host
+        used = request._use
+        assert used is not None
+        held = self._kv[0] * (clock_s - used.since_s) + tokens * number_s
+        used.active_s += prefill_s
+        used.held += held
+        used.since_s = clock_s
+        self._prefill_s += prefill_s
+        self._prefill_held += held
+
     def _settle_run(self, k: int, part: float, lasted_s: float, number_s: float) -> None:
         """A run is over after `k` iterations and a part of one."""
         self._sums, each_s, prefill_s = self._reach(k, part, lasted_s, number_s)
@@ -256,7 +297,7 @@ class RequestUse:
         decodes, context, pieces, turn = self._decodes, self._context, self._pieces, self._turn
         others = decodes + self._hosted
         cost = self._cost
-        per_kv_s = self._per_kv_s if decodes else 0.0
+        per_kv_s = self._per_kv_s
         if k > turn:
             k, part = turn, 1.0
         read = k * context + decodes * (k * (k - 1) // 2)
@@ -309,9 +350,9 @@ class RequestUse:
             self._advance()
         used = request._use
         if used is None:
-            request._use = Used(self.step, self._sums[1])
-            return
-        if used.step != self.step:
+            request._use = used = Used()
+            used.step = self.step
+        elif used.step != self.step:
             used.turn(self.step, self._capacity)
         used.since_s = self._sums[1]
 

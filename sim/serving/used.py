@@ -23,14 +23,13 @@ class Used:
     the meter's clock; while it decodes, `sums` are those of when it began to.
     """
 
-    __slots__ = ("active_s", "held", "parts", "since_s", "step", "sums")
+    # No `__init__`: one is made for each request.
+    active_s = 0.0
+    held = 0.0
+    parts: list[Part] | None = None
+    since_s: float
+    step: int
     sums: Sums
-
-    def __init__(self, step: int, since_s: float) -> None:
-        self.step = step
-        self.since_s = since_s
-        self.active_s = self.held = 0.0
-        self.parts: list[Part] | None = None
 
     def turn(self, step: int, capacity: int) -> None:
         """What it has used was of the step in which it was last settled; go on to this one.

@@ -68,7 +68,9 @@ class Tally:
         else:
             self.first_kv = replica.batch.context - replica.batch.size
         if self.meter is not None:
-            self.meter.begin(decodes, chunks, cost)
+            self.meter.open = True
+            if chunks or replica.split:
+                self.meter.begin(decodes, chunks, cost)
 
     def end(self, run: Run, now_s: float) -> None:
         """A run of iterations is over, at a boundary."""
@@ -76,7 +78,9 @@ class Tally:
         self.phase_s[self.phase] += lasted_s
         self.kv_token_s += self.first_kv * lasted_s
         if self.meter is not None:
-            self.kv_token_s += self.kv_slope * self.meter.end()
+            if self.meter.open:
+                self.meter.advance()
+            self.kv_token_s += self.kv_slope * self.meter.number_s
         elif run.done > 1:
             self.kv_token_s += self.kv_slope * run.step_number_s()
 

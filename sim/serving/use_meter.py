@@ -55,10 +55,13 @@ class RequestUse:
         # What had been used by the end of the last step.
         self._told = (replica.group.active_at(replica.simulation.now), 0.0, 0.0, 0.0, 0.0, 0.0)
         # Whether a run is under way that the sums do not contain, and whether it is of decodes on
-        # the GPUs alone; of the last one that they contain, the integral of its step's number.
-        self._open = False
+        # the GPUs alone, or of one piece of a prompt and perhaps such. Of the last run that they do
+        # contain, the integral of its step's number over time.
+        self.open = False
         self._plain = True
-        self._number_s = 0.0
+        self._alone = False
+        self._first_kv = 0
+        self.number_s = 0.0
         # Of one of more than that: cost, decodes and their steps and context when it began; pieces
         # of prompts, the KV before each, their tokens; iterations of the first piece if it repeats,
         # and tokens of the last; decodes on the host that take part.
@@ -83,8 +86,7 @@ class RequestUse:
         if run.live:
             k, part = run.progress(now_s)
             number_s = run.step_number_s(now_s)
-            if self._plain:
-                self._describe_plain(run)
+            self._describe_late(run)
             sums, each_s, prefill_s = self._reach(k, part, now_s - run.start_s, number_s)
             self._give(prefill_s, number_s, sums[1])
             self._take_back(each_s, sums)
@@ -149,27 +151,23 @@ class RequestUse:
     # The run
 
     def begin(self, decodes: int, chunks: Sequence[tuple[Request, int]], cost: StepCost) -> None:
-        """A run of iterations begins."""
-        self._open = True
-        if chunks or self._replica.split:
-            self._plain = False
+        """A run begins that is not of decodes on the GPUs alone."""
+        self._plain = False
+        self._chunks = chunks
+        self._alone = alone = len(chunks) == 1 and not self._replica.split
+        if alone:
+            self._first_kv = chunks[0][0]._kv
+        else:
             self._describe(decodes, chunks, cost)
-
-    def end(self) -> float:
-        """It is over, at a boundary. Returns the integral of its step's number over time."""
-        if self._open:
-            self._advance()
-        return self._number_s
 
     def cut(self, run: Run, now_s: float) -> None:
         """It is over, perhaps in the middle of an iteration, which goes to its requests in part."""
-        if not self._open:
+        if not self.open:
             # Somebody came or went at a boundary just now.
             self.stand(now_s - self._replica._told_s)
             return
         k, self._part = run.progress(now_s)
-        if self._plain:
-            self._describe_plain(run)
+        self._describe_late(run)
         self._settle_run(k, self._part, now_s - run.start_s, run.step_number_s(now_s))
 
     def stand(self, lasted_s: float) -> None:
@@ -191,44 +189,47 @@ class RequestUse:
         self._pieces = replica.tally.kv_slope - decodes
         self._hosted = replica.host.taking_part
         self._turn = NEVER
-        if len(chunks) != 1:
-            self._kv = [request._kv for request, _ in chunks]
+        self._kv = [request._kv for request, _ in chunks]
+
+    def _describe_late(self, run: Run) -> None:
+        """The same at some time in a run, for one that is described by what it works on."""
+        if not (self._plain or self._alone):
             return
-        request, tokens = chunks[0]
-        kv = request._kv
-        self._kv = (kv,)
-        if replica.repeats:
-            assert isinstance(cost, WithLast)
-            self._turn = turn = cost.turn
-            self._last = request._given + request._generated - kv - turn * tokens
-
-    def _describe_plain(self, run: Run) -> None:
-        """What a run is made of in which all decode on the GPUs, and nothing else is done."""
+        replica = self._replica
         batch = self._batch
-        self._describe(batch.size, (), run.cost)
-        self._steps -= run.done
-        self._context -= run.done * batch.size
+        decodes = batch.size if replica.decodes else 0
+        chunks = () if self._plain else self._chunks
+        self._describe(decodes, chunks, run.cost)
+        self._steps -= run.done if decodes else 0
+        self._context -= run.done * decodes
+        if chunks:
+            ((request, tokens),) = chunks
+            self._kv = (self._first_kv,)
+            if replica.repeats:
+                assert isinstance(run.cost, WithLast)
+                self._turn = turn = run.cost.turn
+                self._last = request._given + request._generated - self._first_kv - turn * tokens
 
-    def _advance(self) -> None:
+    def advance(self) -> None:
         """Take in the run, all of whose iterations are done."""
         run = self._plain_run
         if not self._plain:
-            if len(self._chunks) == 1 and not self._hosted:
+            if self._alone:
                 self._advance_piece(run)
                 return
             run = self._replica.run
             k = run.done
-            number_s = run.step_number_s() if k > 1 else 0.0
+            self.number_s = number_s = run.step_number_s() if k > 1 else 0.0
             self._settle_run(k, 0.0, self._replica._told_s - run.start_s, number_s)
             return
-        self._open = False
+        self.open = False
         batch = self._batch
         cost = run.cost
         gpu, clock_s, area, host = self._sums
         decodes = batch.size
         k = run.done
         pairs = k * (k - 1) // 2
-        self._number_s = number_s = run.step_number_s() if pairs else 0.0
+        self.number_s = number_s = run.step_number_s() if pairs else 0.0
         lasted_s = self._replica._told_s - run.start_s
         # KV tokens that they have read: the context grew by theirs in each iteration.
         read = k * batch.context - decodes * (pairs + k)
@@ -243,36 +244,45 @@ class RequestUse:
     def _advance_piece(self, run: Run) -> None:
         """The same for one piece of a prompt, which may repeat, alone or beside decodes: what
         `_settle_run` does, with less work, since most runs but those of decodes are such."""
-        self._open = False
+        self.open = False
         self._plain = True
         gpu, clock_s, area, host = self._sums
         ((request, tokens),) = self._chunks
-        decodes, context, cost, turn = self._decodes, self._context, self._cost, self._turn
+        replica = self._replica
+        batch = self._batch
+        cost = run.cost
         per_kv_s = self._per_kv_s
-        k = run.done
-        lasted_s = self._replica._told_s - run.start_s
-        self._number_s = number_s = run.step_number_s() if k > 1 else 0.0
-        whole = k if k <= turn else turn
+        kv = self._first_kv
+        k = whole = run.done
+        lasted_s = replica._told_s - run.start_s
+        self.number_s = number_s = run.step_number_s() if k > 1 else 0.0
+        clock_s += lasted_s
+        last = 0
+        if replica.repeats and k > cost.turn:  # type: ignore[attr-defined]
+            whole = k - 1
+            last = request._kv - kv - whole * tokens
         pairs = whole * (whole - 1) // 2
         active_s = whole * cost.active_first + pairs * cost.active_slope
-        read = whole * context + decodes * pairs
-        each_s = (active_s - per_kv_s * read) / (decodes + tokens)
-        prefill_s = each_s * tokens
-        if k > turn:
-            last = self._last
-            more_s = cost.active_step(turn) - per_kv_s * (context + turn * decodes)
-            more_s /= decodes + last
-            each_s += more_s
-            prefill_s += more_s * last
-        clock_s += lasted_s
-        area += self._steps * lasted_s
-        if decodes:
+        if replica.decodes:
+            decodes = batch.size
+            context = batch.context - k * decodes
+            each_s = active_s - per_kv_s * (whole * context + decodes * pairs)
+            each_s /= decodes + tokens
+            prefill_s = each_s * tokens
+            if last:
+                more_s = cost.active_step(whole) - per_kv_s * (context + whole * decodes)
+                more_s /= decodes + last
+                each_s += more_s
+                prefill_s += more_s * last
             gpu += each_s
-            area += number_s
+            area += (batch.steps - k) * lasted_s + number_s
+        else:
+            prefill_s = active_s + cost.active_step(whole) if last else active_s
+            area += batch.steps * lasted_s
         self._sums = gpu, clock_s, area, host
         used = request._use
         assert used is not None
-        held = self._kv[0] * (clock_s - used.since_s) + tokens * number_s
+        held = kv * (clock_s - used.since_s) + tokens * number_s
         used.active_s += prefill_s
         used.held += held
         used.since_s = clock_s
@@ -284,8 +294,7 @@ class RequestUse:
         self._sums, each_s, prefill_s = self._reach(k, part, lasted_s, number_s)
         self._give(prefill_s, number_s, self._sums[1])
         self._take_back(each_s, self._sums)
-        self._number_s = number_s
-        self._open = False
+        self.open = False
         self._plain = True
 
     def _reach(
@@ -346,8 +355,8 @@ class RequestUse:
 
     def admit(self, request: Request) -> None:
         """A request begins to be prefilled, or goes on."""
-        if self._open:
-            self._advance()
+        if self.open:
+            self.advance()
         used = request._use
         if used is None:
             request._use = used = Used()
@@ -358,14 +367,14 @@ class RequestUse:
 
     def withdraw(self, request: Request) -> None:
         """A request goes back to the queue whose prompt is not complete."""
-        if self._open:
-            self._advance()
+        if self.open:
+            self.advance()
         self._stand_by(request, self._sums[1])
 
     def join(self, request: Request) -> None:
         """A request begins to decode, on the GPUs or on the host."""
-        if self._open:
-            self._advance()
+        if self.open:
+            self.advance()
         used = request._use
         assert used is not None
         if used.step != self.step:
@@ -374,8 +383,8 @@ class RequestUse:
 
     def leave(self, request: Request) -> None:
         """A request is about to leave the batch on the GPUs."""
-        if self._open:
-            self._advance()
+        if self.open:
+            self.advance()
         used = request._use
         assert used is not None
         if used.step != self.step or self._part:
@@ -392,15 +401,15 @@ class RequestUse:
 
     def leave_host(self, request: Request) -> None:
         """A request decodes on the host no more."""
-        if self._open:
-            self._advance()
+        if self.open:
+            self.advance()
         assert request._use is not None
         request._use.settle_host(self._edges, self._sums, self._capacity)
 
     def settle(self) -> None:
         """At a boundary, before something about the run is forgotten."""
-        if self._open:
-            self._advance()
+        if self.open:
+            self.advance()
 
     def lose(self, requests: Sequence[Request]) -> None:
         """The devices failed: these requests are here no more."""

@@ -82,7 +82,7 @@ class Walk:
     def cut(self) -> None:
         """The run is over, in the middle of things; before the systems finish."""
         for replica in self._replicas:
-            if replica.run.live or replica.stands:
+            if replica.run.live or replica._planned is not None:
                 self._share(replica, replica._told_s, self._simulation.now)
 
     def _open(self, _: MeterOpened) -> None:
@@ -105,7 +105,7 @@ class Walk:
         for replica in self._replicas:
             if not replica.group.up and fact.device in replica.group.name.split("+"):
                 drawn_s = replica.group.active_at(fact.time_s) - self._active_s[replica.index]
-                if drawn_s > 0.0 or replica.stands:
+                if drawn_s > 0.0 or replica._planned is not None:
                     self._share(replica, replica._told_s, fact.time_s)
 
     def _share(self, replica: Replica, start_s: float, end_s: float) -> None:

@@ -60,8 +60,6 @@ def print_use(repeats: int) -> None:
                 unit_s = (before + bare_timeout_s()) / 2
                 costs[on].append(seen.cpu_s / seen.requests / unit_s)
         off, on_ = statistics.median(costs[False]), statistics.median(costs[True])
-        more = statistics.median(
-            b - a for a, b in zip(costs[False], costs[True], strict=True)
-        )
+        more = statistics.median(b - a for a, b in zip(costs[False], costs[True], strict=True))
         print(f"{mode:6}{rate:7g}{replicas:10d}{off:8.1f}{on_:8.1f}{more:8.1f}   a request")
     print("bar: at most 9 more, jump\n")

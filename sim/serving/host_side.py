@@ -200,8 +200,7 @@ class HostSide:
         if self._stages and self._replica.run is not self.staged:
             self._tell_all(self._replica.run.start_s)
         self._parts = None
-        if self.meter is not None and self.aside:
-            self.meter.settle()
+        self._replica.tally.settle()
         blocks = batch.advance_without(self.aside)
         self.aside = []
         if blocks:

@@ -91,8 +91,7 @@ class Replica:
         # Of the run: one chunk that repeats until the prompt is complete; decodes; on the host.
         self.repeats = self.decodes = self.split = self._changed = self._planning = False
         self._open = True
-        # Whether a request arrived while swaps were under way, after the plan was made.
-        self._missed = False
+        self._missed = False  # a request arrived during swaps, after the plan was made
         self._planned: Plan | None = None  # waits for swaps
         self._told_s = 0.0
         self._iterations = simulation.listeners(Iterations)
@@ -132,11 +131,6 @@ class Replica:
     def queued(self) -> int:
         """Requests that wait here, those not yet visible to the policies among them."""
         return self.waiting.size + len(self._incoming)
-
-    @property
-    def stands(self) -> bool:
-        """Whether its batch waits for swaps."""
-        return self._planned is not None
 
     def requests(self) -> list[Request]:
         """All unfinished requests here."""
@@ -367,10 +361,9 @@ class Replica:
             run.begin(cost, steps)
 
     def _end_run(self) -> None:
-        run = self.run
-        if run.live:
-            run.end()
-            self.tally.end(run, self._env.now)
+        if self.run.live:
+            self.run.end()
+            self.tally.end(self.run, self._env.now)
 
     def _stopped(self, steps: int, begun: bool = False) -> None:
         """The run was stopped, `steps` iterations after the last boundary told; `begun`: even at

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sim.serving.decode_batch import DecodeBatch
     from sim.serving.foretelling import Foretold
     from sim.serving.predictions import Predictions
-    from sim.serving.use_meter import Used
+    from sim.serving.used import Used
     from workloads.demand import Call
 
 

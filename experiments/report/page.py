@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.report import latency, load, overview, settings, theme, use
+from experiments.report import carbon, latency, load, overview, settings, theme, use
 from experiments.report.formats import plain, plural, seconds
 from experiments.report.panel import Panel
 from experiments.report.run_data import ServingRun, read_result, systems
@@ -21,6 +21,7 @@ SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     ("Latency", (latency.CDF, latency.TTFT, latency.TPOT)),
     ("Load", (load.REQUESTS, load.RATES, load.THROUGHPUT, use.KV, load.SHARES)),
     ("Hardware", (use.PHASE_TIME, use.POWER)),
+    ("Carbon", (carbon.COMPONENTS, carbon.GRID)),
     ("Workload", (load.LENGTHS,)),
 )
 #: Width of a figure in pixels: half of the page, the whole of it.

@@ -11,6 +11,7 @@ from sim.core.errors import CapacityError, ConfigError, LawBroken
 from sim.core.simulation import Simulation
 from sim.hardware.cpu import Cpu
 from sim.hardware.device import Device
+from sim.hardware.facts import HoldersChanged
 from sim.hardware.faults import Faultable
 from sim.hardware.fpga import Fpga
 from sim.hardware.gpu import Gpu
@@ -115,6 +116,7 @@ class Cluster:
         self._network: Network | None = None
         self._node_of: dict[Gpu, Node] = {}
         self._free: dict[Gpu, None] = {}
+        self._holder: dict[Gpu, str] = {}
         self.nodes: list[Node] = []
         self.gpus: list[Gpu] = []
 
@@ -132,6 +134,7 @@ class Cluster:
         self._node_of = {gpu: node for node in self.nodes for gpu in node.gpus}
         self.gpus = list(self._node_of)
         self._free = dict.fromkeys(self.gpus)
+        self._holder = {}
         if self._power_cap is not None:
             for gpu in self.gpus:
                 gpu.cap(self._power_cap)
@@ -159,9 +162,14 @@ class Cluster:
         """The node that a GPU is in."""
         return self._node_of[gpu]
 
-    def allocate(self, gpus: int, model: str | None = None) -> list[Gpu]:
-        """Hand out free GPUs (of that model, by its spec's name), on one node if one has enough:
-        the one that is left with the fewest. Otherwise from the nodes with most free GPUs first.
+    def holder(self, gpu: Gpu) -> str | None:
+        """Who has a GPU; None while it is free."""
+        return None if gpu in self._free else self._holder[gpu]
+
+    def allocate(self, gpus: int, model: str | None = None, tenant: str = "") -> list[Gpu]:
+        """Hand out free GPUs (of that model, by its spec's name) to a tenant, on one node if one
+        has enough: the one that is left with the fewest. Otherwise from the nodes with most free
+        GPUs first.
 
         Raises CapacityError with the numbers if there are not as many.
         """
@@ -186,6 +194,8 @@ class Cluster:
             chosen = [gpu for here in fullest for gpu in here][:gpus]
         for gpu in chosen:
             del self._free[gpu]
+            self._holder[gpu] = tenant
+        self._tell()
         return chosen
 
     def release(self, gpus: Iterable[Gpu]) -> None:
@@ -196,10 +206,15 @@ class Cluster:
                 raise LawBroken(f"{gpu.name} is given back but was not handed out")
         for gpu in gpus:
             self._free[gpu] = None
+        self._tell()
 
     def energy_j(self, now_s: float) -> float:
         """Energy of nodes and links until the present, `now_s`."""
         return sum(node.energy_j(now_s) for node in self.nodes) + self.network.energy_j
+
+    def _tell(self) -> None:
+        simulation = self.network.simulation
+        simulation.facts.emit(HoldersChanged(simulation.now))
 
     def _templates(self) -> list[tuple[str, NodeSpec]]:
         if isinstance(self._ordered, Mapping):

@@ -98,17 +98,18 @@ class DeviceGroup:
 
     `up`: whether all devices are; `slow`: seconds that a second of specified work takes; `limit`:
     the lowest cap. `runs`: the runs under way, `active_s`: full-power-equivalent seconds of those
-    that ended.
+    that ended. `tenant`: for whom they work ("": nobody says).
 
     Where steps of several groups end at the same instant, those of lower `order` (0 to 2**20)
     come first, so that the sequence does not depend on which events were scheduled when.
     """
 
-    def __init__(self, devices: Sequence[Device], order: int = 0) -> None:
+    def __init__(self, devices: Sequence[Device], order: int = 0, tenant: str = "") -> None:
         if not devices:
             raise ValueError("a group needs a device")
         self.priority = order * 2.0**-20
         self.devices = list(devices)
+        self.tenant = tenant
         simulation = devices[0].simulation
         self.simulation = simulation
         self.env = simulation.env

@@ -45,3 +45,10 @@ class TaskEnded:
     tenant: str
     core_seconds: float
     read_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class HoldersChanged:
+    """GPUs of the cluster were handed out or given back at this moment."""
+
+    time_s: float

@@ -58,7 +58,7 @@ class HostSide:
         self.cost = cost
         self.shared = shared
         self._cpu = cpu
-        self._meter = DeviceGroup([cpu])
+        self._meter = DeviceGroup([cpu], tenant=tenant)
         # Share of the power range that a second on one core draws, and one of reading KV.
         bandwidth = host.read_bytes_per_s / spec.memory_bandwidth_bytes_per_s
         self._cores = spec.cores

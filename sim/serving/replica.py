@@ -353,7 +353,7 @@ class Replica:
         else:
             self.repeats = False
             cost = self.cost.step(decodes, batch.context, (), decodes)
-        self.tally.begin(self, decodes, chunks, cost)
+        self.tally.begin(self, decodes, chunks)
         self._told_s = self._env.now
         if split or run is not self.plain_run:
             self.run = self.host.start(run, cost, steps)

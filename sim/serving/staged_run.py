@@ -97,8 +97,13 @@ class StagedRun(Run):
 
     def progress(self, now_s: float) -> tuple[int, float]:
         """As for any run, by the weighted seconds of its stages."""
-        drawn_s = self._drawn_s + (self._gpu.active_at(now_s) if self._gpu.live else 0.0)
-        return (1, 0.0) if self.done else (0, min(1.0, drawn_s / self._total_s))
+        return (1, 0.0) if self.done else (0, min(1.0, self.used_at(now_s) / self._total_s))
+
+    def used_at(self, now_s: float | None = None) -> float:
+        """What its stages have come to."""
+        if now_s is not None and self._gpu.live:
+            return self._drawn_s + self._gpu.active_at(now_s)
+        return self._drawn_s
 
     def cut(self) -> None:
         """It ends where it ends."""
@@ -187,8 +192,8 @@ class StagedRun(Run):
             self._launch(self._stage)
 
     def _gpu_done(self, steps: int) -> None:
+        self._drawn_s += self._gpu.active_at(self._env.now)
         self._gpu.end()
-        self._drawn_s += self._stage.gpu_active
         self._gpu_end_s = self._env.now
         self._part_done()
 

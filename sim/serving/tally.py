@@ -9,7 +9,6 @@ from sim.serving.facts import Iterations
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from models.step_cost import StepCost
     from sim.hardware.run import Run
     from sim.serving.replica import Replica
     from sim.serving.request import Request
@@ -53,7 +52,6 @@ class Tally:
         replica: Replica,
         decodes: int,
         chunks: Sequence[tuple[Request, int]],
-        cost: StepCost,
     ) -> None:
         """A run of iterations begins."""
         self.kv_slope = decodes
@@ -70,7 +68,7 @@ class Tally:
         if self.runs is not None:
             self.runs.open = True
             if chunks or replica.split:
-                self.runs.begin(decodes, chunks, cost)
+                self.runs.begin(decodes, chunks)
 
     def end(self, run: Run, now_s: float) -> None:
         """A run of iterations is over, at a boundary."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from models.step_cost import StepCost, WithLast
+from models.step_cost import WithLast
 from sim.serving.decode_batch import NEVER
 from sim.serving.used import Edge, Sums
 
@@ -52,17 +52,16 @@ class RunUse:
         self._alone = False
         self._chunks: Sequence[tuple[Request, int]] = ()
         self._first_kv = 0
-        # Of a run described in full: cost, decodes and their steps and context when it began;
+        # Of a run described in full: decodes and their steps and context when it began;
         # tokens of the pieces, the KV before each; iterations of the first piece if it repeats, and
         # tokens of the last; decodes on the host that take part.
-        self._cost = StepCost(0.0)
         self._decodes = self._steps = self._context = self._pieces = self._last = self._hosted = 0
         self._turn = NEVER
         self._kv: Sequence[int] = ()
         # For each token, to prefill, and the number's integral, until the last `so_far`.
         self._given = (0.0, 0.0, 0.0)
 
-    def begin(self, decodes: int, chunks: Sequence[tuple[Request, int]], cost: StepCost) -> None:
+    def begin(self, decodes: int, chunks: Sequence[tuple[Request, int]]) -> None:
         """A run begins that is not of decodes on the GPUs alone."""
         self._plain = False
         self._chunks = chunks
@@ -70,7 +69,7 @@ class RunUse:
         if alone:
             self._first_kv = chunks[0][0]._kv
         else:
-            self._describe(decodes, chunks, cost)
+            self._describe(decodes, chunks)
 
     def cut(self, run: Run, now_s: float) -> None:
         """It is over, perhaps in the middle of an iteration, which goes to its requests in part."""
@@ -80,7 +79,8 @@ class RunUse:
             return
         k, self.part = run.progress(now_s)
         self._describe_late(run)
-        self._settle_run(k, self.part, now_s - run.start_s, run.step_number_s(now_s))
+        lasted_s, number_s = now_s - run.start_s, run.step_number_s(now_s)
+        self._settle_run(run, run.used_at(now_s), k, self.part, lasted_s, number_s)
 
     def stand(self, lasted_s: float) -> None:
         """The batch has stood for so long without a run."""
@@ -93,7 +93,8 @@ class RunUse:
         k, part = run.progress(now_s)
         number_s = run.step_number_s(now_s)
         self._describe_late(run)
-        sums, each_s, prefill_s = self._reach(k, part, now_s - run.start_s, number_s)
+        active_s, lasted_s = run.used_at(now_s), now_s - run.start_s
+        sums, each_s, prefill_s = self._reach(run, active_s, k, part, lasted_s, number_s)
         self._give(prefill_s, number_s, sums[1])
         self._take_back(each_s, sums)
         steps = self._steps + (k if self._decodes else 0)
@@ -107,13 +108,10 @@ class RunUse:
         self._give(-prefill_s, -number_s, edge[1])
         self._take_back(-each_s, edge[:4])
 
-    def _describe(
-        self, decodes: int, chunks: Sequence[tuple[Request, int]], cost: StepCost
-    ) -> None:
+    def _describe(self, decodes: int, chunks: Sequence[tuple[Request, int]]) -> None:
         """What a run is made of."""
         replica = self._replica
         batch = self._batch
-        self._cost = cost
         self._decodes = decodes
         self._steps = batch.steps
         self._context = batch.context if decodes else 0
@@ -131,15 +129,15 @@ class RunUse:
         batch = self._batch
         decodes = batch.size if replica.decodes else 0
         chunks = () if self._plain else self._chunks
-        self._describe(decodes, chunks, run.cost)
+        self._describe(decodes, chunks)
         self._steps -= run.done if decodes else 0
         self._context -= run.done * decodes
         if chunks:
             ((request, tokens),) = chunks
             self._kv = (self._first_kv,)
             if replica.repeats:
-                assert isinstance(run.cost, WithLast)
-                self._turn = turn = run.cost.turn
+                assert isinstance(run.asked, WithLast)
+                self._turn = turn = run.asked.turn
                 self._last = request._given + request._generated - self._first_kv - turn * tokens
 
     def advance(self) -> None:
@@ -152,11 +150,11 @@ class RunUse:
             run = self._replica.run
             k = run.done
             self.number_s = number_s = run.step_number_s() if k > 1 else 0.0
-            self._settle_run(k, 0.0, self._replica._told_s - run.start_s, number_s)
+            lasted_s = self._replica._told_s - run.start_s
+            self._settle_run(run, run.used_at(), k, 0.0, lasted_s, number_s)
             return
         self.open = False
         batch = self._batch
-        cost = run.cost
         gpu, clock_s, area, host = self.sums
         decodes = batch.size
         k = run.done
@@ -165,7 +163,7 @@ class RunUse:
         lasted_s = self._replica._told_s - run.start_s
         # KV tokens that they have read: the context grew by theirs in each iteration.
         read = k * batch.context - decodes * (pairs + k)
-        active_s = k * cost.active_first + pairs * cost.active_slope
+        active_s = run.used_at()
         self.sums = (
             gpu + (active_s - self.per_kv_s * read) / decodes,
             clock_s + lasted_s,
@@ -182,7 +180,6 @@ class RunUse:
         ((request, tokens),) = self._chunks
         replica = self._replica
         batch = self._batch
-        cost = run.cost
         per_kv_s = self.per_kv_s
         kv = self._first_kv
         k = whole = run.done
@@ -190,11 +187,14 @@ class RunUse:
         self.number_s = number_s = run.step_number_s() if k > 1 else 0.0
         clock_s += lasted_s
         last = 0
-        if replica.repeats and k > cost.turn:  # type: ignore[attr-defined]
+        active_s = run.used_at()
+        last_s = 0.0
+        if replica.repeats and k > run.asked.turn:  # type: ignore[attr-defined]
             whole = k - 1
             last = request._kv - kv - whole * tokens
+            last_s = run.cost.active_step(whole)
+            active_s -= last_s
         pairs = whole * (whole - 1) // 2
-        active_s = whole * cost.active_first + pairs * cost.active_slope
         if replica.decodes:
             decodes = batch.size
             context = batch.context - k * decodes
@@ -202,14 +202,14 @@ class RunUse:
             each_s /= decodes + tokens
             prefill_s = each_s * tokens
             if last:
-                more_s = cost.active_step(whole) - per_kv_s * (context + whole * decodes)
+                more_s = last_s - per_kv_s * (context + whole * decodes)
                 more_s /= decodes + last
                 each_s += more_s
                 prefill_s += more_s * last
             gpu += each_s
             area += (batch.steps - k) * lasted_s + number_s
         else:
-            prefill_s = active_s + cost.active_step(whole) if last else active_s
+            prefill_s = active_s + last_s
             area += batch.steps * lasted_s
         self.sums = gpu, clock_s, area, host
         used = request._use
@@ -221,37 +221,39 @@ class RunUse:
         self.prefill_s += prefill_s
         self.prefill_held += held
 
-    def _settle_run(self, k: int, part: float, lasted_s: float, number_s: float) -> None:
+    def _settle_run(
+        self, run: Run, active_s: float, k: int, part: float, lasted_s: float, number_s: float
+    ) -> None:
         """A run is over after `k` iterations and a part of one."""
-        self.sums, each_s, prefill_s = self._reach(k, part, lasted_s, number_s)
+        self.sums, each_s, prefill_s = self._reach(run, active_s, k, part, lasted_s, number_s)
         self._give(prefill_s, number_s, self.sums[1])
         self._take_back(each_s, self.sums)
         self.open = False
         self._plain = True
 
     def _reach(
-        self, k: int, part: float, lasted_s: float, number_s: float
+        self, run: Run, active_s: float, k: int, part: float, lasted_s: float, number_s: float
     ) -> tuple[Sums, float, float]:
-        """The sums after `k` iterations of a run and a part of one. Also, of the run's active
-        seconds but for reading KV, what went to each token computed, and what to prefill."""
+        """The sums after `k` iterations of a run and a part of one, which came to `active_s`. Also,
+        of these but for reading KV, what went to each token computed, and what to prefill."""
         gpu, clock_s, area, host = self.sums
         decodes, context, pieces, turn = self._decodes, self._context, self._pieces, self._turn
         others = decodes + self._hosted
-        cost = self._cost
-        per_kv_s = self.per_kv_s
+        last_s = 0.0
+        if k >= turn:
+            last_s = (part if k == turn else 1.0) * run.cost.active_step(turn)
         if k > turn:
             k, part = turn, 1.0
-        read = k * context + decodes * (k * (k - 1) // 2)
-        active_s = cost.active_total(k)
-        each_s = (active_s - per_kv_s * read) / (others + pieces)
+        read: float = k * context + decodes * (k * (k - 1) // 2)
+        read_last = part * (context + k * decodes)
+        if k < turn:
+            read, read_last = read + read_last, 0.0
+        each_s = (active_s - last_s - self.per_kv_s * read) / (others + pieces)
         prefill_s = each_s * pieces
-        if part:
-            if k == turn:
-                pieces = self._last
-            rest_s = cost.active_step(k) - per_kv_s * (context + k * decodes)
-            more_s = part * rest_s / (others + pieces)
+        if last_s:
+            more_s = (last_s - self.per_kv_s * read_last) / (others + self._last)
             each_s += more_s
-            prefill_s += more_s * pieces
+            prefill_s += more_s * self._last
         area += self._steps * lasted_s
         if decodes:
             gpu += each_s

@@ -35,6 +35,11 @@ _GROUPS = {
     "smartnic": "hardware/smartnic",
     "fpga": "hardware/fpga",
     "link": "hardware/link",
+    "network_function": "network_function",
+    "traffic": "traffic",
+    "partition": "partition",
+    "packets": "packets",
+    "packet_stack": "packet_stack",
 }
 
 

@@ -1,0 +1,242 @@
+"""What a packet costs at the NIC: cores and their threads, memory engines, ports, PCIe, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from models.errors import ConfigError
+from models.hardware.smartnic_spec import SmartNicSpec
+from models.network_functions.nic_states import MATCH_TABLES, Accesses, NicStates
+from models.network_functions.packet_stack import PacketStack
+from models.network_functions.path import NoPath, Path
+from models.network_functions.plan import SPLIT
+from models.network_functions.program import Block, Program
+from models.network_functions.traffic import WIRE_BYTES, TrafficProfile
+from models.queueing import closed_throughput
+
+
+@dataclass(frozen=True, slots=True)
+class NicCost:
+    """seconds: resource -> its time for each packet, so that a rate times it is the utilisation.
+    levels: state -> name of the level that holds it. stored_bytes: of all states at the NIC.
+    issue_cycles, wait_cycles: of a core, for each packet."""
+
+    seconds: Mapping[str, float]
+    levels: Mapping[str, str]
+    stored_bytes: float
+    issue_cycles: float
+    wait_cycles: float
+
+
+class NicDemand:
+    """Demands of paths on the NIC, for one program and traffic.
+
+    capable: for each block, whether the NIC can run it. npu_model: "asymptotic" takes cores and
+    threads as two bounds, "mva" the exact throughput of a core with its threads.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        profile: TrafficProfile,
+        nic: SmartNicSpec,
+        stack: PacketStack,
+        npu_model: str = "asymptotic",
+    ) -> None:
+        if npu_model not in ("asymptotic", "mva"):
+            raise ConfigError(f"npu_model is {npu_model!r}; it must be asymptotic or mva")
+        self.program = program
+        self.profile = profile
+        self.nic = nic
+        self.stack = stack
+        self.npu_model = npu_model
+        self.states = NicStates(program, profile, nic, stack)
+        self.capable = tuple(self._runs(block) for block in program.blocks)
+        self.issue_cycles = tuple(
+            self._issue(block) if runs else 0.0
+            for block, runs in zip(program.blocks, self.capable, strict=True)
+        )
+
+    def accelerated(self, block: Block) -> bool:
+        """Whether an engine of the NIC does the block's work instead of a core."""
+        return block.accelerator is not None and block.accelerator in self.nic.accelerators
+
+    def _runs(self, block: Block) -> bool:
+        if self.accelerated(block):
+            return True
+        if self.nic.cpu_cycle_ratio is None:
+            return block.npu_cycles is not None
+        return block.accelerator is None
+
+    def _issue(self, block: Block) -> float:
+        """Issue cycles of a NIC's core for one packet in a block."""
+        issue = self.nic.operation_cycles * sum(uses.count for uses in block.uses.values())
+        if self.accelerated(block):
+            return issue
+        inserts = sum(uses.inserts for uses in block.uses.values())
+        per_byte = block.cycles_per_byte * self.profile.packet_bytes
+        if self.nic.cpu_cycle_ratio is not None:
+            code = block.cpu_cycles + per_byte + inserts * self.stack.insert_cycles
+            return issue + self.nic.cpu_cycle_ratio * code
+        assert block.npu_cycles is not None
+        return issue + block.npu_cycles + per_byte + inserts * self.nic.insert_cycles
+
+    def in_tables(self, block: Block, levels: Mapping[str, str]) -> bool:
+        """Whether the match tables do a block, so that no core does."""
+        return (
+            self.nic.match_tables is not None
+            and block.match_action
+            and all(levels.get(name) == MATCH_TABLES for name in block.uses)
+        )
+
+    def waits(self, block: Block, levels: Mapping[str, str], sides: str, offloaded: float) -> float:
+        """Cycles for which a thread waits for memory in one block. A network processor posts its
+        writes and additions; a core with the server's code waits for part of them."""
+        total = 0.0
+        for name, uses in block.uses.items():
+            level = levels[name]
+            if level == MATCH_TABLES:
+                continue
+            waited = uses.reads
+            if self.nic.cpu_cycle_ratio is not None:
+                changes = uses.writes + uses.adds
+                waited += self.stack.change_share * changes + uses.inserts
+            if waited:
+                i = self.states.position[name]
+                waited *= self.states.read_cycles(i, level, sides[i], offloaded)
+            total += waited
+        return total
+
+    def cost(
+        self,
+        paths: Mapping[str, Path],
+        weights: Mapping[str, float],
+        sides: str,
+        offloaded: float,
+        inserts: float,
+    ) -> NicCost | NoPath:
+        """Demands for each packet of the traffic, or why the states do not fit.
+
+        inserts: entries that the host inserts or moves at the NIC for each packet."""
+        nic = self.nic
+        probed = sides.find(SPLIT)
+        accesses = self._accesses(paths, weights, probed)
+        levels = self.states.levels(accesses, sides, offloaded)
+        if levels is None:
+            size = self.states.stored_bytes(sides, offloaded)
+            return NoPath(f"states of {size:.4g} bytes do not fit the memory of {nic.name}")
+        seconds = self._ports(paths, weights)
+        issue = nic.overhead_cycles
+        wait = lookups_s = own_inserts = 0.0
+        for packet, path in paths.items():
+            hops = {}
+            packet_issue = packet_wait = 0.0
+            if packet != "EH" and probed >= 0:
+                name = self.program.states[probed].name
+                if levels[name] == MATCH_TABLES:
+                    hops[name] = probed
+                else:
+                    packet_issue += nic.probe_cycles
+                    packet_wait += self.states.read_cycles(probed, levels[name], SPLIT, offloaded)
+            for b in path.nic:
+                block = self.program.blocks[b]
+                for name in block.uses:
+                    if levels[name] == MATCH_TABLES:
+                        hops[name] = self.states.position[name]
+                if not self.in_tables(block, levels):
+                    packet_issue += self.issue_cycles[b]
+                    if not self.accelerated(block):
+                        packet_wait += self.waits(block, levels, sides, offloaded)
+            issue += weights[packet] * packet_issue
+            wait += weights[packet] * packet_wait
+            if hops:
+                assert nic.match_tables is not None
+                if len(hops) > nic.match_tables.chain:
+                    return NoPath(
+                        f"{len(hops)} match tables one after the other; {nic.name} has at most "
+                        f"{nic.match_tables.chain}"
+                    )
+                lookups_s += weights[packet] * sum(
+                    self.states.lookup_s(i, sides[i], offloaded) for i in hops.values()
+                )
+        if nic.match_tables is not None:
+            seconds[MATCH_TABLES] = lookups_s
+        seconds.update(self._cores(issue, wait))
+        seconds.update(self._engines(accesses, levels))
+        for name, used in accesses.items():
+            if nic.cpu_cycle_ratio is None or levels.get(name) == MATCH_TABLES:
+                own_inserts += used.inserts
+        seconds["inserts"] = (inserts + own_inserts) / nic.inserts_per_s
+        stored = self.states.stored_bytes(sides, offloaded)
+        return NicCost(seconds, levels, stored, issue, wait)
+
+    def _accesses(
+        self, paths: Mapping[str, Path], weights: Mapping[str, float], probed: int
+    ) -> dict[str, Accesses]:
+        found = {state.name: Accesses() for state in self.program.states}
+        for packet, path in paths.items():
+            weight = weights[packet]
+            if packet != "EH" and probed >= 0:
+                found[self.program.states[probed].name].reads += weight
+            for b in path.nic:
+                block = self.program.blocks[b]
+                for name, uses in block.uses.items():
+                    total = found[name]
+                    total.reads += weight * uses.reads
+                    total.writes += weight * uses.writes
+                    total.adds += weight * uses.adds
+                    total.inserts += weight * uses.inserts
+                    total.code_cycles += weight * block.cpu_cycles
+                    total.matched = total.matched and block.match_action
+        return found
+
+    def _ports(self, paths: Mapping[str, Path], weights: Mapping[str, float]) -> dict[str, float]:
+        """Demands that do not depend on where states are."""
+        nic = self.nic
+        size = self.profile.packet_bytes
+        crossing = sum(weights[packet] for packet, path in paths.items() if path.crosses)
+        seconds = {
+            "mac": 1.0 / nic.packets_per_s,
+            "line": (size + WIRE_BYTES) / nic.line_bytes_per_s,
+            "pcie bytes": crossing
+            * (size + self.stack.crossing_bytes)
+            / nic.pcie_bandwidth_bytes_per_s,
+            "pcie packets": crossing / nic.pcie_packets_per_s,
+        }
+        for packet, path in paths.items():
+            for b in path.nic:
+                block = self.program.blocks[b]
+                if self.accelerated(block):
+                    assert block.accelerator is not None
+                    key = f"accelerator {block.accelerator}"
+                    busy = weights[packet] * size / nic.accelerators[block.accelerator]
+                    seconds[key] = seconds.get(key, 0.0) + busy
+        return seconds
+
+    def _cores(self, issue: float, wait: float) -> dict[str, float]:
+        nic = self.nic
+        core_s = 1.0 / (nic.cores * nic.clock_hz)
+        if self.npu_model == "asymptotic":
+            threads = (issue + wait) / nic.threads_per_core
+            return {"cores": issue * core_s, "threads": threads * core_s}
+        if issue == 0.0:
+            return {"cores": 0.0}
+        return {"cores": core_s / closed_throughput(issue, wait, nic.threads_per_core)}
+
+    def _engines(
+        self, accesses: Mapping[str, Accesses], levels: Mapping[str, str]
+    ) -> dict[str, float]:
+        seconds = {}
+        for level in self.nic.memory_levels:
+            if level.reads_per_s is None and level.adds_per_s is None:
+                continue
+            here = [accesses[name] for name, where in levels.items() if where == level.name]
+            busy = 0.0
+            if level.reads_per_s is not None:
+                plain = sum(used.reads + used.writes + used.inserts for used in here)
+                busy += plain / level.reads_per_s
+            if level.adds_per_s is not None:
+                busy += sum(used.adds for used in here) / level.adds_per_s
+            seconds[f"memory {level.name}"] = busy
+        return seconds

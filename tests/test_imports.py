@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OURS = {"models", "policies", "workloads", "sim", "experiments", "configs"}
 OUTSIDE = {
     "models": {"numpy", "scipy"},
-    "policies": {"numpy"},
+    "policies": {"numpy", "scipy"},
     "workloads": {"numpy", "scipy", "pyarrow"},
     "sim": {"numpy", "simpy", "pyarrow", "pandas", "omegaconf", "hydra", "tqdm", "yaml"},
 }

@@ -36,6 +36,11 @@ class PlanCost:
     most_utilisation: float
 
     @property
+    def nic_s(self) -> float:
+        """Time of the NIC's busiest resource for each packet."""
+        return max(self.nic.seconds.values())
+
+    @property
     def crossing_share(self) -> float:
         """Share of packets that cross PCIe."""
         return sum(self.weights[packet] for packet, path in self.paths.items() if path.crosses)
@@ -54,7 +59,7 @@ class PlanCost:
 
     def nic_utilisation(self, rate_pps: float) -> float:
         """The highest of them."""
-        return rate_pps * max(self.nic.seconds.values())
+        return rate_pps * self.nic_s
 
     def holds(self, rate_pps: float) -> bool:
         """Whether the NIC holds a rate with the margin on every resource."""
@@ -62,7 +67,7 @@ class PlanCost:
 
     def highest_rate_pps(self, cores: float = inf) -> float:
         """Highest rate of the NIC at full use and of that many host cores with the margin."""
-        return 1.0 / max(max(self.nic.seconds.values()), self._host_share(cores))
+        return 1.0 / max(self.nic_s, self._host_share(cores))
 
     def binding(self, cores: float = inf) -> str:
         """The resource that sets the highest rate; "host cores" for those of the host."""

@@ -72,8 +72,6 @@ def paths(
     placed = {state.name: side for state, side in zip(program.states, sides, strict=True)}
     found: dict[str, Path] = {}
     for packet in PACKET_TYPES:
-        if packet == "EH" and "S" not in sides:
-            continue
         blocks = program.executed(CLASS_OF[packet])
         may = [allowed(program.blocks[b], placed, packet) for b in blocks]
         there = [nic and on_nic[b] and capable[b] for b, (nic, _) in zip(blocks, may, strict=True)]

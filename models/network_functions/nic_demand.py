@@ -122,7 +122,14 @@ class NicDemand:
         nic = self.nic
         probed = sides.find(SPLIT)
         accesses = self._accesses(paths, weights, probed)
-        levels = self.states.levels(accesses, sides, offloaded)
+        always = sum(
+            weights[packet] * self.issue_cycles[b]
+            for packet, path in paths.items()
+            for b in path.nic
+            if not self.program.blocks[b].match_action
+        )
+        core_s = always / (nic.cores * nic.clock_hz)
+        levels = self.states.levels(accesses, sides, offloaded, core_s)
         if levels is None:
             size = self.states.stored_bytes(sides, offloaded)
             return NoPath(f"states of {size:.4g} bytes do not fit the memory of {nic.name}")
@@ -141,8 +148,8 @@ class NicDemand:
                     packet_wait += self.states.read_cycles(probed, levels[name], SPLIT, offloaded)
             for b in path.nic:
                 block = self.program.blocks[b]
-                for name in block.uses:
-                    if levels[name] == MATCH_TABLES:
+                for name, uses in block.uses.items():
+                    if levels[name] == MATCH_TABLES and not uses.only_inserts:
                         hops[name] = self.states.position[name]
                 if not self.in_tables(block, levels):
                     packet_issue += self.issue_cycles[b]
@@ -177,18 +184,26 @@ class NicDemand:
         found = {state.name: Accesses() for state in self.program.states}
         for packet, path in paths.items():
             weight = weights[packet]
+            visited = set()
             if packet != "EH" and probed >= 0:
+                visited.add(self.program.states[probed].name)
                 found[self.program.states[probed].name].reads += weight
             for b in path.nic:
                 block = self.program.blocks[b]
                 for name, uses in block.uses.items():
+                    if not uses.only_inserts:
+                        visited.add(name)
                     total = found[name]
                     total.reads += weight * uses.reads
                     total.writes += weight * uses.writes
                     total.adds += weight * uses.adds
                     total.inserts += weight * uses.inserts
-                    total.code_cycles += weight * block.cpu_cycles
-                    total.matched = total.matched and block.match_action
+                    if block.match_action:
+                        total.code_cycles += weight * block.cpu_cycles
+                    elif not uses.only_inserts:
+                        total.matched = False
+            for name in visited:
+                found[name].visits += weight
         return found
 
     def _ports(self, paths: Mapping[str, Path], weights: Mapping[str, float]) -> dict[str, float]:

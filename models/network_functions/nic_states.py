@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.hardware.smartnic_spec import SmartNicSpec
 from models.network_functions.levels import place
 from models.network_functions.locality import cached_share, read_cycles
+from models.network_functions.matched import Matched, best_matched
 from models.network_functions.packet_stack import PacketStack
 from models.network_functions.plan import CPU, SPLIT
 from models.network_functions.program import Program
@@ -21,13 +22,16 @@ MATCH_TABLES = "match tables"
 class Accesses:
     """Mean operations on one state for each packet, on the NIC.
 
-    code_cycles: of the blocks that use it, on a server's core. matched: whether match tables could
-    do every block that uses it."""
+    visits: packets that look it up. code_cycles: on a server's core, of the blocks that use it and
+    that match tables could do. matched: whether they could do all of them but for insertions,
+    which have a channel of their own.
+    """
 
     reads: float = 0.0
     writes: float = 0.0
     adds: float = 0.0
     inserts: float = 0.0
+    visits: float = 0.0
     code_cycles: float = 0.0
     matched: bool = True
 
@@ -81,43 +85,81 @@ class NicStates:
         return tables.lookup_s(share)
 
     def levels(
-        self, accesses: Mapping[str, Accesses], sides: str, offloaded: float
+        self, accesses: Mapping[str, Accesses], sides: str, offloaded: float, core_s: float
     ) -> dict[str, str] | None:
-        """The level of each state at the NIC for which waiting is least; None if they do not fit.
+        """The level of each state at the NIC; None if they do not fit.
 
-        A level that each core or island has for itself holds a copy for each, so only what may be
-        copied. Match tables hold what their blocks alone use, by entries instead of bytes.
+        First what the match tables take, then the memory levels for which waiting is least. A
+        level that each core or island has for itself holds a copy for each, so only what may be
+        copied. core_s: time of all cores, for each packet, in blocks that tables cannot do.
         """
         nic = self.nic
-        names: list[str] = []
-        costs: list[list[float | None]] = []
-        sizes: list[list[float]] = []
-        for i, (state, side) in enumerate(zip(self.program.states, sides, strict=True)):
-            if side == CPU:
-                continue
-            used = accesses[state.name]
-            entries = self.stored_entries(i, side, offloaded)
-            row: list[float | None] = []
-            for level in nic.memory_levels:
-                if level.scope != "chip" and not state.replicable:
-                    row.append(None)
-                    continue
-                cost = (nic.cpu_cycle_ratio or 0.0) * used.code_cycles
-                cost += used.writes * level.write_cycles + used.adds * level.add_cycles
-                row.append(cost + used.reads * self.read_cycles(i, level.name, side, offloaded))
-            width = [entries * state.entry_bytes * self.stack.table_slack] * len(row)
-            if nic.match_tables is not None:
-                row.append(0.0 if used.matched else None)
-                width.append(entries)
-            names.append(state.name)
-            costs.append(row)
-            sizes.append(width)
-        labels = [level.name for level in nic.memory_levels]
-        capacities = [level.bytes for level in nic.memory_levels]
+        waits = {
+            i: self._waits(i, accesses[state.name], side, offloaded)
+            for i, (state, side) in enumerate(zip(self.program.states, sides, strict=True))
+            if side != CPU
+        }
+        tables = set()
         if nic.match_tables is not None:
-            labels.append(MATCH_TABLES)
-            capacities.append(nic.table_entries)
-        chosen = place(costs, sizes, capacities)
+            tables = self._in_tables(accesses, sides, offloaded, waits, core_s)
+        rest = [i for i in waits if i not in tables]
+        sizes = [
+            self.stored_entries(i, sides[i], offloaded)
+            * self.program.states[i].entry_bytes
+            * self.stack.table_slack
+            for i in rest
+        ]
+        chosen = place(
+            [waits[i] for i in rest],
+            [[size] * len(nic.memory_levels) for size in sizes],
+            [level.bytes for level in nic.memory_levels],
+        )
         if chosen is None:
             return None
-        return {name: labels[m] for name, m in zip(names, chosen, strict=True)}
+        found = {self.program.states[i].name: MATCH_TABLES for i in tables}
+        for i, m in zip(rest, chosen, strict=True):
+            found[self.program.states[i].name] = nic.memory_levels[m].name
+        return found
+
+    def _waits(self, state: int, used: Accesses, side: str, offloaded: float) -> list[float | None]:
+        """Latency of a packet's accesses to a state at each memory level, in cycles; None where it
+        may not be."""
+        waits: list[float | None] = []
+        for level in self.nic.memory_levels:
+            if level.scope != "chip" and not self.program.states[state].replicable:
+                waits.append(None)
+                continue
+            cycles = used.writes * level.write_cycles + used.adds * level.add_cycles
+            reads = used.reads * self.read_cycles(state, level.name, side, offloaded)
+            waits.append(cycles + reads)
+        return waits
+
+    def _in_tables(
+        self,
+        accesses: Mapping[str, Accesses],
+        sides: str,
+        offloaded: float,
+        waits: Mapping[int, Sequence[float | None]],
+        core_s: float,
+    ) -> set[int]:
+        """States for the match tables, so that the busiest of cores, tables and insertion channel
+        is least busy."""
+        nic = self.nic
+        cycle_s = 1.0 / (nic.cores * nic.clock_hz)
+        worth: list[Matched] = []
+        for i, row in waits.items():
+            used = accesses[self.program.states[i].name]
+            if not used.matched or not used.visits:
+                continue
+            waited = min(cycles for cycles in row if cycles is not None)
+            code = (nic.cpu_cycle_ratio or 0.0) * used.code_cycles
+            worth.append(
+                Matched(
+                    state=i,
+                    entries=self.stored_entries(i, sides[i], offloaded),
+                    saved_s=(code + waited) * cycle_s,
+                    lookup_s=used.visits * self.lookup_s(i, sides[i], offloaded),
+                    insert_s=used.inserts / nic.inserts_per_s,
+                )
+            )
+        return best_matched(worth, core_s, nic.table_entries)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from math import floor, inf, sqrt
 
 import numpy as np
@@ -161,8 +162,8 @@ def _bound(model: CostModel, offloaded: float) -> float:
     most_insert *= model.profile.packets_per_flow
     cycle_price = insert_price = 0.0
     for _ in range(2):
-        insert_price = _dearest(lambda price, other=cycle_price: value(other, price), most_insert)
-        cycle_price = _dearest(lambda price, other=insert_price: value(price, other), most_cycle)
+        insert_price = _dearest(partial(value, cycle_price), most_insert)
+        cycle_price = _dearest(partial(value, insert_price=insert_price), most_cycle)
         best = max(best, value(cycle_price, insert_price))
     return best
 

@@ -91,21 +91,13 @@ class NicDemand:
         )
 
     def waits(self, block: Block, levels: Mapping[str, str], sides: str, offloaded: float) -> float:
-        """Cycles for which a thread waits for memory in one block. A network processor posts its
-        writes and additions; a core with the server's code waits for part of them."""
+        """Cycles for which a thread waits for memory in one block."""
         total = 0.0
         for name, uses in block.uses.items():
-            level = levels[name]
-            if level == MATCH_TABLES:
-                continue
-            waited = uses.reads
-            if self.nic.cpu_cycle_ratio is not None:
-                changes = uses.writes + uses.adds
-                waited += self.stack.change_share * changes + uses.inserts
-            if waited:
+            if levels[name] != MATCH_TABLES:
                 i = self.states.position[name]
-                waited *= self.states.read_cycles(i, level, sides[i], offloaded)
-            total += waited
+                cycles = self.states.read_cycles(i, levels[name], sides[i], offloaded)
+                total += self.states.waited(uses) * cycles
         return total
 
     def cost(

@@ -11,7 +11,7 @@ from models.network_functions.locality import cached_share, read_cycles
 from models.network_functions.matched import Matched, best_matched
 from models.network_functions.packet_stack import PacketStack
 from models.network_functions.plan import CPU, SPLIT
-from models.network_functions.program import Program
+from models.network_functions.program import Operations, Program
 from models.network_functions.traffic import TrafficProfile
 
 #: Name of the level of states that the hardware's match tables hold.
@@ -75,6 +75,13 @@ class NicStates:
             found = read_cycles(memory.caches, memory.read_cycles, known, self.profile, here)
             self._latencies[key] = found
         return found
+
+    def waited(self, uses: Operations | Accesses) -> float:
+        """Reads for whose latency a thread waits. A network processor posts its writes and
+        additions; a core with the server's code waits for part of them, and for insertions."""
+        if self.nic.cpu_cycle_ratio is None:
+            return uses.reads
+        return uses.reads + self.stack.change_share * (uses.writes + uses.adds) + uses.inserts
 
     def lookup_s(self, state: int, side: str, offloaded: float) -> float:
         """Mean time of the match tables for a look-up in a state."""
@@ -151,8 +158,12 @@ class NicStates:
             used = accesses[self.program.states[i].name]
             if not used.matched or not used.visits:
                 continue
-            waited = min(cycles for cycles in row if cycles is not None)
             code = (nic.cpu_cycle_ratio or 0.0) * used.code_cycles
+            waited = self.waited(used) * min(
+                self.read_cycles(i, level.name, sides[i], offloaded)
+                for level, cycles in zip(nic.memory_levels, row, strict=True)
+                if cycles is not None
+            )
             worth.append(
                 Matched(
                     state=i,

@@ -14,11 +14,11 @@ OURS = {"models", "policies", "workloads", "sim", "experiments", "configs"}
 OUTSIDE = {
     "models": {"numpy", "scipy"},
     "policies": {"numpy", "scipy"},
-    "workloads": {"numpy", "scipy", "pyarrow"},
+    "workloads": {"numpy", "scipy", "pyarrow", "dpkt"},
     "sim": {"numpy", "simpy", "pyarrow", "pandas", "omegaconf", "hydra", "tqdm", "yaml"},
 }
 #: Loaded inside functions alone, when a run has ended or a file of that kind is read.
-LATE = {"pandas", "matplotlib", "pyarrow", "hydra", "omegaconf", "tqdm", "yaml", "scipy.stats"}
+LATE = {"pandas", "matplotlib", "pyarrow", "hydra", "omegaconf", "tqdm", "yaml", "scipy.stats", "dpkt"}
 
 
 def imported(nodes: list[ast.stmt]) -> Iterator[str]:

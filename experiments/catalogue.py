@@ -38,6 +38,7 @@ _GROUPS = {
     "network_function": "network_function",
     "traffic": "traffic",
     "partition": "partition",
+    "goal": "goal",
     "packets": "packets",
     "packet_stack": "packet_stack",
 }

@@ -18,7 +18,17 @@ OUTSIDE = {
     "sim": {"numpy", "simpy", "pyarrow", "pandas", "omegaconf", "hydra", "tqdm", "yaml"},
 }
 #: Loaded inside functions alone, when a run has ended or a file of that kind is read.
-LATE = {"pandas", "matplotlib", "pyarrow", "hydra", "omegaconf", "tqdm", "yaml", "scipy.stats", "dpkt"}
+LATE = {
+    "pandas",
+    "matplotlib",
+    "pyarrow",
+    "hydra",
+    "omegaconf",
+    "tqdm",
+    "yaml",
+    "scipy.stats",
+    "dpkt",
+}
 
 
 def imported(nodes: list[ast.stmt]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from itertools import product
 from math import inf
 
 import pytest
+from hydra.utils import instantiate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_function_kit import (
@@ -23,6 +24,7 @@ from network_function_kit import (
     traffic,
 )
 
+from experiments.compose import compose
 from models.errors import CapacityError, ConfigError
 from models.network_functions.cost_model import PlanCost
 from models.network_functions.plan import Plan, plan
@@ -347,6 +349,32 @@ def test_every_policy_of_the_catalogue_decides():
         assert decision.plan is not None, file.stem
         decision.plan.check(view.program)
         assert file.stem == "cpu_only" or decision.nodes > 0
+
+
+def test_the_command_line_composes_a_data_path():
+    words = [
+        "network_function=nat",
+        "traffic=short_flows",
+        "traffic.flows=2e5",
+        "hardware/smartnic@nic=bluefield-2",
+        "partition=cora_static",
+        "goal@partition.goal=highest_rate",
+        "partition.goal.cores=2",
+    ]
+    made = instantiate(compose(words, name="dataplane"), _convert_="all")
+    assert made["packets"].phases[0].profile == made["traffic"]
+    view = View(
+        made["network_function"],
+        made["traffic"],
+        nic=made["nic"],
+        cpu=made["cpu"],
+        stack=made["packet_stack"],
+    )
+    decided = made["partition"].decide(view, 0.0).plan
+    of = model("nat", made["traffic"], bluefield())
+    assert decided == best(of, HighestRate(2.0), refine=True).cost.plan
+    with pytest.raises(ConfigError, match="traffic/none"):
+        compose(["traffic=none"], name="dataplane")
 
 
 def test_baselines_keep_to_their_family():

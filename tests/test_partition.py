@@ -23,6 +23,7 @@ from network_function_kit import (
     part,
     traffic,
 )
+from omegaconf import OmegaConf
 
 from experiments.compose import compose
 from models.errors import CapacityError, ConfigError
@@ -547,3 +548,17 @@ def test_wrong_settings_are_refused(changes, message):
         adaptive(**changes)
     with pytest.raises(ConfigError, match=r"goal: cores is 0; it must be a number above 0"):
         HighestRate(0)
+
+
+def test_the_page_on_network_functions_says_what_is_so(capsys):
+    """Its program can be made, and its code prints a plan."""
+    page = (CONFIGS.parent / "docs" / "network-functions.md").read_text()
+    parts = page.split("```")
+    written = parts[1].removeprefix("yaml\n")
+    made = instantiate(OmegaConf.create(written), _convert_="all")
+    assert [block.name for block in made.blocks] == ["parse", "begin", "count"]
+    assert best(model(made)).cost is not None
+    exec(parts[3].removeprefix("python\n"), {})
+    sides, cores, binding = capsys.readouterr().out.split()
+    assert (sides, binding) == ("SNNR", "inserts")
+    assert float(cores) == pytest.approx(1.15, abs=0.01)

@@ -103,6 +103,7 @@ class CostModel:
         self.host = HostDemand(program, profile, cpu, stack)
         self.at_nic = NicDemand(program, profile, nic, stack, npu_model)
         self._weights: dict[float, Mapping[str, float]] = {}
+        self._paths: dict[tuple[str, tuple[bool, ...], bool], dict[str, Path] | NoPath] = {}
 
     @property
     def capable(self) -> tuple[bool, ...]:
@@ -119,8 +120,14 @@ class CostModel:
     def paths(
         self, sides: str, on_nic: Sequence[bool], whole: bool = False
     ) -> dict[str, Path] | NoPath:
-        """Paths of the packet types with states on those sides."""
-        return paths(self.program, sides, on_nic, self.capable, whole=whole)
+        """Paths of the packet types with states on those sides; kept, since a search asks for the
+        same ones with each number of offloaded flows."""
+        key = (sides, tuple(on_nic), whole)
+        found = self._paths.get(key)
+        if found is None:
+            found = paths(self.program, sides, on_nic, self.capable, whole=whole)
+            self._paths[key] = found
+        return found
 
     def host_cycles(self, found: Mapping[str, Path], sides: str, offloaded: float) -> float:
         """Mean cycles of a host core for each packet."""

@@ -259,7 +259,7 @@ def test_cuts_reach_the_optimum_where_only_they_bind(name):
 
 
 def test_search_of_chains_stays_small():
-    """Chains of ten states: fewer nodes than one in ten thousand plans' sides and numbers."""
+    """Chains of ten states: under a hundredth of the sides and numbers of offloaded flows."""
     for name in ("firewall_nat_balancer", "upf_limiter_monitor"):
         of = model(name)
         found = best(of)
@@ -467,9 +467,8 @@ def adaptive(**changes):
     settings = {
         "saving": 0.1,
         "patience": 3,
-        "retune": 0.01,
-        "swap_margin": 2.0,
-        "interval_s": 1.0,
+        "margin": 2.0,
+        "payback_s": 10.0,
     }
     return Adaptive(FewestCores(), **{**settings, **changes})
 
@@ -509,25 +508,48 @@ def test_adaptive_cora_counts_only_decisions_on_end():
     assert policy.decide(view, 99.0).plan.sides == "NNNR"
 
 
-def test_adaptive_cora_offloads_another_number_of_flows():
-    policy = adaptive()
+def test_adaptive_cora_offloads_another_number_where_that_pays():
     nat = function("nat")
     view = View(nat, plan=plan(nat, "SCS", 1e5))
-    decision = policy.decide(view, 1.0)
+    of = model(nat)
+    decision = adaptive().decide(view, 1.0)
+    # Three entries of each flow that is moved, 500 cycles each, twice within ten seconds.
+    now, then = of.cost(view.plan), of.cost(decision.plan)
+    moved = decision.plan.offloaded - 1e5
+    earned = (now.host_s - then.host_s) * view.profile.rate_pps * 10.0
     assert decision.plan.sides == "SCS"
-    assert decision.plan.offloaded > 4e5
+    assert earned > 2.0 * 3.0 * moved * 500.0 / 2.5e9
+    # It would not, in a hundredth of the time, and then flows stay where they are.
+    assert adaptive(payback_s=0.1).decide(view, 1.0).plan is None
     view.plan = decision.plan
-    assert policy.decide(view, 2.0).plan is None
+    assert adaptive().decide(view, 2.0).plan is None
+
+
+def test_adaptive_cora_does_not_flap_where_nothing_serves():
+    """Above what any plan holds: a plan as fast as the best is kept, whatever is dropped."""
+    nat = function("nat")
+    view = View(nat, traffic("short_flows", rate_pps=40e6), cores=1.0, overloaded=True)
+    policy = Adaptive(FewestCores(cores=1.0), saving=0.1, patience=3, margin=2.0, payback_s=10.0)
+    view.plan = plan(nat, "CCC")
+    view.plan = policy.decide(view, 0.0).plan
+    assert view.plan.sides == "SCS"
+    for second in range(1, 6):
+        assert policy.decide(view, float(second)).plan is None
 
 
 def test_adaptive_cora_swaps_flows_that_are_worth_it():
-    policy = adaptive()
     nat = function("nat")
     view = View(nat)
-    view.plan = policy.decide(view, 0.0).plan
+    view.plan = Compiled(FewestCores()).decide(view, 0.0).plan
+    of = model(nat)
+    cost = of.cost(view.plan)
+    saved = of.host.path_cycles(cost.paths["EM"], "SCS")
+    # A swap moves three entries twice; it must earn twice that within ten seconds.
+    least = 2.0 * 2.0 * 3.0 * 500.0 / (saved * 10.0)
+    assert of.host.path_cycles(cost.paths["EH"], "SCS") == 0.0
     view.members = {1: 500.0, 2: 3.0, 3: 10.0}
-    view.candidates = {7: 400.0, 8: 12.0, 9: 60.0}
-    assert policy.decide(view, 1.0).swaps == [(2, 7), (3, 9)]
+    view.candidates = {7: 400.0, 8: 10.0 + 0.99 * least, 9: 10.0 + 1.01 * least}
+    assert adaptive().decide(view, 1.0).swaps == [(2, 7), (3, 9)]
 
 
 def test_swaps_by_hand():
@@ -553,8 +575,8 @@ def test_the_oracle_changes_at_once():
     [
         ({"saving": 1.5}, r"saving is 1\.5; it must be in \[0, 1\), a share"),
         ({"patience": 0}, "patience is 0; it must be at least 1"),
-        ({"swap_margin": 0.5}, r"swap_margin is 0\.5; it must be at least 1"),
-        ({"interval_s": 0.0}, r"interval_s is 0\.0; it must be above 0"),
+        ({"margin": 0.5}, r"margin is 0\.5; it must be at least 1"),
+        ({"payback_s": 0.0}, r"payback_s is 0\.0; it must be above 0"),
     ],
 )
 def test_wrong_settings_are_refused(changes, message):

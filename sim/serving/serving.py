@@ -97,7 +97,7 @@ class Serving:
             rng = simulation.stream(f"{self.name}.prediction")
             predictions = Predictions(self._predictor, int(seed), rng)
         for index in range(self.count):
-            gpus = cluster.allocate(self.served.gpus, self._gpu)
+            gpus = cluster.allocate(self.served.gpus, self._gpu, self.name)
             self.replicas.append(self._replica(simulation, index, gpus, cluster))
         self.gateway = Gateway(
             simulation,
@@ -143,7 +143,7 @@ class Serving:
         replica = Replica(
             simulation,
             index,
-            DeviceGroup(gpus, index),
+            DeviceGroup(gpus, index, self.name),
             cost,
             BlockPool(blocks),
             self._ordering(),

@@ -38,6 +38,7 @@ from policies.partition.cpu_only import CpuOnly
 from policies.partition.cut_bound import least_host_s
 from policies.partition.exhaustive import exhaustive
 from policies.partition.goals import NO_SCORE, FewestCores, HighestRate
+from policies.partition.masks import best_blocks
 from policies.partition.members import swaps
 from policies.partition.nic_only import NicOnly
 from policies.partition.search import BranchAndBound, offloaded_numbers
@@ -256,6 +257,18 @@ def test_cuts_reach_the_optimum_where_only_they_bind(name):
     found = best(of)
     assert found.cost is not None
     assert least_host_s(of, (found.cost.plan.offloaded,)) == pytest.approx(found.cost.host_s)
+
+
+@pytest.mark.parametrize("nic", [agilio, bluefield], ids=["agilio", "bluefield"])
+def test_search_of_a_chain_finds_the_best_of_all_sides(nic):
+    of = model("firewall_monitor", traffic("short_flows"), nic())
+    for goal in (FewestCores(), HighestRate(2)):
+        least = NO_SCORE
+        for choice in product(*(state.options for state in of.program.states)):
+            for number in offloaded_numbers(1e6) if "S" in choice else (0.0,):
+                _, score, _ = best_blocks(of, goal, "".join(choice), number, below=least)
+                least = min(least, score)
+        assert best(of, goal).score == least
 
 
 def test_search_of_chains_stays_small():

@@ -439,11 +439,10 @@ def test_what_the_nic_cannot_do_alone():
 
 def test_where_no_plan_holds_the_rate_the_fastest_is_taken():
     view = View(function("nat"), traffic("short_flows", rate_pps=40e6), cores=1.0)
-    goal = FewestCores(cores=1.0)
-    of = model("nat", view.profile)
-    assert best(of, goal).cost is None
-    taken = Compiled(goal).decide(view, 0.0).plan
-    assert taken == best(of, HighestRate(1.0), refine=True).cost.plan
+    of = model("nat", view.profile, cores=1.0)
+    assert best(of).cost is None
+    taken = Compiled(FewestCores()).decide(view, 0.0).plan
+    assert taken == best(of, HighestRate(), refine=True).cost.plan
     assert taken != best(of, HighestRate(32.0), refine=True).cost.plan
 
 
@@ -542,7 +541,7 @@ def test_adaptive_cora_does_not_flap_where_nothing_serves():
     """Above what any plan holds: a plan as fast as the best is kept, whatever is dropped."""
     nat = function("nat")
     view = View(nat, traffic("short_flows", rate_pps=40e6), cores=1.0, overloaded=True)
-    policy = Adaptive(FewestCores(cores=1.0), saving=0.1, patience=3, margin=2.0, payback_s=10.0)
+    policy = adaptive()
     view.plan = plan(nat, "CCC")
     view.plan = policy.decide(view, 0.0).plan
     assert view.plan.sides == "SCS"

@@ -81,8 +81,8 @@ class PlanCost:
 class CostModel:
     """Costs of the plans of one program under one traffic, on one NIC and host.
 
-    npu_model: "asymptotic" (cores and threads of the NIC as two bounds) or "mva" (exact for
-    exponential times). capable: for each block, whether the NIC can run it.
+    cores: of the host that packets may use; None for all. npu_model: "asymptotic" (cores and
+    threads of the NIC as two bounds) or "mva" (exact for exponential times).
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class CostModel:
         nic: SmartNicSpec,
         cpu: CpuSpec,
         stack: PacketStack,
+        cores: float | None = None,
         npu_model: str = "asymptotic",
     ) -> None:
         self.program = program
@@ -100,6 +101,7 @@ class CostModel:
         self.nic = nic
         self.cpu = cpu
         self.stack = stack
+        self.cores = float(cpu.cores) if cores is None else cores
         self.host = HostDemand(program, profile, cpu, stack)
         self.at_nic = NicDemand(program, profile, nic, stack, npu_model)
         self._weights: dict[float, Mapping[str, float]] = {}

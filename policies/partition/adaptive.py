@@ -54,7 +54,7 @@ class Adaptive(Compiled):
         model = model_of(view, self.npu_model)
         found = self.search(view)
         assert found.cost is not None
-        goal = self.goal if found.score != NO_SCORE else HighestRate(view.cores)
+        goal = self.goal if found.score != NO_SCORE else HighestRate()
         offered = goal.score(model, found.cost.host_s, found.cost.nic_s)
         cost = model.cost(plan)
         present = NO_SCORE

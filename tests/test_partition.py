@@ -120,10 +120,10 @@ def test_the_best_plan_of_short_flows_is_in_neither_family():
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("nic", [agilio, bluefield], ids=["agilio", "bluefield"])
 def test_search_finds_the_best_of_all_plans(name, nic):
-    for profile in ("reference", "short_flows", "skewed"):
+    for profile in ("reference", "short_flows", "skewed", "campus"):
         of = model(name, traffic(profile), nic())
         for goal in (FewestCores(), HighestRate(4)):
-            if profile == "skewed" and (type(goal) is HighestRate or nic is bluefield):
+            if profile in ("skewed", "campus") and type(goal) is HighestRate:
                 continue
             oracle = exhaustive(of, goal)
             found = best(of, goal)

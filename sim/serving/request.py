@@ -34,6 +34,7 @@ class Request:
         "_joined",
         "_kv",
         "_leaving",
+        "_most",
         "_output_tokens",
         "_path",
         "_predicted",
@@ -105,6 +106,7 @@ class Request:
         self.waits_since = -1
         self._predictions: Predictions | None = None
         self._path: Sequence[float] | None = None
+        self._most: Sequence[float] | None = None
 
     @property
     def generated_tokens(self) -> int:

@@ -145,6 +145,11 @@ class OrderingView(Protocol):
         ...
 
     @property
+    def first(self) -> RequestView | None:
+        """The first of those that wait; None where nobody does."""
+        ...
+
+    @property
     def running(self) -> Iterable[RequestView]:
         """Requests of the batch, decoding and prefilling."""
         ...

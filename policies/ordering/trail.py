@@ -52,7 +52,7 @@ class Trail:
 
     def rank(self, request: RequestView, view: OrderingView, now_s: float) -> float:
         age = request.generated_tokens
-        if age and age >= self._lock_age(request):
+        if age and age >= self.lock_share * request.predicted_output_tokens:
             if self.last and all(running is not request for running in view.running):
                 return inf
             if request.kv_tokens:
@@ -61,7 +61,7 @@ class Trail:
 
     def displaceable(self, view: OrderingView, now_s: float) -> Iterable[Place]:
         """Those that do not rank before the first waiting request."""
-        first = next(iter(view.waiting), None)
+        first = view.first
         if first is None:
             return ()
         margin = self.margin_tokens
@@ -71,7 +71,7 @@ class Trail:
     def holds(self, view: OrderingView, places: Iterable[Place], now_s: float) -> int:
         """Until the remainder of a request that may be displaced, and that ranks before the first
         waiting one, reaches that one's. Ranks that fall displace nobody."""
-        first = next(iter(view.waiting), None)
+        first = view.first
         if first is None:
             return FOREVER
         place = first.rank, first.id
@@ -84,6 +84,3 @@ class Trail:
             return first.rank
         # Sums are rounded: rather look too early than too late.
         return (first.rank + self.margin_tokens) * (1.0 - 1e-12)
-
-    def _lock_age(self, request: RequestView) -> float:
-        return self.lock_share * request.predicted_output_tokens

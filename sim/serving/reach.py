@@ -59,7 +59,7 @@ class Reach:
             if most is None:
                 reach = left = request.predicted_remaining_tokens
             else:
-                reach = most[steps - born]
+                reach = most[~(steps - born)]
                 left = request._path[steps - born]  # type: ignore[index]
             again[number] = (-reach, number, request, born, until)
             if left >= tokens:
@@ -115,22 +115,18 @@ class Reach:
         return heap
 
     def _enter(self, request: Request) -> None:
-        age = request.generated_tokens
+        born = request._joined - request._generated
+        age = self._batch.steps - born
         lock = ceil(self._share * request.predicted_output_tokens)
         if age < lock:
-            left = request.predicted_remaining_tokens
-            if request._path is not None:
-                left = _most(request)[age]
-            born = self._batch.steps - age
-            heappush(self._heap, (-left, request.id, request, born, born + lock))
+            most = request._most
+            if most is None and request._predictions is not None:
+                most = request._most = _most(request._path or request._predictions.path(request))
+            reach = request.predicted_remaining_tokens if most is None else most[~age]
+            heappush(self._heap, (-reach, request.id, request, born, born + lock))
 
 
-def _most(request: Request) -> Sequence[float]:
-    """The most that is predicted to be left of a request at each age or later."""
-    most = request._most
-    if most is None:
-        path = np.asarray(request._path, dtype=np.float64)
-        most = array("d")
-        most.frombytes(np.maximum.accumulate(path[::-1])[::-1].tobytes())
-        request._most = most
-    return most
+def _most(path: Sequence[float]) -> Sequence[float]:
+    """The largest value from each age on, the last age first."""
+    backwards = np.frombuffer(array("d", path[::-1]))
+    return array("d", np.maximum.accumulate(backwards).tobytes())

@@ -106,6 +106,7 @@ class Request:
         self.waits_since = -1
         self._predictions: Predictions | None = None
         self._path: Sequence[float] | None = None
+        # The most that it predicts at each age or later, the last age first.
         self._most: Sequence[float] | None = None
 
     @property

@@ -68,6 +68,10 @@ class ReplicaView:
         return iter(self._waiting)
 
     @property
+    def first(self) -> Request | None:
+        return self._waiting.head
+
+    @property
     def holders(self) -> Iterator[Request]:
         replica = self._replica
         if replica.calls.paused or replica.calls.fetched:

@@ -57,16 +57,20 @@ class BinClassifier(Charged):
         """What it sees of `lengths` (tokens) with errors given in standard deviations."""
         return lengths + errors * (self.error_tokens + self.error_share * lengths)
 
-    def weights(self, seen: Floats) -> Floats:
+    def weights(self, seen: Floats, room: Floats | None = None) -> Floats:
         """Relative probabilities of the bins for what is seen, the likeliest bin's 1.
 
-        From shape (..., n) to (..., bins, n).
+        From shape (..., n) to (..., bins, n); in `room`, a row of at least as many numbers, where
+        one is given.
         """
+        if room is None:
+            room = np.empty(self.bins * seen.size)
+        away = room[: self.bins * seen.size].reshape(*seen.shape[:-1], self.bins, seen.shape[-1])
         scale = 1.0 / (sqrt(2.0) * self.spread_tokens)
         nearest = np.floor(seen / self.width_tokens)
         np.clip(nearest, 0.0, self.bins - 1.0, out=nearest)
         nearest = scale * (seen - self.width_tokens * (nearest + 0.5))
-        away = (scale * seen)[..., None, :] - (scale * self.midpoints)[:, None]
+        np.subtract((scale * seen)[..., None, :], (scale * self.midpoints)[:, None], out=away)
         np.multiply(away, away, out=away)
         np.subtract(np.square(nearest, out=nearest)[..., None, :], away, out=away)
         return np.exp(away, out=away)

@@ -67,12 +67,9 @@ class BinClassifier(Charged):
             room = np.empty(self.bins * seen.size)
         away = room[: self.bins * seen.size].reshape(*seen.shape[:-1], self.bins, seen.shape[-1])
         scale = 1.0 / (sqrt(2.0) * self.spread_tokens)
-        nearest = np.floor(seen / self.width_tokens)
-        np.clip(nearest, 0.0, self.bins - 1.0, out=nearest)
-        nearest = scale * (seen - self.width_tokens * (nearest + 0.5))
         np.subtract((scale * seen)[..., None, :], (scale * self.midpoints)[:, None], out=away)
-        np.multiply(away, away, out=away)
-        np.subtract(np.square(nearest, out=nearest)[..., None, :], away, out=away)
+        np.square(away, out=away)
+        np.subtract(away.min(axis=-2, keepdims=True), away, out=away)
         return np.exp(away, out=away)
 
     def expected(self, weights: Floats) -> Floats:

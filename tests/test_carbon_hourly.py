@@ -93,7 +93,7 @@ def test_early_retirement_is_expensed_in_its_hour() -> None:
             Deployment(name="past", life=life, from_s=-20 * S_PER_HOUR, to_s=S_PER_HOUR),
         ],
     )
-    assert list(found.early_g[[4, 5]]) == pytest.approx([1100.0, 400.0])
+    assert list(found.early_g[[4, 6]]) == pytest.approx([1100.0, 400.0])
     assert found.early_g.sum() == pytest.approx(1500.0)
     assert found.embodied_g[4] == pytest.approx(100.0 + 100.0 + 100.0)
     assert found.by_device_g["old"] == pytest.approx(2000.0)

@@ -118,4 +118,6 @@ def test_more_flexibility_and_more_battery_cover_more() -> None:
 def test_savings_of_greensku_keep_their_order(exact) -> None:
     for released in (True, False):
         saved = unit_values.savings(exact["greensku"], released)
-        assert saved["Efficient, total"] > saved["Resized, total"] > 0.0
+        kinds = ("Full", "CXL", "Efficient", "Resized")
+        assert sorted(kinds, key=lambda kind: -saved[f"{kind}, total"]) == list(kinds)
+        assert saved["Resized, total"] > 0.0

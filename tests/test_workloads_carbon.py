@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 import os
 from pathlib import Path
 
@@ -11,7 +12,12 @@ import pytest
 
 from experiments.reproduce.papers.carbon.settings import part
 from models.errors import ConfigError, TraceError
-from workloads.carbon.codecarbon import FILE, codecarbon_countries
+from workloads.carbon.codecarbon import (
+    FILE,
+    REGIONS,
+    codecarbon_countries,
+    codecarbon_regions,
+)
 from workloads.carbon.columns import read_column
 from workloads.carbon.eia930 import AUTHORITY, PREFIX, TIME, read_eia930, read_generation
 from workloads.carbon.electricity_maps import read_electricity_maps
@@ -272,6 +278,44 @@ def test_countries_of_codecarbon(tmp_path) -> None:
     path.unlink()
     with pytest.raises(TraceError, match="cannot be read"):
         codecarbon_countries(tmp_path)
+
+
+def test_regions_of_codecarbon(tmp_path) -> None:
+    files = {
+        "usa": {
+            "_unit": {"emissions": "lbs/MWh"},
+            "california": {"emissions": 1000.0, "regionCode": "CA"},
+        },
+        "nordic": {"data": {"SE1": {"emission_factor": 25.9, "unit": "gCO2eq/kWh"}}},
+        "china": {"data": {"CN-BJ": {"emission_factor": 1.0, "unit": "kg/kWh"}}},
+    }
+    for country, content in files.items():
+        path = tmp_path / FILE.parent / REGIONS[country][0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+    # A pound is 453.59237 g by definition.
+    assert codecarbon_regions("usa", tmp_path).values == {"CA": pytest.approx(453.59237)}
+    assert codecarbon_regions("nordic", tmp_path)["SE1"] == 25.9
+    with pytest.raises(TraceError, match=r"its unit is not gCO2/kWh"):
+        codecarbon_regions("china", tmp_path)
+    with pytest.raises(ConfigError, match="no regions of 'mars'; there are usa, china, nordic"):
+        codecarbon_regions("mars", tmp_path)
+    with pytest.raises(TraceError, match="cannot be read"):
+        codecarbon_regions("usa", tmp_path / "empty")
+
+
+def test_codecarbon_as_it_is_installed() -> None:
+    """Where the extra is installed: its tables are as they were read, regions lie about their
+    country, and clean and dirty ones are told apart."""
+    if find_spec("codecarbon") is None:
+        pytest.skip("the extra `carbon` is not installed")
+    countries = codecarbon_countries()
+    assert countries["FRA"] < 100.0 < countries["USA"] < countries["POL"]
+    states = codecarbon_regions("usa")
+    assert len(states.values) >= 50
+    assert states["VT"] < 50.0 < states["CA"] < countries["USA"] < states["WV"]
+    assert codecarbon_regions("nordic")["SE1"] < 50.0
+    assert 300.0 < codecarbon_regions("china")["CN-BJ"] < 900.0
 
 
 def test_without_codecarbon_the_error_says_what_to_do(monkeypatch) -> None:

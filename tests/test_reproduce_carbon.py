@@ -22,6 +22,9 @@ WITHOUT_DATA = {
     "embodied-share",
     "embodied-authors",
     "crossover",
+    "break-even-planned",
+    "refresh",
+    "second-life",
     "decade",
 }
 STUDIES = {claim.study.name: claim.study for claim in PAPER.claims}

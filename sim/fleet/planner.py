@@ -59,6 +59,9 @@ class FleetPlanner:
         self._grid = {p.name: p.hourly(p.intensity_g_per_kwh, calendar) for p in pools}
         self._pue = {p.name: p.hourly(p.pue, calendar) for p in pools}
         self._moved_in: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+        #: Hours of each quarter; mean PUE and intensity that are known in this one.
+        self._hours: list[int] = []
+        self._known: dict[str, tuple[float, float]] = {}
         self._grams = {name: [0.0, 0.0, 0.0] for name in names}
 
     def run(self) -> Mapping[str, PoolYears]:
@@ -73,8 +76,9 @@ class FleetPlanner:
         ends = [*starts[1:], self.calendar.hours * S_PER_HOUR]
         for start_s, end_s in zip(starts, ends, strict=True):
             self._quarter(start_s)
+            self._hours.append(round((end_s - start_s) / S_PER_HOUR))
             for stock in self._stocks.values():
-                stock.draws += [stock_draw(stock)] * round((end_s - start_s) / S_PER_HOUR)
+                stock.draws.append(sum(cohort.power() for cohort in stock.cohorts))
                 for cohort in stock.cohorts:
                     failing = cohort.serve(end_s - start_s)
                     if failing > 0.0 and end_s < ends[-1]:
@@ -82,6 +86,11 @@ class FleetPlanner:
         return {name: self._close(stock) for name, stock in self._stocks.items()}
 
     def _quarter(self, now_s: float) -> None:
+        for name in self._stocks:
+            self._known[name] = (
+                self._mean(self._pue[name], now_s),
+                self._mean(self._grid[name], now_s),
+            )
         coming: dict[str, list[tuple[Stock, Cohort]]] = {name: [] for name in self._stocks}
         for stock in self._stocks.values():
             for cohort in list(stock.cohorts):
@@ -107,6 +116,7 @@ class FleetPlanner:
             if other is not stock and other.pool.second is not None
             and other.pool.device.name == device.name
         }  # fmt: skip
+        pue, grid = self._known[pool.name]
         view = DeviceView(
             name=device.name,
             age_s=now_s - cohort.from_s,
@@ -115,8 +125,8 @@ class FleetPlanner:
             embodied_g=device.embodied_g,
             life_s=device.life_s,
             gain_per_s=device.gain_per_s,
-            pue=self._mean(self._pue[pool.name], now_s),
-            intensity_g_per_kwh=self._mean(self._grid[pool.name], now_s),
+            pue=pue,
+            intensity_g_per_kwh=grid,
             places=list(places.values()),
         )
         decision = pool.refresh.decide(view, now_s)
@@ -129,14 +139,15 @@ class FleetPlanner:
     def _place(self, pool: Pool, cohort: Cohort, now_s: float) -> PlaceView:
         second, device = pool.second, pool.device
         assert second is not None
+        pue, grid = self._known[pool.name]
         return PlaceView(
             name=pool.name,
             reused_w=second.draw * cohort.watts(pool.use),
             new_w=device.power_w(pool.use, now_s),
             embodied_g=device.embodied_g,
             life_s=device.life_s,
-            pue=self._mean(self._pue[pool.name], now_s),
-            intensity_g_per_kwh=self._mean(self._grid[pool.name], now_s),
+            pue=pue,
+            intensity_g_per_kwh=grid,
             planned_s=second.years * S_PER_YEAR,
             fit=cohort.fit(second),
         )
@@ -193,7 +204,7 @@ class FleetPlanner:
         each_w = device.idle_w + (device.peak_w - device.idle_w) * busy
         stays = [cohort.deployment("in service", cohort.number, inf) for cohort in stock.cohorts]
         accounts = hourly_accounts(
-            it_w=np.array(stock.draws) * each_w,
+            it_w=np.repeat(stock.draws, self._hours) * each_w,
             intensity_g_per_kwh=self._grid[pool.name],
             pue=self._pue[pool.name],
             farms=[
@@ -213,8 +224,3 @@ class FleetPlanner:
             passed_on_g=passed_on_g,
             left_g=sum(cohort.number * cohort.book_g(end_s) for cohort in stock.cohorts),
         )
-
-
-def stock_draw(stock: Stock) -> float:
-    """Draw of all devices of a pool, in devices of the make of time 0."""
-    return sum(cohort.power() for cohort in stock.cohorts)

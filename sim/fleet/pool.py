@@ -162,7 +162,8 @@ class Cohort:
 
 @dataclass(slots=True)
 class Stock:
-    """What a pool has: its devices, the stays that have ended, and the draw by quarter."""
+    """What a pool has: its devices, the stays that have ended, and by quarter the draw of all, in
+    devices of the make of time 0."""
 
     pool: Pool
     cohorts: list[Cohort] = field(default_factory=list)

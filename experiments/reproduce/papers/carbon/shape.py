@@ -333,7 +333,7 @@ CLAIMS: list[Claim[Any, Any]] = [
         measure=lambda found: coverage(found, ("wind and sun", 0.4, 4.0)),
         unit="%",
         reason="calm days: what is moved inside a day and a battery of hours cannot make them "
-        "good, and a region of 400 km is calm together; across 1000 km it is 90 % (see regions)",
+        "good, and a region of 400 km is calm together; across 1000 km it is 91 % (see regions)",
     ),
     Claim(
         id="regions",

@@ -27,6 +27,7 @@ _GROUPS = {
     "engine": "engine",
     "efficiency": "efficiency",
     "shifting": "shifting",
+    "refresh": "refresh",
     "sites": "sites",
     "carbon": "carbon",
     "carbon_device": "carbon/device",

@@ -27,6 +27,7 @@ _GROUPS = {
     "engine": "engine",
     "efficiency": "efficiency",
     "shifting": "shifting",
+    "refresh": "refresh",
     "cluster": "cluster",
     "sites": "sites",
     "carbon": "carbon",
@@ -38,6 +39,12 @@ _GROUPS = {
     "smartnic": "hardware/smartnic",
     "fpga": "hardware/fpga",
     "link": "hardware/link",
+    "network_function": "network_function",
+    "traffic": "traffic",
+    "partition": "partition",
+    "goal": "goal",
+    "packets": "packets",
+    "packet_stack": "packet_stack",
 }
 
 

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from experiments.reproduce.claim import Paper, Plot
-from experiments.reproduce.papers.carbon import decade, serving, shape, unit_values, waiting
+from experiments.reproduce.papers.carbon import (
+    decade,
+    refresh,
+    serving,
+    shape,
+    unit_values,
+    waiting,
+)
 from experiments.reproduce.papers.carbon.plots import (
     draw_coverage,
     draw_days,
@@ -34,6 +41,7 @@ PAPER = Paper(
         *waiting.CLAIMS,
         *serving.CLAIMS,
         *shape.CLAIMS,
+        *refresh.CLAIMS,
         *decade.CLAIMS,
     ],
     plots=[

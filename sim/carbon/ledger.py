@@ -76,7 +76,7 @@ class Ledger:
         assert cluster is not None
         now = simulation.now
         systems = [system.name for system in simulation.systems]
-        owners = Owners(cluster, systems, [opened.group for opened in self._opened])
+        owners = Owners(cluster, systems, self._opened)
         for at, nodes in enumerate(self._sites.nodes):
             for node in nodes:
                 self._parts += parts_of_node(at, node, owners, self.embodied, now, self.age_s)

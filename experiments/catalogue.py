@@ -27,6 +27,8 @@ _GROUPS = {
     "engine": "engine",
     "efficiency": "efficiency",
     "shifting": "shifting",
+    "sites": "sites",
+    "carbon": "carbon",
     "carbon_device": "carbon/device",
     "carbon_intensity": "carbon/intensity",
     "timeline": "timeline",

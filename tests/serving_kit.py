@@ -24,6 +24,7 @@ from policies.batching.chunked_prefill import ChunkedPrefill
 from policies.ordering.fcfs import Fcfs
 from policies.routing.round_robin import RoundRobin
 from policies.tools.always import Always
+from sim.carbon.sites import Sites
 from sim.core.result import Result
 from sim.core.simulation import Simulation
 from sim.hardware.cluster import Cluster, NodeCount
@@ -260,6 +261,7 @@ def build(
     slo_tpot_s: float | None = None,
     log: bool | Sequence[type] = True,
     observers: Sequence[Any] = (),
+    sites: Sites | None = None,
 ) -> tuple[Simulation, Serving, FactLog | None]:
     """A simulation with one serving system, not yet run.
 
@@ -267,7 +269,13 @@ def build(
     """
     nodes = [NodeCount(node_spec(gpus, link_bytes_per_s, link_latency_s), replicas)]
     cluster = FaultyCluster(nodes, faults) if faults else Cluster(nodes)
-    simulation = Simulation(seed=seed, mode=mode, until_s=until_s, cluster=cluster)  # type: ignore[arg-type]
+    simulation = Simulation(
+        seed=seed,
+        mode=mode,  # type: ignore[arg-type]
+        until_s=until_s,
+        cluster=cluster,
+        sites=sites,
+    )
     limits: dict[str, Any] = {"watermark": 0.0} | (engine or {})
     serving = Serving(
         served=ServedByFormula(

@@ -51,11 +51,12 @@ class Consumers:
         self._grams: dict[str, list[Floats]] = {tenant: [] for tenant in self._tables}
         #: Energy, operational and embodied grams in the rows, by tenant.
         self.sums = {tenant: np.zeros(3) for tenant in self._tables}
-        #: Grams by tenant and kind.
-        self.kinds: dict[tuple[str, str], float] = {}
+        #: By step, tenant and kind: joules of work, and grams of what was held.
+        self.kinds: list[dict[tuple[str, str], tuple[float, float]]] = []
 
     def step(self, uses: Sequence[StepUse], metered: Sequence[Metered], lasted_s: float) -> None:
         """A step is over."""
+        self.kinds.append({})
         for meter, (use, took) in enumerate(zip(uses, metered, strict=True)):
             active_s = sum(use.active_s.values())
             work, held = (0.0, 0.0), (0.0, 0.0, 0.0)
@@ -97,16 +98,19 @@ class Consumers:
         self.sums[tenant] += [column.sum() for column in sums]
         grams = sums[1] + sums[2]
         self._grams[tenant].append(grams[np.array([c.finished for c in ended])])
+        work_j, held_g = seconds * active[:, 0], share_s * (held[:, 1] + held[:, 2])
         for kind in {consumer.kind for consumer in ended}:
-            of_kind = np.array([consumer.kind == kind for consumer in ended])
-            key = (tenant, kind)
-            self.kinds[key] = self.kinds.get(key, 0.0) + float(grams[of_kind].sum())
+            own = np.array([consumer.kind == kind for consumer in ended])[owner]
+            for step in np.unique(steps[own]).tolist():
+                here = own & (steps == step)
+                before = self.kinds[step].get((tenant, kind), (0.0, 0.0))
+                self.kinds[step][tenant, kind] = (
+                    before[0] + float(work_j[here].sum()),
+                    before[1] + float(held_g[here].sum()),
+                )
 
     def close(self, results: Any) -> None:
         """Figures: carbon of single requests that finished, their overheads not in it."""
         for tenant, parts in self._grams.items():
             values = np.concatenate(parts) if parts else np.empty(0)
             results.figures(tenant, spread("request_carbon_g", values))
-            for (owner, kind), grams in sorted(self.kinds.items()):
-                if owner == tenant and kind:
-                    results.figure(f"{tenant}.carbon_g.{kind}", grams)

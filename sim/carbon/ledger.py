@@ -8,6 +8,7 @@ from typing import Any
 
 from models.carbon.catalogue import EmbodiedCatalogue
 from models.carbon.units import S_PER_YEAR
+from sim.carbon import methods
 from sim.carbon.consumers import Consumers, Metered
 from sim.carbon.figures import Totals, summarise
 from sim.carbon.parts import IDLE, Claim, Drawn, Owners, Part, part_of_links, parts_of_node
@@ -57,6 +58,7 @@ class Ledger:
         self._opened: list[MeterOpened] = []
         self._parts: list[Part] = []
         self._closed = False
+        self._slots: list[methods.Slot] = []
 
     def attach(self, simulation: Simulation) -> None:
         """Listen. Raises ConfigError where there are no sites."""
@@ -94,9 +96,11 @@ class Ledger:
         self.totals.settle(self._sites.sites, fact)
         books: dict[tuple[int, str, str, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
         metered = [Metered() for _ in self._opened]
+        slot = methods.Slot(end_s - start_s)
+        self._slots.append(slot)
         for part in self._parts:
             drawn = part.step(end_s)
-            self._book(books, metered, part, drawn, factors[part.site], uses, end_s - start_s)
+            self._book(books, metered, slot, part, drawn, factors[part.site], uses)
         append = self._table.append
         for (site, component, tenant, account), (energy_j, operational_g, embodied_g) in sorted(
             books.items()
@@ -123,17 +127,18 @@ class Ledger:
         self,
         books: dict[tuple[int, str, str, str], list[float]],
         metered: Sequence[Metered],
+        slot: methods.Slot,
         part: Part,
         drawn: Drawn,
         g_per_j: float,
         uses: Sequence[StepUse],
-        lasted_s: float,
     ) -> None:
         where = part.site, part.component
         for claim, share in drawn.used.items():
             energy_j = share * drawn.dynamic_j
             if not energy_j:
                 continue
+            slot.work(claim.tenant, energy_j, energy_j * g_per_j)
             if claim.meter >= 0:
                 metered[claim.meter].work_j += energy_j
                 metered[claim.meter].work_g += energy_j * g_per_j
@@ -144,12 +149,13 @@ class Ledger:
         for claim, share in drawn.held.items():
             energy_j = share * drawn.standing_j
             embodied_g = share * drawn.embodied_g
+            slot.hold(claim.tenant, energy_j * g_per_j + embodied_g)
             if claim.meter >= 0:
                 took = metered[claim.meter]
                 took.held_j += energy_j
                 took.held_g += energy_j * g_per_j
                 took.embodied_g += embodied_g
-            for account, part_of in _by_holding(claim, uses, lasted_s):
+            for account, part_of in _by_holding(claim, uses, slot.lasted_s):
                 entry = books[*where, claim.tenant, account]
                 entry[0] += part_of * energy_j
                 entry[1] += part_of * energy_j * g_per_j
@@ -169,6 +175,19 @@ class Ledger:
         summarise(results, energy_j, now, self._sites.sites, self.totals)
         if consumers is not None:
             consumers.close(results)
+            for slot, kinds in zip(self._slots, consumers.kinds, strict=False):
+                for tenant in set(consumers.tenants):
+                    own = {kind: sums for (name, kind), sums in kinds.items() if name == tenant}
+                    slot.split(
+                        tenant,
+                        {_user(tenant, kind): work_j for kind, (work_j, _) in own.items()},
+                        {_user(tenant, kind): held_g for kind, (_, held_g) in own.items()},
+                    )
+        methods.write(results, self._slots)
+
+
+def _user(tenant: str, kind: str) -> str:
+    return f"{tenant}/{kind or 'requests'}"
 
 
 def _by_work(claim: Claim, uses: Sequence[StepUse]) -> list[tuple[str, float]]:

@@ -90,8 +90,12 @@ class Part:
         )
         self._before = standing_j, dynamic_j
         self._before_s = now_s
-        self._held_before = self._held()
+        self.look_anew()
         return drawn
+
+    def look_anew(self) -> None:
+        """See who holds it now, at the start of a step."""
+        self._held_before = self._held()
 
     def _used(self, now_s: float, held: Shares) -> Shares:
         if self._use is None:

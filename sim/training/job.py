@@ -80,15 +80,17 @@ class Job:
         """Whether it was done after its deadline."""
         return self.finish_s > self.demand.deadline_s + ROUNDING_S
 
-    def outlook(self, more_s: float = 0.0) -> Outlook:
-        """What a policy sees, with so many seconds of overhead still to come on any number of
-        GPUs."""
-        levels = self.demand.levels
-        rates = [level.work_per_s for level in levels]
-        remaining = self.work_left_s + more_s * rates[-1]
-        return Outlook(remaining, self.demand.deadline_s, rates, self.node_w)
+    def outlook(self) -> Outlook:
+        """What a policy sees."""
+        rates = [level.work_per_s for level in self.demand.levels]
+        return Outlook(self.work_left_s, self.demand.deadline_s, rates, self.node_w)
 
     def planned_s(self) -> float:
         """Work that the runs still planned would do."""
         levels = self.demand.levels
         return sum(levels[r.level].work_per_s * (r.end_s - r.start_s) for r in self.runs)
+
+    def in_one_go(self, from_s: float, level: int) -> Run:
+        """All that is left, from a time on."""
+        lasts_s = self.work_left_s / self.demand.levels[level].work_per_s
+        return Run(from_s, from_s + lasts_s, level)

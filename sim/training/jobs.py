@@ -21,7 +21,7 @@ from sim.training.forecast import Forecast
 from sim.training.job import ROUNDING_S, Job
 from sim.training.job_meter import JobMeter
 from sim.training.job_records import JobRecords
-from sim.training.planner import Planner
+from sim.training.planner import Planner, keeps_a_way_out
 from sim.training.pool import Pool
 from sim.training.stint import Overheads, Stint
 from workloads.job_demand import JobDemand, JobWorkload
@@ -33,13 +33,13 @@ class Jobs:
     """Elastic batch jobs: each is planned on arrival from a forecast of the site's grid and runs as
     planned, on GPUs that it takes at the start of a run and gives back at its end.
 
-    It is planned again at the end of a run where what remains of the plan does not do the work that
-    is left (iterations that end late, overheads, devices that were slow or failed), with each new
-    forecast while it waits, and where GPUs are not free when it is to start: it then begins as soon
-    as they are and its new plan says so, with fewer than planned where those are free. Of several
-    that wait, the one of the earliest deadline comes first. A run under way is not broken off for
-    another plan, the last run of a plan lasts until the work is done, and no job is suspended for a
-    pause that is shorter than the overheads, or where its deadline could then not be met.
+    It is planned again where what remains of the plan does not do the work that is left (after
+    devices that were slow or failed, say) or leaves no time to pause, at the end of a run; with
+    each new forecast while it waits; and where GPUs are not free when it is to start: it then
+    begins as soon as they are and its new plan says so, with fewer than planned where those are
+    free. Of several that wait, the one of the earliest deadline comes first. A run under way is not
+    broken off for another plan, and the last run of a plan lasts until the work is done. Of a pause
+    that is shorter than the overheads, or after which the deadline could not be met, nothing comes.
 
     `iteration_s`: of an iteration on a job's least number of GPUs; runs end with an iteration.
     `checkpoint_s`, `restore_s`, `overhead_power_share`: to write a job's state when it is suspended
@@ -151,8 +151,8 @@ class Jobs:
     def _plan_waiting(self, job: Job) -> None:
         """Plan a job that holds no GPUs, and wake it when it is to start."""
         now = self._simulation.now
-        restore_s = self.overheads.restore_s if job.begun else 0.0
-        runs = None if job.late else self._planner.plan(job, now, restore_s)
+        from_s, top = now + self._restores_s(job), len(job.demand.levels) - 1
+        runs = None if job.late else self._planner.plan(job, from_s)
         if runs is None:
             if not job.late and self.cannot_meet == "error":
                 raise CapacityError(
@@ -163,19 +163,23 @@ class Jobs:
                 self._end(job, "rejected")
                 return
             job.late = True
-            runs = [Run(now, inf, len(job.demand.levels) - 1)]
+        if runs is None or not keeps_a_way_out(job, runs, self.overheads.pause_s):
+            runs = [job.in_one_go(from_s, top)]
         job.runs = runs
         self._simulation.facts.emit(JobPlanned(now, job, runs))
         self._wake_later(job)
 
+    def _restores_s(self, job: Job) -> float:
+        return self.overheads.restore_s if job.begun else 0.0
+
     def _wake_later(self, job: Job) -> None:
-        """It waits for the start of its next run."""
+        """It waits for its next run, and is to have its state by the start of it."""
         old = self._alarms.pop(job.id, None)
         if old is not None:
             self._simulation.cancel(old)
         self._waiting[job.id] = job
-        now, start_s = self._simulation.now, job.runs[0].start_s
-        if start_s <= now:
+        start_s = job.runs[0].start_s - self._restores_s(job)
+        if start_s <= self._simulation.now:
             self._be_due(job)
         else:
             self._alarms[job.id] = self._simulation.at(start_s, lambda _: self._be_due(job))
@@ -241,22 +245,29 @@ class Jobs:
     def stop(self, stint: Stint) -> float:
         """See `Owner`: a run has come to its end with work left."""
         job, now = stint.job, self._simulation.now
-        overheads = self.overheads
-        pause_s = overheads.checkpoint_s + overheads.restore_s
-        if not pause_s and job.planned_s() >= job.work_left_s - ROUNDING_S:
-            runs = job.runs
-        else:
-            planned = self._planner.plan(job, now + overheads.checkpoint_s, overheads.restore_s)
-            # A job that could not be done in time if it paused goes on.
-            runs = planned if planned is not None else [Run(now, inf, stint.level)]
+        ready_s = now + self.overheads.pause_s
+        runs = job.runs
+        on_track = job.planned_s() >= job.work_left_s - ROUNDING_S
+        if not on_track or runs[0].start_s < ready_s - ROUNDING_S:
+            planned = self._planner.plan(job, ready_s)
+            if planned is None or not keeps_a_way_out(job, planned, self.overheads.pause_s):
+                planned = [self._soonest(stint, ready_s)]
+            runs = planned
             self._simulation.facts.emit(JobPlanned(now, job, runs))
         first = runs[0]
-        if first.level == stint.level and first.start_s <= now + pause_s + ROUNDING_S:
+        if first.level == stint.level and first.start_s <= ready_s + ROUNDING_S:
             job.runs = runs[1:]
             return first.end_s if job.runs else inf
         job.runs = runs
         job.suspensions += 1
         return now
+
+    def _soonest(self, stint: Stint, ready_s: float) -> Run:
+        """What ends a job's work first: to go on, or to change to most GPUs."""
+        job = stint.job
+        change = job.in_one_go(ready_s, len(job.demand.levels) - 1)
+        on = job.in_one_go(self._simulation.now, stint.level)
+        return change if change.end_s < on.end_s else job.in_one_go(ready_s, stint.level)
 
     def over(self, stint: Stint) -> None:
         """See `Owner`."""

@@ -20,17 +20,28 @@ class Planner:
         self._shifting = shifting
         self.forecast = forecast
 
-    def plan(self, job: Job, from_s: float, more_s: float) -> list[Run] | None:
-        """Runs from a time on, with so many seconds of overhead to come; None where the deadline
-        cannot be met. Raises LawBroken for a plan that is none."""
+    def plan(self, job: Job, from_s: float) -> list[Run] | None:
+        """Runs from a time on; None where the deadline cannot be met. Raises LawBroken for a plan
+        that is none."""
         job.plans += 1
-        outlook = job.outlook(more_s)
+        outlook = job.outlook()
         try:
             runs = list(self._shifting.plan(outlook, self.forecast.view, from_s))
         except CapacityError:
             return None
         _check(job, outlook, runs, from_s)
         return runs
+
+
+def keeps_a_way_out(job: Job, runs: list[Run], pause_s: float) -> bool:
+    """Whether, after a plan's first run, the deadline can still be met without a further pause, on
+    most GPUs (to which a change takes as long as a pause)."""
+    first, top = runs[0], len(job.demand.levels) - 1
+    if len(runs) == 1 or first.level == top:
+        return True
+    rate, most = (job.demand.levels[level].work_per_s for level in (first.level, top))
+    left_s = job.work_left_s - rate * (first.end_s - first.start_s)
+    return left_s <= most * (job.demand.deadline_s - first.end_s - pause_s) + ROUNDING_S
 
 
 def _check(job: Job, outlook: Outlook, runs: list[Run], now_s: float) -> None:

@@ -19,6 +19,11 @@ class Overheads(NamedTuple):
     restore_s: float
     power_share: float
 
+    @property
+    def pause_s(self) -> float:
+        """The shortest pause, or change of the number of GPUs."""
+        return self.checkpoint_s + self.restore_s
+
 
 class Owner(Protocol):
     """Whose jobs they are."""

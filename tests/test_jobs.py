@@ -28,6 +28,7 @@ from policies.shifting.threshold import Threshold
 from sim.hardware.faults import Fault
 from sim.training.facts import JobPlanned
 from sim.training.forecast import Forecast
+from sim.training.timeline import JobTimeline
 from workloads.jobs import Nightly
 
 POLICIES: dict[str, Any] = {
@@ -448,6 +449,25 @@ def test_no_gpu_is_had_twice_and_all_work_is_done(seed: int, policy: str, pauses
         assert row["start_s"] >= demand.arrival_s
         assert row["missed"] == (row["finish_s"] > demand.deadline_s + 1e-6)
     check_books(ran)
+
+
+def test_the_timeline_shows_every_gpu_once() -> None:
+    timeline = JobTimeline(10_000)
+    ran = run(
+        crowd(5), grid(5), CarbonScaler(), gpus=3, faults=FAULTS, observers=[timeline], **PAUSES
+    )
+    spans = [event for event in timeline.events if event["ph"] == "X"]
+    assert sum(event["dur"] for event in spans) / 1e6 == pytest.approx(ran["gpu_s"], rel=1e-6)
+    for row in {event["tid"] for event in spans}:
+        own = sorted((e["ts"], e["ts"] + e["dur"]) for e in spans if e["tid"] == row)
+        for (_, end), (start, _) in pairwise(own):
+            assert end <= start
+    begun = [event for event in timeline.events if event["ph"] == "b"]
+    assert len(begun) == ran["jobs_finished"]
+    short = JobTimeline(5)
+    run(crowd(5), grid(5), gpus=3, observers=[short])
+    assert len(short.events) == 6
+    assert short.events[-1]["name"] == "timeline stopped: max_events (5) reached"
 
 
 # ---- bad input ----

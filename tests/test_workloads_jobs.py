@@ -34,12 +34,12 @@ def listed(workload: Any, seed: int = 0) -> list[JobDemand]:
 
 def test_a_job_each_night() -> None:
     jobs = listed(Nightly(scaling(), 3, reach_hours=2.0))
-    # On the first night the reach would begin before the run.
+    # Of the first day's night the reach would begin before the run.
     assert [job.arrival_s for job in jobs] == [23 * HOUR, 23 * HOUR + DAY, 23 * HOUR + 2 * DAY]
     for job in jobs:
         assert job.deadline_s - job.arrival_s == 4 * HOUR + 1800.0
         assert (job.work_s, len(job.levels)) == (1800.0, 1)
-    assert listed(Nightly(scaling(), 1, reach_hours=0.0))[0].arrival_s == HOUR
+    assert listed(Nightly(scaling(), 1, reach_hours=0.0, first_night=0))[0].arrival_s == HOUR
 
 
 @pytest.mark.parametrize("end", RULES)
@@ -76,6 +76,7 @@ def test_jobs_are_drawn_as_they_come() -> None:
     ("make", "says"),
     [
         (lambda: Nightly(scaling(), 0), "nights is 0"),
+        (lambda: Nightly(scaling(), 1, first_night=0), "first_night is 0: 8.0 h before 1.0"),
         (lambda: Nightly(scaling(), 1, hour=25.0), "hour is 25.0"),
         (lambda: Nightly(scaling(), 1, work_s=0.0), "work_s is 0.0"),
         (lambda: Workdays(scaling(), 5, 7, "tomorrow"), "end is 'tomorrow'; it is one of next"),
@@ -177,7 +178,7 @@ def test_every_file_says_what_it_is(group: str) -> None:
 def test_every_number_has_a_source() -> None:
     files = [*(CONFIGS / "jobs").glob("*.yaml"), CONFIGS / "system" / "jobs.yaml"]
     for path in files:
-        settings = OmegaConf.load(path)
+        settings = OmegaConf.to_container(OmegaConf.load(path))
         source = settings.get("source", {})
         numbers = {key for key, value in settings.items() if type(value) in (int, float)}
         assert numbers <= set(source), path

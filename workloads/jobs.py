@@ -22,9 +22,10 @@ RULES = ("next workday", "Monday or Thursday")
 
 class Nightly:
     """Scenario I: a job each night, nominally at `hour`, that may start so many hours before or
-    after (`reach_hours`). The first night is the first whose whole reach lies in the run.
+    after (`reach_hours`).
 
-    work_s: on one GPU, the only number that it may have.
+    first_night: day of the run (from 0) of the first. work_s: on one GPU, the only number that it
+    may have.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Nightly:
         nights: int,
         hour: float = 1.0,
         reach_hours: float = 8.0,
+        first_night: int = 1,
         work_s: float = 1800.0,
         source: Mapping[str, str] | None = None,
     ) -> None:
@@ -41,14 +43,17 @@ class Nightly:
         self.hour = between("hour", hour, 0.0, 24.0)
         self.reach_s = S_PER_HOUR * at_least("reach_hours", reach_hours, 0.0)
         self.work_s = positive("work_s", work_s)
+        self.first_s = S_PER_DAY * whole("first_night", first_night, 0) + S_PER_HOUR * self.hour
         self.source = source
+        if self.first_s < self.reach_s:
+            raise ConfigError(
+                f"first_night is {first_night!r}: {reach_hours!r} h before {hour!r} o'clock of "
+                "that day the run has not begun"
+            )
 
     def jobs(self, rng: np.random.Generator) -> Iterator[JobDemand]:
-        first = S_PER_HOUR * self.hour
-        while first < self.reach_s:
-            first += S_PER_DAY
         for night in range(self.nights):
-            nominal = first + night * S_PER_DAY
+            nominal = self.first_s + night * S_PER_DAY
             last = nominal + self.reach_s + self.work_s
             yield JobDemand(nominal - self.reach_s, self.work_s, last, self.levels, "nightly")
 

@@ -157,9 +157,11 @@ class Owners:
     def working(self, device: Device, now_s: float) -> Shares:
         """Weighted seconds of work on a device until now, by whom it was for."""
         used: dict[Claim, float] = {}
-        for group in device.meter.groups:
-            claim = self._claim(group.tenant, device)
-            used[claim] = used.get(claim, 0.0) + group.active_at(now_s)
+        meter = device.meter
+        spent = [(group.tenant, group.active_at(now_s)) for group in meter.groups]
+        for name, seconds in [*meter.past.items(), *spent]:
+            claim = self._claim(name, device)
+            used[claim] = used.get(claim, 0.0) + seconds
         if isinstance(device, Cpu):
             for name, seconds in device.used_s(now_s).items():
                 claim = Claim(self.tenant(name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from models.elastic import Level
 from sim.carbon.site import Site
@@ -41,8 +41,8 @@ class Pool:
                 )
         self.site: Site = sites.site_of(nodes[0].name)
         self.spec = self.gpus[0].spec
+        self._taken: dict[DeviceGroup, list[Gpu]] = {}
         self._order = {each: i for i, each in enumerate(self.gpus)}
-        self._groups: dict[tuple[Gpu, ...], DeviceGroup] = {}
 
     def free(self) -> int:
         """GPUs that nobody has."""
@@ -50,17 +50,15 @@ class Pool:
 
     def take(self, count: int) -> DeviceGroup:
         """So many of them. Raises CapacityError where they are not free."""
-        gpus = tuple(self._cluster.allocate(count, self.spec.name, self._tenant))
-        group = self._groups.get(gpus)
-        if group is None:
-            order = min(self._order[gpu] for gpu in gpus)
-            group = self._groups[gpus] = DeviceGroup(gpus, order, self._tenant)
+        gpus = self._cluster.allocate(count, self.spec.name, self._tenant)
+        group = DeviceGroup(gpus, min(self._order[gpu] for gpu in gpus), self._tenant)
+        self._taken[group] = gpus
         return group
 
     def give_back(self, group: DeviceGroup) -> None:
         """Give a group's GPUs back."""
-        gpus: Iterable[Gpu] = (gpu for gpu in self.gpus if gpu in group.devices)
-        self._cluster.release(gpus)
+        group.disband()
+        self._cluster.release(self._taken.pop(group))
 
     def power_w(self, levels: Sequence[Level]) -> list[float]:
         """What a job's GPUs draw at each level, their idle draw included."""

@@ -22,7 +22,7 @@ from workloads.carbon.columns import read_column
 from workloads.carbon.electricity_maps import read_electricity_maps
 from workloads.carbon.stamps import day, weekday_and_hour
 from workloads.carbon.steps import Oddities
-from workloads.jobs import RULES as ENDS
+from workloads.jobs import RULES
 from workloads.jobs import latest_end as slipped
 
 SLOT_S = 1800.0
@@ -36,6 +36,8 @@ FORMS = {
     "in one piece": "shifting/lets_wait_awhile",
     "may pause": "shifting/lets_wait_awhile_interruptible",
 }
+#: How late scenario II's jobs may end.
+ENDS = RULES
 ERRORS = (0.0, 0.05, 0.1)
 SEEDS = 4
 

@@ -26,7 +26,9 @@ from serving_kit import IDLE_W, NODE_W, PEAK_W, Outcome, gpu_spec, node_spec, si
 from experiments.embodied_catalogue import catalogue as made_anew
 from models.carbon.battery import Battery, BatterySpec
 from models.carbon.catalogue import EmbodiedCatalogue
+from models.carbon.hourly import Deployment, hourly_accounts
 from models.carbon.pue import TemperaturePue
+from models.carbon.supply import FarmEnergy
 from models.errors import ConfigError, TraceError
 from sim.carbon.ledger import Ledger
 from sim.carbon.site import Farm
@@ -389,3 +391,48 @@ def test_the_catalogues_file_is_its_bills_priced() -> None:
     for group in ("devices", "parts", "hosts"):
         for name, row in anew[group].items():
             assert np.allclose(composed[group][name], row, rtol=1e-6), name
+
+
+def test_hourly_accounts_agree_with_events() -> None:
+    """Two days with a few requests, farm and battery: hour by hour from the mean loads alone."""
+    hours = 48
+    rng = np.random.default_rng(3)
+    edges = [3600.0 * i for i in range(hours + 1)]
+    grid, wind = rng.uniform(50.0, 400.0, hours), rng.uniform(0.0, 1.0, hours)
+    long = {name: [g, g, g, 1e7] for name, (_, g, _, _) in PARTS.items()}
+    devices = {"test-gpu": [9.0, 9.0, 9.0, 1e6], "test-cpu": [7.0, 7.0, 7.0, 2e6]}
+    battery = Battery(BATTERY, 2e5)
+    settled: list[SitesSettled] = []
+    times = [*rng.uniform(0.0, edges[-1], 40).tolist(), edges[-1] - 10.0]
+    requests = [(at, 3, 400) for at in times]
+    outcome = run(
+        sorted(requests),
+        until_s=edges[-1],
+        sites=sites(
+            Given(edges, grid.tolist()),
+            farms=[Farm(Given(edges, wind.tolist()), 150.0, 12.0)],
+            battery=battery,
+        ),
+        observers=[Ledger(catalogue(devices=devices, parts=long)), Listener(settled)],
+    )
+    by_hour = [fact.settled[0] for fact in settled]
+    assert len(by_hour) == hours
+    lives = {**catalogue(devices=devices, parts=long).node(node_spec(1))}
+    lives["gpu"] = catalogue(devices=devices, parts=long).device("test-gpu")
+    accounts = hourly_accounts(
+        it_w=np.array([step.it_j for step in by_hour]) / 3600.0,
+        intensity_g_per_kwh=grid,
+        pue=PUE,
+        farms=[FarmEnergy(wind * 150.0 * 3600.0, 12.0)],
+        battery=battery,
+        devices=[Deployment(name=name, life=life, from_s=0.0) for name, life in lives.items()],
+    )
+    operational = [step.total_g for step in by_hour]
+    assert accounts.supply.total_g == pytest.approx(operational, rel=1e-6)
+    content = [step.content_j for step in by_hour]
+    assert accounts.supply.content_j == pytest.approx(content, rel=1e-6, abs=1e-6)
+    assert accounts.embodied_g.sum() == pytest.approx(outcome.result["carbon.embodied_g"], rel=1e-6)
+    assert accounts.total_g.sum() == pytest.approx(outcome.result["carbon_g"], rel=1e-6)
+    charged = [step.charged_j for step in by_hour]
+    assert sum(charged) > 0.0
+    assert max(content) > 1e5

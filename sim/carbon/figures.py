@@ -18,6 +18,8 @@ from sim.core.result import Value
 
 #: How far two ways to the same sum may lie apart.
 _TOLERANCE = 1e-9
+#: Joules and grams too few to be told from none.
+_NOTHING = 1e-30
 
 #: Sums of energy in joules, of operational and of embodied grams.
 Sums = list[float]
@@ -83,7 +85,7 @@ class Totals:
             ("J of energy", booked_j, energy_j),
             ("g of operation", booked_g, emitted_g),
         ):
-            if abs(booked - known) > _TOLERANCE * max(booked, known):
+            if abs(booked - known) > max(_TOLERANCE * known, _NOTHING):
                 raise LawBroken(f"carbon: {booked!r} {what} are booked, {known!r} were drawn")
 
 

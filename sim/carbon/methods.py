@@ -15,6 +15,7 @@ from sim.core.errors import LawBroken
 
 COLUMNS = {"method": "string", "account": "string", "grams": "float64"}
 _TOLERANCE = 1e-9
+_NOTHING = 1e-30
 
 
 @dataclass(slots=True)
@@ -84,7 +85,7 @@ def write(results: Any, slots: Sequence[Slot]) -> None:
     whole = fsum(slot.dynamic_g + slot.standing_g for slot in slots)
     for method, accounts in attribute(slots).items():
         handed = fsum(accounts.values())
-        if abs(handed - whole) > _TOLERANCE * whole:
+        if abs(handed - whole) > max(_TOLERANCE * whole, _NOTHING):
             raise LawBroken(f"carbon: {method} hands out {handed!r} g of {whole!r} g")
         for account, grams in sorted(accounts.items()):
             table.append((method, account, grams))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from models.carbon.power import CappedSpeed
 from models.hardware.link_spec import LinkSpec
 from models.hardware.node_spec import NodeSpec
 from sim.core.errors import CapacityError, ConfigError, LawBroken
@@ -36,7 +37,13 @@ class Node:
     """A server that lives in time. Its host is the network's endpoint of the node's name."""
 
     def __init__(
-        self, simulation: Simulation, spec: NodeSpec, name: str, network: Network, port: str
+        self,
+        simulation: Simulation,
+        spec: NodeSpec,
+        name: str,
+        network: Network,
+        port: str,
+        capped_speed: CappedSpeed | None = None,
     ) -> None:
         self.name = name
         self.spec = spec
@@ -44,7 +51,9 @@ class Node:
         self.memory = ByteStore(spec.host_memory_bytes, f"{name}/memory")
         self.gpus: list[Gpu] = []
         if spec.gpu is not None:
-            self.gpus = [Gpu(simulation, spec.gpu, f"{name}/gpu{i}") for i in range(spec.gpus)]
+            self.gpus = [
+                Gpu(simulation, spec.gpu, f"{name}/gpu{i}", capped_speed) for i in range(spec.gpus)
+            ]
         self.smartnic = (
             SmartNic(simulation, spec.smartnic, f"{name}/nic") if spec.smartnic else None
         )
@@ -89,16 +98,21 @@ class Cluster:
 
     `nodes`: a sequence (names node0, node1, ...) or a mapping from a name to nodes of that kind
     (names like prefill0, prefill1, decode0). `network`: the fabric that joins them; one switch
-    by default. The parts exist from `build` on.
+    by default. `power_cap`: of every GPU, as a share of its peak power; None for none;
+    `capped_speed`: what a cap leaves of a GPU's speed. The parts exist from `build` on.
     """
 
     def __init__(
         self,
         nodes: Sequence[NodeCount] | Mapping[str, NodeCount],
         network: Fabric | None = None,
+        power_cap: float | None = None,
+        capped_speed: CappedSpeed | None = None,
     ) -> None:
         self._ordered = nodes
         self._fabric = network
+        self._power_cap = power_cap
+        self._capped_speed = capped_speed
         self._network: Network | None = None
         self._node_of: dict[Gpu, Node] = {}
         self._free: dict[Gpu, None] = {}
@@ -116,11 +130,14 @@ class Cluster:
         self.nodes = []
         for name, spec in templates:
             port = fabric.port(network, len(self.nodes))
-            self.nodes.append(Node(simulation, spec, name, network, port))
+            self.nodes.append(Node(simulation, spec, name, network, port, self._capped_speed))
         self._node_of = {gpu: node for node in self.nodes for gpu in node.gpus}
         self.gpus = list(self._node_of)
         self._free = dict.fromkeys(self.gpus)
         self._holder = {}
+        if self._power_cap is not None:
+            for gpu in self.gpus:
+                gpu.cap(self._power_cap)
         return self
 
     @property

@@ -149,8 +149,8 @@ class HostSide:
 
     def _off_pace(self) -> bool:
         """Whether GPUs or host are not as specified now."""
-        cpu = self._cpu
-        return self._replica.group.slow != 1.0 or cpu.speed != 1.0 or not cpu.up
+        group, cpu = self._replica.group, self._cpu
+        return group.slow != 1.0 or group.limit is not None or cpu.speed != 1.0 or not cpu.up
 
     def sub_batches(self, plan: Plan, decodes: int) -> tuple[SubBatch, SubBatch]:
         """The two parts of an iteration, as the cost model takes them."""

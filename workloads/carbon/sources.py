@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.carbon.factors import FactorTable
 from models.carbon.farm import WindFarm
 from models.carbon.signal import StepSignal
 from models.carbon.synthetic import SyntheticIntensity
 from models.errors import ConfigError, TraceError
+from workloads.carbon.codecarbon import codecarbon_countries
 from workloads.carbon.columns import read_column
+from workloads.carbon.eia930 import read_eia930
 from workloads.carbon.electricity_maps import read_electricity_maps
 from workloads.carbon.stamps import day, stamp
 from workloads.carbon.steps import STRICT, Oddities
@@ -70,6 +73,20 @@ class MadeUpWind:
         return self._farm.output(rng, self._hours)
 
 
+class OfPlace:
+    """The annual factor of a place, all the time: from the table `factors`, or from codecarbon's
+    (countries by three letters), where that package is installed and `library` asks for it."""
+
+    def __init__(self, place: str, factors: FactorTable, library: bool = False) -> None:
+        self._place = place
+        self._factors = factors
+        self._library = library
+
+    def on_clock(self, rng: np.random.Generator) -> StepSignal:
+        factors = codecarbon_countries() if self._library else self._factors
+        return StepSignal([0.0, FOREVER_S], [factors[self._place]], self._place)
+
+
 class FromFile:
     """A file's signal; the run begins at `starts` (a date, or date and time, of `zone`).
 
@@ -115,10 +132,39 @@ class FromFile:
             signal = read_electricity_maps(self._path, self._factors, odd=self._odd)
         if self._scale != 1.0:
             signal = signal.mapped(lambda values: self._scale * values)
-        if not signal.start_s <= self._starts_s < signal.end_s:
-            first, last = (stamp(time_s) for time_s in (signal.start_s, signal.end_s))
-            raise TraceError(
-                f"{self._path}: starts = {stamp(self._starts_s)} lies outside the file, which "
-                f"holds {first} to {last} UTC"
-            )
-        return signal.shifted(-self._starts_s)
+        return _from(signal, self._starts_s, self._path)
+
+
+class FromEia930:
+    """Intensity of a balancing authority's own generation in a six-month file of form EIA-930, by
+    emission factors of its sources; the run begins at `starts` (UTC). Raises TraceError."""
+
+    def __init__(
+        self,
+        path: str,
+        starts: str,
+        authority: str,
+        factors: FactorTable,
+        odd: Oddities = STRICT,
+    ) -> None:
+        self._path = path
+        self._starts_s = day(starts)
+        self._authority = authority
+        self._factors = factors
+        self._odd = odd
+
+    def on_clock(self, rng: np.random.Generator) -> StepSignal:
+        signal = read_eia930(self._path, self._authority, self._factors, odd=self._odd)
+        return _from(signal, self._starts_s, self._path)
+
+
+def _from(signal: StepSignal, starts_s: float, path: str) -> StepSignal:
+    """A file's signal on the clock of a run that begins at a time. Raises TraceError where that
+    lies outside the file."""
+    if not signal.start_s <= starts_s < signal.end_s:
+        first, last = (stamp(time_s) for time_s in (signal.start_s, signal.end_s))
+        raise TraceError(
+            f"{path}: starts = {stamp(starts_s)} lies outside the file, which holds {first} to "
+            f"{last} UTC"
+        )
+    return signal.shifted(-starts_s)

@@ -7,16 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from carbon_kit import Given, catalogue, site
-from serving_kit import IDLE_W, PEAK_W, FactLog, FaultyCluster, node_spec
+from carbon_kit import PUE, Given, catalogue, site
+from serving_kit import IDLE_W, NODE_W, PEAK_W, FactLog, TroubledCluster, node_spec
 
 from models.elastic import Amdahl, Level
-from policies.shifting.lets_wait_awhile import Interruptible
+from policies.shifting.at_once import AtOnce
+from policies.shifting.carbon_scaler import CarbonScaler
+from policies.shifting.fixed_window import FixedWindow
+from policies.shifting.lets_wait_awhile import Interruptible, NonInterruptible
+from policies.shifting.threshold import Threshold
 from sim.carbon.ledger import Ledger
 from sim.carbon.sites import Sites
 from sim.core.result import Result
 from sim.core.simulation import Simulation
 from sim.hardware.cluster import NodeCount
+from sim.hardware.faults import Fault
 from sim.training.facts import JobArrived, JobEnded, JobPlanned, JobRan
 from sim.training.forecast import Forecast
 from sim.training.jobs import Jobs
@@ -27,6 +32,17 @@ SHARE = 0.8
 ONE = (Level(1, 1.0, SHARE),)
 #: What a job draws on one of the kit's GPUs, and holds of its node.
 BUSY_W = IDLE_W + SHARE * (PEAK_W - IDLE_W)
+POLICIES: dict[str, Any] = {
+    "at once": AtOnce(),
+    "in one piece": NonInterruptible(),
+    "may pause": Interruptible(),
+    "threshold": Threshold(33.0, 24.0),
+    "night": FixedWindow(23.0, 5.0),
+    "scaler": CarbonScaler(),
+}
+#: Grams of a job's hour at 1,000 g/kWh, its share of a node of one GPU included.
+HOUR_G = (BUSY_W + NODE_W) * PUE
+PAUSES = {"checkpoint_s": 120.0, "restore_s": 240.0, "overhead_power_share": 0.25}
 
 
 def scaling(serial_share: float = 0.0) -> Amdahl:
@@ -109,7 +125,7 @@ def run(
         seed=seed,
         mode=mode,  # type: ignore[arg-type]
         until_s=until_s,
-        cluster=FaultyCluster([NodeCount(node_spec(gpus), nodes)], faults),
+        cluster=TroubledCluster([NodeCount(node_spec(gpus), nodes)], faults, ()),
         sites=Sites({"home": site(grid, **own)}),
     )
     simulation.add(
@@ -135,3 +151,24 @@ def grams(ran: Ran, number: int | None = None) -> float:
     """Operational carbon of a job, or of all, their overheads not in it."""
     rows = ran.table("jobs_carbon_requests")
     return sum(row["operational_g"] for row in rows if number in (None, row["id"]))
+
+
+def crowd(seed: int) -> list[Any]:
+    """Jobs that get into each other's way."""
+    rng = np.random.default_rng(seed)
+    jobs = []
+    for arrival in np.sort(rng.integers(0, 20, size=14)).tolist():
+        work = float(rng.integers(1, 40)) / 7
+        levels = scaling(0.1).levels(1, int(rng.integers(1, 4)))
+        jobs.append(job(work, arrival + work * float(rng.uniform(1.0, 4.0)) + 0.5, arrival, levels))
+    return jobs
+
+
+def grid(seed: int) -> list[float]:
+    return (50.0 + 400.0 * np.random.default_rng(seed).random(60)).tolist()
+
+
+FAULTS = [
+    Fault(time_s=3.3 * HOUR, target="node0/gpu1", kind="fail", duration_s=1.1 * HOUR),
+    Fault(time_s=7.0 * HOUR, target="node*/gpu0", kind="slow", speed=0.6, duration_s=5 * HOUR),
+]

@@ -110,6 +110,7 @@ def run(
     nodes: int = 1,
     forecast: Forecast | None = None,
     faults: Sequence[Any] = (),
+    caps: Sequence[Any] = (),
     mode: str = "jump",
     seed: int = 0,
     until_s: float | None = None,
@@ -125,7 +126,7 @@ def run(
         seed=seed,
         mode=mode,  # type: ignore[arg-type]
         until_s=until_s,
-        cluster=TroubledCluster([NodeCount(node_spec(gpus), nodes)], faults, ()),
+        cluster=TroubledCluster([NodeCount(node_spec(gpus), nodes)], faults, caps),
         sites=Sites({"home": site(grid, **own)}),
     )
     simulation.add(
@@ -168,6 +169,7 @@ def grid(seed: int) -> list[float]:
     return (50.0 + 400.0 * np.random.default_rng(seed).random(60)).tolist()
 
 
+CAPS = [(2.2 * HOUR, "node0/gpu0", 0.5), (9.0 * HOUR, "node0/gpu0", None)]
 FAULTS = [
     Fault(time_s=3.3 * HOUR, target="node0/gpu1", kind="fail", duration_s=1.1 * HOUR),
     Fault(time_s=7.0 * HOUR, target="node*/gpu0", kind="slow", speed=0.6, duration_s=5 * HOUR),

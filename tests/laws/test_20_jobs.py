@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jobs_kit import (
     BUSY_W,
+    CAPS,
     FAULTS,
     HOUR,
     IDLE_W,
@@ -144,7 +145,7 @@ class _View:
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("seed", range(3))
 def test_jump_is_step_and_all_is_booked(policy: str, seed: int) -> None:
-    """With waits, faults, overheads and new forecasts, and cut off in one case."""
+    """With waits, faults, overheads and new forecasts; with power caps and cut off in one case."""
     both = [
         run(
             crowd(seed),
@@ -154,6 +155,7 @@ def test_jump_is_step_and_all_is_booked(policy: str, seed: int) -> None:
             nodes=2,
             mode=mode,
             faults=FAULTS,
+            caps=CAPS if seed == 1 else (),
             forecast=Forecast(0.1, 6 * HOUR),
             until_s=15.2 * HOUR if seed == 2 else None,
             **PAUSES,

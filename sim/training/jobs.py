@@ -33,13 +33,13 @@ class Jobs:
     """Elastic batch jobs: each is planned on arrival from a forecast of the site's grid and runs as
     planned, on GPUs that it takes at the start of a run and gives back at its end.
 
-    It is planned again where what remains of the plan does not do the work that is left (after
-    devices that were slow or failed, say) or leaves no time to pause, at the end of a run; with
-    each new forecast while it waits; and where GPUs are not free when it is to start: it then
-    begins as soon as they are and its new plan says so, with fewer than planned where those are
-    free. Of several that wait, the one of the earliest deadline comes first. A run under way is not
-    broken off for another plan, and the last run of a plan lasts until the work is done. Of a pause
-    that is shorter than the overheads, or after which the deadline could not be met, nothing comes.
+    It is planned again at the end of a run, where what remains of the plan does not do the work
+    that is left (after devices that were slow or failed, say) or leaves no time to pause; with each
+    new forecast while it waits; and where no GPUs are free when it is to start: it then begins as
+    soon as there are and its new plan says so. Where some are free, it begins with fewer than
+    planned. Of several that wait, the one of the earliest deadline comes first. A run under way is
+    not broken off for another plan, and the last run of a plan lasts until the work is done. A job
+    does not pause where that would be shorter than the overheads, or would cost its deadline.
 
     `iteration_s`: of an iteration on a job's least number of GPUs; runs end with an iteration.
     `checkpoint_s`, `restore_s`, `overhead_power_share`: to write a job's state when it is suspended
@@ -174,15 +174,18 @@ class Jobs:
 
     def _wake_later(self, job: Job) -> None:
         """It waits for its next run, and is to have its state by the start of it."""
-        old = self._alarms.pop(job.id, None)
-        if old is not None:
-            self._simulation.cancel(old)
+        self._cancel_alarm(job)
         self._waiting[job.id] = job
         start_s = job.runs[0].start_s - self._restores_s(job)
         if start_s <= self._simulation.now:
             self._be_due(job)
         else:
             self._alarms[job.id] = self._simulation.at(start_s, lambda _: self._be_due(job))
+
+    def _cancel_alarm(self, job: Job) -> None:
+        alarm = self._alarms.pop(job.id, None)
+        if alarm is not None:
+            self._simulation.cancel(alarm)
 
     def _be_due(self, job: Job) -> None:
         self._alarms.pop(job.id, None)
@@ -286,6 +289,7 @@ class Jobs:
 
     def _end(self, job: Job, status: str) -> None:
         job.status = status
+        self._cancel_alarm(job)
         self._waiting.pop(job.id, None)
         if self._meter is not None:
             self._meter.ended(job)

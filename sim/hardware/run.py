@@ -141,11 +141,21 @@ class Run:
 
     def active_at(self, now_s: float) -> float:
         """Full-power-equivalent seconds until `now_s`, a step under way counted in part."""
+        k, part = self.progress(now_s)
+        return self._drawn + self.cost.active_total(k) + part * self.cost.active_step(k)
+
+    def used_at(self, now_s: float | None = None) -> float:
+        """The same of all that it comes to, until `now_s` or in the steps told."""
+        if now_s is None:
+            return self._drawn + self.cost.active_total(self.done)
+        return self.active_at(now_s)
+
+    def progress(self, now_s: float) -> tuple[int, float]:
+        """Steps complete at `now_s`, and what part is done of the next one."""
         k = self.steps_done(now_s)
         lasts = self.cost.step(k) * self._slow
         part = (now_s - self.boundary(k)) / lasts if lasts > 0.0 else 0.0
-        active = self.cost.active_total(k) + min(1.0, max(0.0, part)) * self.cost.active_step(k)
-        return self._drawn + active
+        return k, min(1.0, max(0.0, part))
 
     def intensity_at(self, now_s: float) -> float:
         """Share of the dynamic power range drawn at `now_s`."""
@@ -180,16 +190,23 @@ class Run:
         if self._on_failure is not None:
             self._on_failure(steps)
 
-    def step_number_s(self) -> float:
-        """Integral over time of the number of the step under way, over the steps done. Asked when
-        the last of them has just ended."""
-        if self._past is None:
+    def step_number_s(self, now_s: float | None = None) -> float:
+        """Integral over time of the number of the step under way: until now, or over the steps
+        done, where the last of them has just ended."""
+        past = self._past
+        if now_s is not None:
+            end = self._anchor_work + (now_s - self._anchor_s) / self._slow
+        elif past is None:
             return self._slow * self.cost.moment(self.done)
+        else:
+            end = self.cost.total(self.done)
         area = 0.0
-        end = self.cost.total(self.done)
-        for cost, low, high, slow in [*self._past, (self.cost, self._anchor_work, end, self._slow)]:
-            end = cost.total(self.done)
-            for sign, work in ((1.0, min(high, end)), (-1.0, min(low, end))):
+        for cost, low, high, slow in [
+            *(past or []),
+            (self.cost, self._anchor_work, end, self._slow),
+        ]:
+            most = high if now_s is not None else cost.total(self.done)
+            for sign, work in ((1.0, min(high, most)), (-1.0, min(low, most))):
                 k = cost.steps_within(work)
                 area += sign * slow * (cost.moment(k) + k * (work - cost.total(k)))
         return area

@@ -103,6 +103,8 @@ class Changes:
                 batch.leave(request)
         replica.host.abandon()
         replica.swap.abandon()
+        if replica.batch.meter is not None:
+            replica.batch.meter.lose(requests)
         for request in requests:
             request.waits_since = -1
             self.forget(request)
@@ -112,6 +114,8 @@ class Changes:
         """A waiting request begins to prefill, or goes on; `to_host`: its KV goes there."""
         self._dequeue(request, now_s)
         replica = self._replica
+        if replica.batch.meter is not None:
+            replica.batch.meter.admit(request)
         blocks = request.blocks_missing(replica.batch.block_tokens)
         if to_host:
             if request._kv:
@@ -173,6 +177,8 @@ class Changes:
             replica.host.leave(request)
         elif request in replica.prefilling:
             replica.prefilling.remove(request)
+            if replica.batch.meter is not None:
+                replica.batch.meter.withdraw(request)
         else:
             raise LawBroken(f"replica {replica.index}: a plan preempts {request!r}, not running")
         request.preemptions += 1

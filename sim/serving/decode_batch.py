@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING
 
 from sim.serving.request import Request
+
+if TYPE_CHECKING:
+    from sim.serving.use_meter import RequestUse
 
 NEVER = 1 << 60
 
@@ -25,6 +29,7 @@ class DecodeBatch:
         "block_tokens",
         "context",
         "members",
+        "meter",
         "next_end",
         "size",
         "steps",
@@ -40,12 +45,15 @@ class DecodeBatch:
         # Members that need a new block in steps whose number is congruent to the index.
         self._offsets = [0] * block_tokens
         self._ends: list[tuple[int, int, Request]] = []
+        self.meter: RequestUse | None = None
 
     def __iter__(self) -> Iterator[Request]:
         return iter(self.members.values())
 
     def join(self, request: Request) -> None:
         """A request whose KV is complete but for its last token begins to decode."""
+        if self.meter is not None:
+            self.meter.join(request)
         kv = request._kv
         number = request.id
         request._batch = self
@@ -62,6 +70,8 @@ class DecodeBatch:
 
     def leave(self, request: Request) -> None:
         """A member leaves; its counts are its own again, `blocks` what it holds."""
+        if self.meter is not None:
+            self.meter.leave(request)
         steps = self.steps
         block = self.block_tokens
         joined = request._joined

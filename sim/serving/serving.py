@@ -22,6 +22,7 @@ from sim.hardware.cluster import Cluster, Node
 from sim.hardware.device import DeviceGroup
 from sim.hardware.gpu import Gpu
 from sim.hardware.memory import BlockPool
+from sim.hardware.metering import MeterOpened
 from sim.serving.clients import Client
 from sim.serving.gateway import Gateway
 from sim.serving.limits import EngineLimits
@@ -31,6 +32,7 @@ from sim.serving.replica import Replica
 from sim.serving.request import Request
 from sim.serving.series import Series
 from sim.serving.swap import PcieChannel, SwapSpace
+from sim.serving.use_meter import RequestUse
 
 
 class Serving:
@@ -115,6 +117,11 @@ class Serving:
         self._series: Series | None = None
         if self._series_interval_s is not None:
             self._series = Series(simulation, self.name, self.replicas, self._series_interval_s)
+        if simulation.listeners(MeterOpened):
+            for replica in self.replicas:
+                meter = RequestUse(replica)
+                opened = MeterOpened(simulation.now, self.name, replica.group, meter)
+                simulation.facts.emit(opened)
         self.client.start(simulation, self.gateway, self.name)
 
     def _replica(

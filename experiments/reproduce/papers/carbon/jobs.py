@@ -81,10 +81,9 @@ def _workdays(policy: str, end: str) -> list[str]:
 def both_ways(words: list[str]) -> tuple[float, float]:
     """Mean intensity of jobs, in g/kWh, on the engine's GPUs and by their plans alone."""
     grid = "sites.sites.home.intensity"
-    odd = [f"+{grid}.odd._target_=workloads.carbon.steps.Oddities"]
-    odd.append(f"+{grid}.odd.grid_s={waiting.SLOT_S}")
     place = ["sites=from_file", f"{grid}.path={data_file('carbon_gb_2020.csv')}"]
-    config = compose([EXPERIMENT, *FREE, *place, f"{grid}.starts={STARTS}", *odd, *words])
+    place += [f"{grid}.starts={STARTS}", f"{grid}.odd.grid_s={waiting.SLOT_S}"]
+    config = compose([EXPERIMENT, *FREE, *place, *words])
     result = run(config)
     assert result["jobs.deadlines_missed"] == 0
     energy_j = result.number("jobs.carbon.it_energy_j") * config.sites.sites.home.pue.value

@@ -226,6 +226,21 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "moves a site's load, not single jobs" in capsys.readouterr().err
 
 
+def test_beside_a_serving_system() -> None:
+    """On one server: jobs find fewer GPUs free and requests notice nothing; every gram is
+    somebody's."""
+    jobs = ["experiment=carbon_jobs", "jobs.count=4", "jobs.days=2", "jobs.most_hours=8"]
+    jobs.append("cluster.nodes.node.count=1")
+    served = ["gpu=a100-80-sxm", "replicas=6", "workload.count=60", "series_interval_s=null"]
+    both = run(compose([*jobs, "system@systems.serving=serving", *served]))
+    alone = run(compose(["node=dgx-a100", *served]))
+    assert both.table("requests").equals(alone.table("requests"))
+    assert both["jobs.jobs_finished"] == 4
+    assert both.table("jobs_runs")["gpus"].max() <= 2
+    whole = sum(both.number(f"{name}.carbon_g") for name in ("jobs", "serving", "idle", "shared"))
+    assert whole == pytest.approx(both.number("carbon_g"), rel=1e-9)
+
+
 def test_the_same_run_twice(tmp_path: Path) -> None:
     words = ["experiment=carbon_jobs", "jobs.count=6", "jobs.days=3", "timeline=jobs"]
     noisy = [*words, "forecast@systems.jobs.forecast=noisy"]

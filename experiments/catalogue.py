@@ -41,6 +41,12 @@ _GROUPS = {
     "smartnic": "hardware/smartnic",
     "fpga": "hardware/fpga",
     "link": "hardware/link",
+    "network_function": "network_function",
+    "traffic": "traffic",
+    "partition": "partition",
+    "goal": "goal",
+    "packets": "packets",
+    "packet_stack": "packet_stack",
 }
 
 

@@ -75,6 +75,11 @@ def test_law_07_every_gram_is_somebodys(scenario: Scenario, signal: Given, reque
         assert len(by_method) == 5
     for total in by_method.values():
         assert total == pytest.approx(whole, rel=1e-9, abs=1e-15)
+    if requests:
+        rows = run.table("carbon_requests")
+        for key in ("energy_j", "operational_g", "embodied_g"):
+            own = fsum(row[key] for row in booked if row["account"] in ("prefill", "decode"))
+            assert fsum(row[key] for row in rows) == pytest.approx(own, rel=1e-9, abs=1e-12)
 
 
 @given(scenarios(), signals())

@@ -158,7 +158,7 @@ CLAIMS: list[Claim[Any, Any]] = [
             study=TOKENS,
             measure=lambda found, name=name: _by_load(found, name),  # type: ignore[misc]
             unit="mg",
-            note="Llama-3-8B with 8-bit weights, chat, 213 g/kWh (the mean of Great Britain's 2020); "
+            note="Llama-3-8B with 8-bit weights, chat, 213 g/kWh as in Great Britain's 2020; "
             "idle GPU, host and making in it",
         )
         for name in GPUS

@@ -96,6 +96,8 @@ class OffloadCost:
         self.host = host
         self.per_sequence_s = per_sequence_s
         self.layers = model.layers
+        self._efficiency = cost.efficiency
+        self._overlapped = cost.efficiency.host_overlapped
         self.launch_s = cost.efficiency.launch_per_layer_s
         width = dtype_bytes(kv_dtype)
         #: Bytes of a token's keys and values in one layer.
@@ -106,6 +108,7 @@ class OffloadCost:
         )
         self._read_bytes_per_s = host.read_bytes_per_s
         self._exchange_s = self.exchanged_bytes / host.link_bytes_per_s
+        self._call_s = host.call_s
         # Decode attention of a layer: fixed seconds, and per KV token seconds and those weighted.
         self._fixed_s, (self._per_s, self._per_active) = cost.operators.decode()
         self._heads: dict[int, tuple[float, float]] = {}
@@ -164,15 +167,17 @@ class OffloadCost:
         if copied_0 or copied_1:
             wait_0 = max(wait_0, self.host.copy_s(copied_0))
             wait_1 = max(wait_1, self.host.copy_s(copied_1))
+        begin_s, end_0_s = before_1 + attention_0, after_0 + attention_1
+        turn_1_s, turn_0_s = after_0 + before_0 + attention_1, after_1 + before_1 + attention_0
         layers = self.layers
         turns = layers - 1
         end_s, head_active, least_s = self._outside(first, second)
         seconds = (
             before_0
-            + max(before_1 + attention_0, wait_0)
-            + turns * max(after_0 + before_0 + attention_1, wait_1)
-            + turns * max(after_1 + before_1 + attention_0, wait_0)
-            + max(after_0 + attention_1, wait_1)
+            + (begin_s if begin_s > wait_0 else wait_0)
+            + turns * (turn_1_s if turn_1_s > wait_1 else wait_1)
+            + turns * (turn_0_s if turn_0_s > wait_0 else wait_0)
+            + (end_0_s if end_0_s > wait_1 else wait_1)
             + after_1
             + end_s
         )
@@ -190,8 +195,7 @@ class OffloadCost:
         more_s = self.per_sequence_s * batch.requests
         copying_s = self.layers * self.host.copy_s(batch.out_tokens * self.kv_bytes)
         head_s, _ = self._head(batch.sampled)
-        beside = self.cost.efficiency.host_overlapped
-        rest_s = head_s + (0.0 if beside else self._host_s(batch.requests))
+        rest_s = head_s + (0.0 if self._overlapped else self._host_s(batch.requests))
         seconds = more_s + max(cost.step(0), copying_s + rest_s)
         return StepCost(seconds, active_first=cost.active_first)
 
@@ -239,7 +243,7 @@ class OffloadCost:
         requests = first.requests + second.requests
         host_s = self._host_s(requests)
         head_s += self.per_sequence_s * requests
-        if self.cost.efficiency.host_overlapped:
+        if self._overlapped:
             return head_s, head_active, host_s
         return head_s + host_s, head_active, 0.0
 
@@ -259,12 +263,12 @@ class OffloadCost:
         """What host and link do in a layer while the GPUs work on the other sub-batch."""
         thread_s = self.launch_s
         if batch.host_decodes:
-            thread_s += self.host.call_s + batch.host_decodes * self._exchange_s
+            thread_s += self._call_s + batch.host_decodes * self._exchange_s
         return thread_s, batch.host_tokens * self.kv_bytes, batch.out_tokens * self.kv_bytes
 
     def _host_s(self, requests: int) -> float:
         """The host's time for an iteration of so many requests, outside its layers."""
-        efficiency = self.cost.efficiency
+        efficiency = self._efficiency
         return efficiency.host_s + efficiency.host_per_sequence_s * requests
 
     def _head(self, sampled: int) -> tuple[float, float]:

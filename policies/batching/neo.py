@@ -67,12 +67,13 @@ class Neo:
         plan = Plan()
         offload = Offload()
         room = Room(view, plan, "swap")
-        spare = min(view.max_sequences, view.max_batch_tokens) - view.decoding
+        decodes = view.decoding
+        spare = min(view.max_sequences, view.max_batch_tokens) - decodes
         relieve(view, offload, room, spare)
-        hosted = view.hosted if view.hosted_size else ()
-        if not offload.out and not plan.preempt:
+        hosted: Hosted = view.hosted if view.hosted_size else ()
+        if hosted and not offload.out and not plan.preempt:
             self.come_back(view, offload, room, spare, hosted)
-        decodes = view.decoding + len(offload.back) - len(offload.out) - len(plan.preempt)
+        decodes += len(offload.back) - len(offload.out) - len(plan.preempt)
         prompts = Prompts(
             view.max_sequences - decodes, view.max_batch_tokens - decodes, view.block_tokens
         )
@@ -87,7 +88,7 @@ class Neo:
             # Those that leave the GPUs now come first, the best rank first.
             moved_out = [(request, request.kv_tokens + 1) for request in offload.out]
             hosted = [*reversed(moved_out), *hosted]
-        self._form(view, plan, offload, prompts, hosted)
+        self._form(view, plan, offload, prompts, hosted, decodes)
         plan.offload = None if offload.idle else offload
         if hosted or plan.offload or plan.chunks or plan.resume or room.gone:
             plan.steps = 1
@@ -118,11 +119,16 @@ class Neo:
         offload.back = back
 
     def _form(
-        self, view: BatchView, plan: Plan, offload: Offload, prompts: Prompts, hosted: Hosted
+        self,
+        view: BatchView,
+        plan: Plan,
+        offload: Offload,
+        prompts: Prompts,
+        hosted: Hosted,
+        decodes: int,
     ) -> None:
-        """Put an iteration into the plan."""
+        """Put an iteration into the plan; `decodes` will decode on the GPUs."""
         times = self.times
-        decodes = view.decoding + len(offload.back) - len(offload.out) - len(plan.preempt)
         width = decodes + prompts.width
         if not 0 < width < len(times.linear):
             # Nothing that the GPUs could begin with, or a prompt that is longer than any budget.
@@ -169,6 +175,9 @@ class Neo:
 
     def _host_room(self, view: BatchView, offload: Offload, prompts: Prompts) -> int:
         """Blocks of host memory for the next tokens of those that decode there."""
-        taken = sum(map(view.blocks_held, offload.out))
-        taken += sum(map(view.blocks_to_admit, prompts.chosen[prompts.here :]))
-        return view.host_blocks_free() - taken
+        free = view.host_blocks_free()
+        if offload.out:
+            free -= sum(map(view.blocks_held, offload.out))
+        if prompts.here < len(prompts.chosen):
+            free -= sum(map(view.blocks_to_admit, prompts.chosen[prompts.here :]))
+        return free

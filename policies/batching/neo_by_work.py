@@ -58,11 +58,16 @@ class NeoByWork(Neo):
         super().come_back(view, offload, room, spare, hosted)
 
     def _form(
-        self, view: BatchView, plan: Plan, offload: Offload, prompts: Prompts, hosted: Hosted
+        self,
+        view: BatchView,
+        plan: Plan,
+        offload: Offload,
+        prompts: Prompts,
+        hosted: Hosted,
+        decodes: int,
     ) -> None:
         times = self.times
         self._all_served = False
-        decodes = view.decoding + len(offload.back) - len(offload.out) - len(plan.preempt)
         width = decodes + prompts.width
         count = len(prompts.chosen)
         if not 0 < width < len(times.linear):

@@ -87,7 +87,10 @@ class HostSide:
     def pairs(self) -> list[tuple[Request, int]]:
         """The requests in rank order, each with the KV tokens that it reads when it decodes."""
         steps = self.batch.steps + 1
-        return [(request, request._kv + steps - request._joined) for request in self.queue.listed()]
+        return [
+            (request, request._kv + steps - request._joined)
+            for _, _, request in self.queue.listed()
+        ]
 
     def expect(self, request: Request, blocks: int) -> None:
         """A prompt's KV will come to host memory as it is computed."""
@@ -157,8 +160,7 @@ class HostSide:
         replica = self._replica
         prompts, sampled, out = [], decodes, 0
         for request, tokens in plan.chunks:
-            kv = request.kv_tokens
-            prompts.append((kv, tokens))
+            prompts.append((request.kv_tokens, tokens))
             sampled += tokens >= request.prefill_tokens
         offload = plan.offload or Offload()
         for request in offload.to_host:
@@ -167,20 +169,18 @@ class HostSide:
         if not offload.split:
             self._aside = []
             return SubBatch(prompts, decodes, context, 0, 0, out, sampled), NOTHING
-        named: list[Request] = [*offload.beside, *offload.aside]  # type: ignore[list-item]
         batch = self.batch
-        here = {request.id for request in named if request._batch is batch}
-        if len(here) < len(named):
-            raise LawBroken(
-                f"replica {replica.index}: a plan names {len(named)} requests on the host, of "
-                f"which {len(here)} decode there, each once"
-            )
-        beside, rest = len(offload.beside), batch.size - len(named)
-        self._aside = aside = named[beside:]
-        steps = batch.steps + 1
-        beside_tokens = beside * steps + sum([r._kv - r._joined for r in named[:beside]])
-        aside_tokens = len(aside) * steps + sum([r._kv - r._joined for r in aside])
-        rest_tokens = batch.context - beside_tokens - aside_tokens
+        here: list[Request] = offload.beside  # type: ignore[assignment]
+        self._aside = aside = offload.aside  # type: ignore[assignment]
+        beside, rest = len(here), batch.size - len(here) - len(aside)
+        rest_tokens = batch.context
+        beside_tokens = 0
+        if here or aside:
+            self._check_names(here, aside)
+            steps = batch.steps + 1
+            beside_tokens = beside * steps + sum([r._kv - r._joined for r in here])
+            rest_tokens -= beside_tokens
+            rest_tokens -= len(aside) * steps + sum([r._kv - r._joined for r in aside])
         return (
             SubBatch(prompts, decodes, context, beside, beside_tokens, out, sampled + beside),
             SubBatch((), 0, 0, rest, rest_tokens, 0, rest),
@@ -253,6 +253,18 @@ class HostSide:
         self._aside = []
         self._parts = None
         self.taking_part = self.read_tokens = 0
+
+    def _check_names(self, beside: list[Request], aside: list[Request]) -> None:
+        """A plan names requests that decode here, each once."""
+        batch = self.batch
+        named = {*beside, *aside}
+        asked = len(beside) + len(aside)
+        here = sum([request._batch is batch for request in named])
+        if here < asked:
+            raise LawBroken(
+                f"replica {self._replica.index}: a plan names {asked} requests on the host, of "
+                f"which {here} decode there, each once"
+            )
 
     def _check_blocks(self) -> None:
         """Host memory has room for the iteration's tokens."""

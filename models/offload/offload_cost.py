@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from models.efficiency import Efficiency
 from models.errors import ConfigError
@@ -61,6 +61,14 @@ class Totals(NamedTuple):
     gpu_active: float
     thread_s: float
     read_s: float
+
+
+#: Of a layer of a sub-batch: what `OffloadCost._linear_cached` says of its width; attention on the
+#: GPUs, in seconds and in those weighted by power; and what host and link do while the GPUs work on
+#: the other sub-batch, in seconds of the thread and bytes read and copied.
+_Part: TypeAlias = tuple[
+    tuple[float, float, float, float], float, float, tuple[float, float, float]
+]
 
 
 class OffloadCost:
@@ -154,12 +162,10 @@ class OffloadCost:
 
     def totals(self, first: SubBatch, second: SubBatch) -> Totals:
         """An iteration in closed form: what its stages come to, without making them."""
-        before_0, after_0, linear_0a, _ = self._linear_cached(first.tokens)
-        before_1, after_1, linear_1a, _ = self._linear_cached(second.tokens)
-        attention_0, attention_0a = self._attention(first)
-        attention_1, attention_1a = self._attention(second)
-        thread_0, read_0, copied_0 = self._beside(first)
-        thread_1, read_1, copied_1 = self._beside(second)
+        (before_0, after_0, linear_0a, _), attention_0, attention_0a, beside_0 = self._part(first)
+        (before_1, after_1, linear_1a, _), attention_1, attention_1a, beside_1 = self._part(second)
+        thread_0, read_0, copied_0 = beside_0
+        thread_1, read_1, copied_1 = beside_1
         read_0 /= self._read_bytes_per_s
         read_1 /= self._read_bytes_per_s
         # What the GPUs wait for while they work on the other sub-batch.
@@ -201,11 +207,10 @@ class OffloadCost:
 
     def iteration(self, first: SubBatch, second: SubBatch) -> Iteration:
         """The stages of an iteration, in order."""
-        before_0, after_0, linear_0a, before_0a = self._linear_cached(first.tokens)
-        before_1, after_1, linear_1a, before_1a = self._linear_cached(second.tokens)
-        attention_0, attention_0a = self._attention(first)
-        attention_1, attention_1a = self._attention(second)
-        beside_0, beside_1 = self._beside(first), self._beside(second)
+        linear_0, attention_0, attention_0a, beside_0 = self._part(first)
+        linear_1, attention_1, attention_1a, beside_1 = self._part(second)
+        before_0, after_0, linear_0a, before_0a = linear_0
+        before_1, after_1, linear_1a, before_1a = linear_1
         end_s, head_active, least_s = self._outside(first, second)
         return Iteration(
             (
@@ -247,24 +252,23 @@ class OffloadCost:
             return head_s, head_active, host_s
         return head_s + host_s, head_active, 0.0
 
-    def _attention(self, batch: SubBatch) -> tuple[float, float]:
-        """Attention of a layer on the GPUs: seconds, and those weighted by power."""
+    def _part(self, batch: SubBatch) -> _Part:
+        prompts, decodes, context_tokens, host_decodes, host_tokens, out_tokens, _ = batch
+        width = decodes + host_decodes
         seconds = active = 0.0
-        for cached, size in batch.prompts:
+        for cached, size in prompts:
+            width += size
             own_s, cached_s, own_active, cached_active = self._prompt_cached(size)
             seconds += own_s + cached_s * cached
             active += own_active + cached_active * cached
-        if batch.decodes:
-            seconds += self._fixed_s + self._per_s * batch.context_tokens
-            active += self._per_active * batch.context_tokens
-        return seconds, active
-
-    def _beside(self, batch: SubBatch) -> tuple[float, float, float]:
-        """What host and link do in a layer while the GPUs work on the other sub-batch."""
+        if decodes:
+            seconds += self._fixed_s + self._per_s * context_tokens
+            active += self._per_active * context_tokens
         thread_s = self.launch_s
-        if batch.host_decodes:
-            thread_s += self._call_s + batch.host_decodes * self._exchange_s
-        return thread_s, batch.host_tokens * self.kv_bytes, batch.out_tokens * self.kv_bytes
+        if host_decodes:
+            thread_s += self._call_s + host_decodes * self._exchange_s
+        beside = thread_s, host_tokens * self.kv_bytes, out_tokens * self.kv_bytes
+        return self._linear.get(width) or self._linear_cached(width), seconds, active, beside
 
     def _host_s(self, requests: int) -> float:
         """The host's time for an iteration of so many requests, outside its layers."""

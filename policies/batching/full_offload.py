@@ -91,7 +91,8 @@ class FullOffload:
             out.append(request)
         offload.out = out
         spare = min(view.max_sequences, view.max_batch_tokens) - view.decoding + len(out)
-        relieve(view, offload, room, spare)
+        if room.free < 0 or spare < 0:
+            relieve(view, offload, room, spare)
 
     def _make_room(
         self, view: BatchView, plan: Plan, offload: Offload, room: Room

@@ -116,8 +116,6 @@ def cover(times: ProfiledTimes, view: BatchView) -> None:
 def relieve(view: BatchView, offload: Offload, room: Room, spare: int) -> None:
     """Those of the worst rank leave the GPUs while blocks, or the `spare` places of an iteration,
     are short: to decode on the host where its memory has room, else to be computed again."""
-    if room.free >= 0 and spare >= 0:
-        return
     room.evict_waiting()
     gone = {request.id for request in offload.out}
     free = view.host_blocks_free() - sum(map(view.blocks_held, offload.out))
@@ -253,20 +251,20 @@ class Halves:
         gpu_s = self.gpu_s
         block = prompts.block_tokens
         left = min(prompts.requests, prompts.tokens)
-        scarce = room < len(hosted)
-        cutoff = FOREVER if left > 0 else 0
-        aside = self.aside
-        # The sub-batch whose turn it is: those taken, their number and the KV tokens that they
+        # Whether budgets or blocks may not last for all.
+        short = min(left, room) < len(hosted)
+        cutoff = FOREVER
+        beside, aside = self.beside, self.aside
+        # The sub-batch whose turn it is: how many are taken into it and the KV tokens that they
         # read, the number of the line of host attention around these, the width without them, and
         # the layer's times: linear operators, the host's. Then the other one.
         second = True
         line = lines[0]
-        taken: list[RequestView] = []
         count = read = at = before = 0
         linear_s = host_s = 0.0
         own_gpu_s, other_gpu_s = 0.0, gpu_s
         other_linear_s = linear[self.width]
-        other = self.beside, 0, 0, 0, self.width, 0.0
+        other = 0, 0, 0, self.width, 0.0
         # What the GPUs' work leaves beside the host, for the one whose turn it is but for its own
         # host work, and for the other one but for its linear operators.
         own_left_s = other_linear_s + own_gpu_s - launch_s
@@ -275,11 +273,12 @@ class Halves:
             if tokens >= cutoff:
                 aside.append(request)
                 continue
-            if scarce and (tokens - 1) % block == 0:
-                if room < 1:
+            if short:
+                grows = (tokens - 1) % block == 0
+                if left < 1 or (grows and room < 1):
                     aside.append(request)
                     continue
-                room -= 1
+                room -= grows
             more = read + tokens
             while more > line.high:
                 at += 1
@@ -292,12 +291,12 @@ class Halves:
                 worth = not hidden
                 if worth and work_s:
                     now_s = max(other_linear_s + own_gpu_s, launch_s + host_s) + max(
-                        linear_s + other_gpu_s, launch_s + other[5]
+                        linear_s + other_gpu_s, launch_s + other[4]
                     )
                     then_s = max(other_linear_s + own_gpu_s, launch_s + more_s) + max(
-                        wider_s + other_gpu_s, launch_s + other[5]
+                        wider_s + other_gpu_s, launch_s + other[4]
                     )
-                    done_s = work_s + (count + other[1]) * token_s
+                    done_s = work_s + (count + other[0]) * token_s
                     worth = (done_s + token_s) * now_s >= done_s * then_s
                 if not worth:
                     cutoff = tokens
@@ -306,24 +305,23 @@ class Halves:
             count += 1
             read = more
             host_s, linear_s = more_s, wider_s
-            taken.append(request)
             left -= 1
-            if not left:
-                cutoff = 0
+            if not second:
+                beside.append(request)
             if own_s <= other_s and (second or own_s < other_s):
                 second = not second
-                now = taken, count, read, at, before, host_s
-                taken, count, read, at, before, host_s = other
+                now = count, read, at, before, host_s
+                count, read, at, before, host_s = other
                 other = now
                 line = lines[at]
                 linear_s, other_linear_s = other_linear_s, linear_s
                 own_gpu_s, other_gpu_s = other_gpu_s, own_gpu_s
                 own_left_s = other_linear_s + own_gpu_s - launch_s
-                other_left_s = other_gpu_s - now[5] - launch_s
+                other_left_s = other_gpu_s - now[4] - launch_s
         if second:
-            self.second, self.host_1_s, self.host_0_s = count, host_s, other[5]
+            self.second, self.host_1_s, self.host_0_s = count, host_s, other[4]
         else:
-            self.second, self.host_1_s, self.host_0_s = other[1], other[5], host_s
+            self.second, self.host_1_s, self.host_0_s = other[0], other[4], host_s
 
     def put(self, offload: Offload) -> None:
         """Let them into the plan."""

@@ -59,7 +59,8 @@ class Neo:
     def plan(self, view: BatchView, now_s: float) -> Plan:
         if self._alone is not None:
             return self._alone.plan(view, now_s)
-        if view.steady and not view.hosted_size:
+        size = view.hosted_size
+        if not size and view.steady:
             return CARRY_ON
         if not self._covered:
             cover(self.times, view)
@@ -69,8 +70,9 @@ class Neo:
         room = Room(view, plan, "swap")
         decodes = view.decoding
         spare = min(view.max_sequences, view.max_batch_tokens) - decodes
-        relieve(view, offload, room, spare)
-        hosted: Hosted = view.hosted if view.hosted_size else ()
+        if room.free < 0 or spare < 0:
+            relieve(view, offload, room, spare)
+        hosted: Hosted = view.hosted if size else ()
         if hosted and not offload.out and not plan.preempt:
             self.come_back(view, offload, room, spare, hosted)
         decodes += len(offload.back) - len(offload.out) - len(plan.preempt)

@@ -162,8 +162,10 @@ class OffloadCost:
 
     def totals(self, first: SubBatch, second: SubBatch) -> Totals:
         """An iteration in closed form: what its stages come to, without making them."""
-        (before_0, after_0, linear_0a, _), attention_0, attention_0a, beside_0 = self._part(first)
-        (before_1, after_1, linear_1a, _), attention_1, attention_1a, beside_1 = self._part(second)
+        linear_0, attention_0, attention_0a, beside_0 = self._part(first)
+        linear_1, attention_1, attention_1a, beside_1 = self._part(second)
+        before_0, after_0, linear_0a, _ = linear_0
+        before_1, after_1, linear_1a, _ = linear_1
         thread_0, read_0, copied_0 = beside_0
         thread_1, read_1, copied_1 = beside_1
         read_0 /= self._read_bytes_per_s

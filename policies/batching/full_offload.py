@@ -70,7 +70,8 @@ class FullOffload:
             attention_s = sum([self.times.prefill[size] for size in prompts.sizes])
             attention_s += self.times.attention(context_after(view, plan, offload, prompts))
             halves = Halves(self.times, width, attention_s)
-            halves.spread(hosted, prompts, free)
+            left = prompts.left(len(prompts.chosen))
+            halves.spread(hosted, left, free, view.block_tokens)
             halves.put(offload)
         else:
             self._evenly(view, offload, hosted, prompts, free)

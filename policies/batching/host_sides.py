@@ -87,6 +87,11 @@ class Prompts:
             self.chosen.append(request)
             self.sizes.append(size)
 
+    def left(self, count: int) -> int:
+        """Requests that decode on the host which may join the first `count` of them."""
+        fewer = len(self.chosen) - count
+        return min(self.requests + fewer, self.tokens + sum([n or 1 for n in self.sizes[count:]]))
+
     def put(self, plan: Plan, offload: Offload, count: int) -> None:
         """Let the first `count` of them into the plan."""
         if not count:
@@ -145,7 +150,9 @@ def context_after(view: BatchView, plan: Plan, offload: Offload, prompts: Prompt
     if 0 in prompts.sizes:
         for request, size in zip(prompts.chosen, prompts.sizes, strict=True):
             context += 0 if size else request.kv_tokens + 1
-    for request in (*offload.out, *(request for request, _ in plan.preempt)):
+    for request in offload.out:
+        context -= request.kv_tokens + 1
+    for request, _ in plan.preempt:
         # Those on the host are none of them.
         context -= 0 if request.swapped else request.kv_tokens + 1
     return context
@@ -197,11 +204,6 @@ class Halves:
         return linear[self.width + len(self.beside)] + linear[self.second] + self.gpu_s
 
     @property
-    def fixed_s(self) -> float:
-        """The second pass through a layer's weights, for however few requests."""
-        return self.times.linear[1]
-
-    @property
     def slacks(self) -> tuple[float, float]:
         """What the GPUs' work leaves beside the host's thread while that attends for the first,
         and for the second (R of NEO, arXiv 2411.01142, section 3.2)."""
@@ -229,15 +231,16 @@ class Halves:
     def spread(
         self,
         hosted: Hosted,
-        prompts: Prompts,
+        left: int,
         room: int,
+        block_tokens: int,
         *,
         hidden: bool = False,
         work_s: float = 0.0,
         token_s: float = 0.0,
     ) -> None:
-        """Put requests one after the other into the sub-batch whose host work has more slack, as
-        long as the budgets of `prompts` last; `room`: blocks of host memory for their new tokens.
+        """Put requests one after the other into the sub-batch whose host work has more slack, at
+        most `left`; `room`: blocks of host memory, of `block_tokens`, for their new tokens.
 
         With `hidden` only while both slacks stay >= 0; else only while work by time does not fall,
         where each is worth `token_s` beside `work_s` of the others (by default all get in). One for
@@ -247,10 +250,9 @@ class Halves:
         times = self.times
         linear = times.linear
         lines = times.host_lines
+        last = len(lines) - 1
         launch_s = times.launch_s
         gpu_s = self.gpu_s
-        block = prompts.block_tokens
-        left = min(prompts.requests, prompts.tokens)
         # Whether budgets or blocks may not last for all.
         short = min(left, room) < len(hosted)
         cutoff = FOREVER
@@ -274,15 +276,17 @@ class Halves:
                 aside.append(request)
                 continue
             if short:
-                grows = (tokens - 1) % block == 0
+                grows = (tokens - 1) % block_tokens == 0
                 if left < 1 or (grows and room < 1):
                     aside.append(request)
                     continue
                 room -= grows
             more = read + tokens
             while more > line.high:
+                if at == last:
+                    times.host_line(more)
                 at += 1
-                line = lines[at] if at < len(lines) else times.host_line(more)
+                line = lines[at]
             more_s = line.fixed[count + 1] + line.per_token[count + 1] * more
             wider_s = linear[before + count + 1]
             own_s = own_left_s - more_s

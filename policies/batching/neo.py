@@ -79,10 +79,7 @@ class Neo:
         prompts = Prompts(
             view.max_sequences - decodes, view.max_batch_tokens - decodes, view.block_tokens
         )
-        keep = self._kept_free(view)
-        room.free -= keep
         prompts.choose(view, room, offload)
-        room.free += keep
         if offload.back:
             moved = {request.id for request in offload.back}
             hosted = [pair for pair in hosted if pair[0].id not in moved]
@@ -97,10 +94,6 @@ class Neo:
         else:
             plan.steps = room.order_holds()
         return plan
-
-    def _kept_free(self, view: BatchView) -> int:
-        """Blocks of the GPUs that prompts leave free."""
-        return 0
 
     def come_back(
         self, view: BatchView, offload: Offload, room: Room, spare: int, hosted: Hosted
@@ -140,7 +133,9 @@ class Neo:
         each_s = [times.prefill[size] for size in prompts.sizes]
         alone = self._saturating(prompts, width)
         halves = Halves(times, width, attention_s + sum(each_s))
-        halves.spread(hosted, prompts, self._host_room(view, offload, prompts), hidden=True)
+        left = min(prompts.requests, prompts.tokens)
+        room = self._host_room(view, offload, prompts)
+        halves.spread(hosted, left, room, view.block_tokens, hidden=True)
         if halves.second:
             both = self._hiding(halves, prompts, each_s)
             alone_width = width - sum(prompts.sizes[alone:])

@@ -128,7 +128,7 @@ class HostSide:
         cost = self._priced()
         if plan.offload is None or not plan.offload.split:
             return cost.step_on_gpus(first)
-        if not first.requests + second.requests:
+        if not (self.taking_part or decodes or plan.chunks):
             raise LawBroken(f"replica {self._replica.index}: a plan for an iteration of nobody")
         self._check_blocks()
         self._parts = first, second
@@ -176,11 +176,14 @@ class HostSide:
         rest_tokens = batch.context
         beside_tokens = 0
         if here or aside:
-            self._check_names(here, aside)
+            named = [*here, *aside]
+            # Of those that decode here, KV tokens less steps.
+            kept = [r._kv - r._joined for r in named if r._batch is batch]
+            if len(kept) < len(named) or len(set(named)) < len(named):
+                self._refuse(named)
             steps = batch.steps + 1
-            beside_tokens = beside * steps + sum([r._kv - r._joined for r in here])
-            rest_tokens -= beside_tokens
-            rest_tokens -= len(aside) * steps + sum([r._kv - r._joined for r in aside])
+            beside_tokens = beside * steps + sum(kept[:beside])
+            rest_tokens -= len(named) * steps + sum(kept)
         return (
             SubBatch(prompts, decodes, context, beside, beside_tokens, out, sampled + beside),
             SubBatch((), 0, 0, rest, rest_tokens, 0, rest),
@@ -254,17 +257,13 @@ class HostSide:
         self._parts = None
         self.taking_part = self.read_tokens = 0
 
-    def _check_names(self, beside: list[Request], aside: list[Request]) -> None:
-        """A plan names requests that decode here, each once."""
-        batch = self.batch
-        named = {*beside, *aside}
-        asked = len(beside) + len(aside)
-        here = sum([request._batch is batch for request in named])
-        if here < asked:
-            raise LawBroken(
-                f"replica {self._replica.index}: a plan names {asked} requests on the host, of "
-                f"which {here} decode there, each once"
-            )
+    def _refuse(self, named: list[Request]) -> None:
+        """A plan names requests that do not decode here, or one twice."""
+        here = sum([request._batch is self.batch for request in set(named)])
+        raise LawBroken(
+            f"replica {self._replica.index}: a plan names {len(named)} requests on the host, of "
+            f"which {here} decode there, each once"
+        )
 
     def _check_blocks(self) -> None:
         """Host memory has room for the iteration's tokens."""

@@ -80,6 +80,32 @@ def test_each_goes_to_the_half_whose_host_has_more_slack(state: State) -> None:
     assert plan.offload.split
 
 
+@given(states())
+def test_by_work_stays_within_the_budgets(state: State) -> None:
+    plan = NeoByWork(PROFILE).plan(StateView(state), 0.0)  # type: ignore[arg-type]
+    taken = [r for r, _ in plan.chunks]
+    assert taken == state.waiting[: len(taken)]
+    offload = plan.offload
+    if offload is None or not offload.split:
+        return
+    back = len(offload.back)
+    served = len(state.cpu_run) - len(plan.preempt) - back - len(offload.aside)
+    assert served > 0
+    assert len(taken) + back + served <= state.most_requests
+    assert sum(r.prompt for r in taken) + back + served <= state.most_tokens
+
+
+def test_by_work_prompts_put_off_leave_their_tokens_to_decodes() -> None:
+    """Of 204 tokens two prompts leave four; one of them is enough to hide the host."""
+    waiting = [Asker(100 + i, prompt=100) for i in range(2)]
+    cpu_run = [Asker(i, kv=100, swapped=True) for i in range(10)]
+    state = State(waiting, [], cpu_run, 30, 300, BLOCK, 16, 204)
+    plan = NeoByWork(PROFILE, 0).plan(StateView(state), 0.0)  # type: ignore[arg-type]
+    assert plan.offload is not None and plan.offload.split
+    assert [r.id for r, _ in plan.chunks] == [100]
+    assert len(cpu_run) - len(plan.offload.back) - len(plan.offload.aside) > 4
+
+
 @pytest.mark.parametrize(
     ("halving", "beside"), [("symmetric", [0, 2, 4]), ("none", [0, 1, 2, 3, 4])]
 )

@@ -320,7 +320,14 @@ def offload_cost(
     kv_dtype: str = "fp16",
     per_sequence_s: float = 0.0,
 ) -> OffloadCost:
-    """The cost of a model on such GPUs with such a host. Raises ConfigError without a host."""
+    """The cost of a model on such GPUs with such a host. Raises ConfigError without a host, and for
+    a published profile, which says nothing of operators."""
+    if not isinstance(model, Transformer):
+        raise ConfigError(
+            "model: a profile of whole iterations, but the batching policy asks for the times of a "
+            "model's operators; choose batching=chunked_prefill, or a model, as model=llama2-7b, "
+            "and its efficiency"
+        )
     if host is None:
         raise ConfigError(
             "host_attention: none, but the batching policy computes attention on the host; "

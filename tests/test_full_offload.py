@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -100,8 +101,9 @@ def test_by_work_prompts_put_off_leave_their_tokens_to_decodes() -> None:
     waiting = [Asker(100 + i, prompt=100) for i in range(2)]
     cpu_run = [Asker(i, kv=100, swapped=True) for i in range(10)]
     state = State(waiting, [], cpu_run, 30, 300, BLOCK, 16, 204)
-    plan = NeoByWork(PROFILE, 0).plan(StateView(state), 0.0)  # type: ignore[arg-type]
-    assert plan.offload is not None and plan.offload.split
+    plan = NeoByWork(PROFILE).plan(StateView(state), 0.0)  # type: ignore[arg-type]
+    assert plan.offload is not None
+    assert plan.offload.split
     assert [r.id for r, _ in plan.chunks] == [100]
     assert len(cpu_run) - len(plan.offload.back) - len(plan.offload.aside) > 4
 
@@ -165,20 +167,22 @@ def test_full_offload_falls_behind_with_the_output_and_neo_does_not() -> None:
     assert min(neo) > 0.97
 
 
-@pytest.mark.parametrize("kind", [Neo, NeoByWork])
-def test_a_fast_host_beside_wide_prompts_is_worth_its_time(kind: type[Batching]) -> None:
+@pytest.mark.parametrize("kind", [partial(Neo, saturation_tokens=16), NeoByWork])
+def test_a_fast_host_beside_wide_prompts_is_worth_its_time(kind: Callable[..., Batching]) -> None:
     """Few fit on the GPUs, whose time grows with what they compute: more is decoded at once."""
-    fast = partial(kind, times(STEEP, launch_s=0.0), 16)  # type: ignore[call-arg]
+    fast = partial(kind, times(STEEP, launch_s=0.0))
     run = _burst(fast, 60, STEEP, 80)
     alone = _burst(SwiftLlm, 60, STEEP, 60)
     assert alone.simulation.now > 1.1 * run.simulation.now
     assert run.result.summary["serving.offload.tokens"] > 100  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("kind", [Neo, NeoByWork])
-def test_those_on_the_host_make_no_token_where_the_gpus_work_alone(kind: type[Batching]) -> None:
+@pytest.mark.parametrize("kind", [partial(Neo, saturation_tokens=16), NeoByWork])
+def test_those_on_the_host_make_no_token_where_the_gpus_work_alone(
+    kind: Callable[..., Batching],
+) -> None:
     """A host that is never worth it, by prediction: all decode on the GPUs in the end."""
-    hopeless = partial(kind, times(STEEP, launch_s=1e3), 16)  # type: ignore[call-arg]
+    hopeless = partial(kind, times(STEEP, launch_s=1e3))
     run = _burst(hopeless, 20, STEEP, 80)
     assert run.log is not None
     assert not any(fact.host_decodes for fact in run.log.of(Iterations))

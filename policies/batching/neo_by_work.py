@@ -31,13 +31,9 @@ class NeoByWork(Neo):
     """
 
     def __init__(
-        self,
-        times: ProfiledTimes,
-        saturation_tokens: int = 128,
-        swap_in_share: float = 0.95,
-        gpu_only: bool = False,
+        self, times: ProfiledTimes, swap_in_share: float = 0.95, gpu_only: bool = False
     ) -> None:
-        super().__init__(times, saturation_tokens, swap_in_share, gpu_only)
+        super().__init__(times, swap_in_share=swap_in_share, gpu_only=gpu_only)
         # Requests begun and tokens made until `_seen` iterations; what each one since makes.
         self._begun = self._made = self._seen = self._making = 0
         # Whether all on the host took part in the last iteration, and prompts are enough to hide

@@ -170,13 +170,12 @@ class HostSide:
             self._aside = []
             return SubBatch(prompts, decodes, context, 0, 0, out, sampled), NOTHING
         batch = self.batch
-        here: list[Request] = offload.beside  # type: ignore[assignment]
-        self._aside = aside = offload.aside  # type: ignore[assignment]
-        beside, rest = len(here), batch.size - len(here) - len(aside)
+        named: list[Request] = [*offload.beside, *offload.aside]  # type: ignore[list-item]
+        beside, rest = len(offload.beside), batch.size - len(named)
+        self._aside = named[beside:]
         rest_tokens = batch.context
         beside_tokens = 0
-        if here or aside:
-            named = [*here, *aside]
+        if named:
             # Of those that decode here, KV tokens less steps.
             kept = [r._kv - r._joined for r in named if r._batch is batch]
             if len(kept) < len(named) or len(set(named)) < len(named):

@@ -187,3 +187,19 @@ def test_those_on_the_host_make_no_token_where_the_gpus_work_alone(
     assert run.log is not None
     assert not any(fact.host_decodes for fact in run.log.of(Iterations))
     assert run["requests_finished"] == 60
+
+
+def test_by_work_more_wait_on_the_host_than_an_iteration_takes() -> None:
+    """More than the profile has measured, and some have ended, so that outputs are known."""
+    policy = NeoByWork(PROFILE)
+    for i in range(40):
+        view = StateView(State([Asker(i, prompt=20)], [], [], 30, 300, BLOCK, 16, 256))
+        view.iterations = i
+        assert policy.plan(view, 0.0).chunks  # type: ignore[arg-type]
+    hosted = [Asker(i, kv=30, swapped=True) for i in range(20)]
+    waiting = [Asker(100 + i, prompt=20) for i in range(4)]
+    view = StateView(State(waiting, [], hosted, 30, 300, BLOCK, 16, 256))
+    view.iterations = 40
+    plan = policy.plan(view, 0.0)  # type: ignore[arg-type]
+    assert plan.offload is not None
+    assert len(hosted) - len(plan.offload.aside) - len(plan.offload.back) <= 16

@@ -145,8 +145,9 @@ class NeoByWork(Neo):
         if most == least or not hosted or ended <= 0:
             return least
         output = self._made / (ended + 0.5 * present)
-        read = sum([tokens for _, tokens in hosted])
-        host_s = times.host_attention(len(hosted), read) / len(hosted)
+        served = min(len(hosted), view.max_sequences)
+        read = sum([tokens for _, tokens in hosted[:served]])
+        host_s = times.host_attention(served, read) / served
         self._hidden = output * host_s * most <= prompts_s
         if not self._hidden:
             return least

@@ -87,15 +87,23 @@ class NeoByWork(Neo):
         worth_s = [linear[n] + s for n, s in zip(prompts.sizes, each_s, strict=True)]
         hosted, room = self._make_room(view, plan, offload, prompts, hosted)
         block = view.block_tokens
-        token_s = self._token_s(hosted, prompts.left(0), room, block, decodes, attention_s)
+        # Without prompts: what a token takes on the GPUs alone, or else beside the host's.
+        token_s = (linear[max(decodes, 1)] + attention_s) / max(decodes, 1)
+        none = Halves(times, decodes, attention_s)
+        work_s = decodes * token_s
+        none.spread(hosted, prompts.left(0), room, block, work_s=work_s, token_s=token_s)
+        if none.second:
+            token_s = min(token_s, none.stages_s / (decodes + none.size))
         count = self._least(view, prompts, hosted, decodes, sum(worth_s))
         best, best_rate, best_halves = count, -1.0, None
         while count <= most:
             wide = decodes + sum([n or 1 for n in prompts.sizes[:count]])
             work_s = decodes * token_s + sum(worth_s[:count])
-            halves = Halves(times, wide, attention_s + sum(each_s[:count]))
-            left = prompts.left(count)
-            halves.spread(hosted, left, room, block, work_s=work_s, token_s=token_s)
+            halves = none
+            if count:
+                halves = Halves(times, wide, attention_s + sum(each_s[:count]))
+                left = prompts.left(count)
+                halves.spread(hosted, left, room, block, work_s=work_s, token_s=token_s)
             rate, found = work_s / (linear[wide] + halves.gpu_s), None
             if halves.second:
                 both_rate = (work_s + halves.size * token_s) / halves.stages_s
@@ -111,26 +119,6 @@ class NeoByWork(Neo):
             best_halves.put(offload)
             self._all_served = not best_halves.aside
             self._making += best_halves.size
-
-    def _token_s(
-        self,
-        hosted: Hosted,
-        left: int,
-        room: int,
-        block_tokens: int,
-        decodes: int,
-        attention_s: float,
-    ) -> float:
-        """What a token takes in an iteration of a layer without prompts."""
-        times = self.times
-        alone = max(decodes, 1)
-        token_s = (times.linear[alone] + attention_s) / alone
-        halves = Halves(times, decodes, attention_s)
-        work_s = decodes * token_s
-        halves.spread(hosted, left, room, block_tokens, work_s=work_s, token_s=token_s)
-        if not halves.second:
-            return token_s
-        return min(token_s, halves.stages_s / (decodes + halves.size))
 
     def _least(
         self, view: BatchView, prompts: Prompts, hosted: Hosted, decodes: int, prompts_s: float
@@ -166,6 +154,8 @@ class NeoByWork(Neo):
         """Those on the host that stay there, and the blocks for their next tokens. Where most of
         them lack one, and would all wait for the few, the worst ranks are computed again."""
         room = self._host_room(view, offload, prompts)
+        if room >= len(hosted):
+            return hosted, room
         block = view.block_tokens
         lack = sum([(tokens - 1) % block == 0 for _, tokens in hosted]) - room
         if 2 * lack <= len(hosted):

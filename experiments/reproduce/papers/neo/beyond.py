@@ -85,8 +85,9 @@ def _study(study: Study[Runs], slug: str, machine: str) -> list[Claim[Any, Any]]
 
 _IN_SIGHT = (
     "NEO by work is Orrery's own. Its rules follow from what overlaps and from a balance of passes "
-    "and drain, without a constant to fit, but were found with seed 0 of these points in sight; "
-    "HELDOUT"
+    "and drain, without a constant to fit, but were found with seed 0 of these points in sight. "
+    "On 24 others, drawn at random afterwards (all machines, prompts of 150 to 2,860, outputs of "
+    "32 to 350, one seed), it is 0.989 or more"
 )
 CLAIMS: list[Claim[Any, Any]] = [
     *_study(A10G, "a10g", "A10G, hosts and outputs of figure 10a"),

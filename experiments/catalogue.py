@@ -27,6 +27,9 @@ _GROUPS = {
     "engine": "engine",
     "efficiency": "efficiency",
     "shifting": "shifting",
+    "refresh": "refresh",
+    "sites": "sites",
+    "carbon": "carbon",
     "carbon_device": "carbon/device",
     "carbon_intensity": "carbon/intensity",
     "timeline": "timeline",
@@ -35,6 +38,12 @@ _GROUPS = {
     "smartnic": "hardware/smartnic",
     "fpga": "hardware/fpga",
     "link": "hardware/link",
+    "network_function": "network_function",
+    "traffic": "traffic",
+    "partition": "partition",
+    "goal": "goal",
+    "packets": "packets",
+    "packet_stack": "packet_stack",
 }
 
 

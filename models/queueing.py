@@ -5,7 +5,8 @@ in seconds. Each raises ValueError where the queue has no steady state.
 
 Sources: Kleinrock, "Queueing Systems" I (1975) and II (1976), cited by section; Schrage and
 Miller, "The queue M/G/1 with the shortest remaining processing time discipline", Operations
-Research 14(4), 1966.
+Research 14(4), 1966; Reiser and Lavenberg, "Mean-value analysis of closed multichain queuing
+networks", Journal of the ACM 27(2), 1980.
 """
 
 from __future__ import annotations
@@ -96,6 +97,44 @@ def srpt_response_s(rate: float, density: Callable[[_Floats], _Floats], largest_
     waits = 0.5 * rate * small / (1.0 - load) ** 2
     stays = up_to(1.0 / (1.0 - load))
     return float(up_to((waits + stays) * f)[-1] / share[-1])
+
+
+def mm1n_blocked(load: float, places: int) -> float:
+    """M/M/1 with `places` for jobs, the one in service included: share of arrivals that find none
+    (Kleinrock I, 3.6). Any load above 0 has a steady state."""
+    if places < 1 or not load > 0.0:
+        raise ValueError(f"load {load} and {places} places")
+    if load == 1.0:
+        return 1.0 / (places + 1)
+    if load > 1.0:  # the same, without a power that overflows
+        return (load - 1.0) / (load - load**-places)
+    return (1.0 - load) * load**places / (1.0 - load ** (places + 1))
+
+
+def mm1n_wait_s(load: float, mean_s: float, places: int) -> float:
+    """M/M/1 with `places` for jobs: mean wait before service of those that get in, by Little's law
+    from the mean number of jobs (Kleinrock I, 3.6)."""
+    blocked = mm1n_blocked(load, places)
+    # Weights of 0 to `places` jobs, the largest of them 1.
+    weights = [load ** (i if load <= 1.0 else i - places) for i in range(places + 1)]
+    jobs = sum(i * weight for i, weight in enumerate(weights)) / sum(weights)
+    return mean_s * (jobs / (load * (1.0 - blocked)) - 1.0)
+
+
+def closed_throughput(service_s: float, delay_s: float, jobs: int) -> float:
+    """Jobs a second of a closed network of `jobs` jobs that alternate between one server and a
+    delay without a queue, both exponential: exact mean value analysis (Reiser and Lavenberg 1980).
+
+    At most min(1 / service, jobs / (service + delay)), the asymptotes; equal to them for one job.
+    """
+    if jobs < 1 or not (service_s > 0.0 and delay_s >= 0.0):
+        raise ValueError(f"{jobs} jobs, service {service_s} s, delay {delay_s} s")
+    queued = rate = 0.0
+    for number in range(1, jobs + 1):
+        response = service_s * (1.0 + queued)
+        rate = number / (response + delay_s)
+        queued = rate * response
+    return rate
 
 
 def dd1_response_s(number: int, gap_s: float, service_s: float) -> float:

@@ -1,4 +1,4 @@
-"""What one request asks of a serving system, and what yields such requests."""
+"""What is asked: a request of a serving system, a packet of a data path; and what yields them."""
 
 from __future__ import annotations
 
@@ -63,4 +63,31 @@ class Workload(Protocol):
 
     def demands(self, rng: np.random.Generator) -> Iterator[Demand]:
         """The demands in order; all chance comes from `rng`."""
+        ...
+
+
+class Packet(NamedTuple):
+    """One packet on the wire of a data path.
+
+    time_s: from the start. size_bytes: of the frame. kind: "N" the first of its flow, "T" the
+    last, "E" any other. rank: of its flow by popularity, 1 for the most popular; 0 if not known.
+    """
+
+    time_s: float
+    flow: int
+    size_bytes: float
+    kind: str
+    rank: int = 0
+
+
+class PacketWorkload(Protocol):
+    """A lazy source of packets, as `Workload` is of demands; times never decrease."""
+
+    @property
+    def finite(self) -> bool:
+        """Whether the packets end."""
+        ...
+
+    def packets(self, rng: np.random.Generator) -> Iterator[Packet]:
+        """The packets in order; all chance comes from `rng`."""
         ...

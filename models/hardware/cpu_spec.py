@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
 from models.errors import ConfigError
+from models.hardware.cache_level import CacheLevel, check_caches
 from models.hardware.sourced import check
 
 
@@ -20,6 +21,8 @@ class CpuSpec:
     cores_per_chiplet: cores behind one path to memory (all of them on a monolithic die).
     chiplet_bandwidth_bytes_per_s: what one such path carries; None where it is no limit.
     idle_w, peak_w: power without work and at full load (thermal design power).
+    caches: of data, nearest first; memory_cycles: latency of a read that misses them all. Given
+    where work is priced by its reads, as of network functions.
     source: key -> document, for every number.
     """
 
@@ -34,8 +37,13 @@ class CpuSpec:
     idle_w: float
     peak_w: float
     source: Mapping[str, str]
+    caches: Sequence[CacheLevel] = ()
+    memory_cycles: float | None = None
 
     def __post_init__(self) -> None:
+        if self.caches and self.memory_cycles is None:
+            raise ConfigError(f"cpu {self.name}: caches are given, memory_cycles is not")
+        check_caches(f"cpu {self.name}", self.caches, self.memory_cycles or 0.0)
         check("cpu", self, may_be_zero=("idle_w", "peak_w"))
         if self.idle_w > self.peak_w:
             raise ConfigError(

@@ -1,0 +1,92 @@
+"""What a packet costs at the host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from models.errors import ConfigError
+from models.hardware.cpu_spec import CpuSpec
+from models.network_functions.locality import read_cycles
+from models.network_functions.packet_stack import PacketStack
+from models.network_functions.path import Path
+from models.network_functions.plan import NIC, SPLIT
+from models.network_functions.program import Program
+from models.network_functions.traffic import TrafficProfile
+
+
+class HostDemand:
+    """Cycles of a host core by block, for one program and traffic.
+
+    latency: state -> mean cycles of a read. block_cycles: for each block, with its operations on
+    states and tables at the host.
+    """
+
+    def __init__(
+        self, program: Program, profile: TrafficProfile, cpu: CpuSpec, stack: PacketStack
+    ) -> None:
+        if cpu.memory_cycles is None:
+            raise ConfigError(
+                f"cpu {cpu.name}: memory_cycles is missing; the host of a network function needs "
+                "it and its caches"
+            )
+        self.program = program
+        self.profile = profile
+        self.cpu = cpu
+        self.stack = stack
+        self.latency = {
+            state.name: read_cycles(cpu.caches, cpu.memory_cycles, state, profile)
+            for state in program.states
+        }
+        self.block_cycles: list[float] = []
+        self._inserts: list[list[tuple[int, float]]] = []
+        names = [state.name for state in program.states]
+        for block in program.blocks:
+            cycles = block.cpu_cycles + block.cycles_per_byte * profile.packet_bytes
+            inserts = []
+            for name, uses in block.uses.items():
+                changes = uses.writes + uses.adds
+                cycles += (uses.reads + stack.change_share * changes) * self.latency[name]
+                if uses.inserts > 0.0:
+                    cycles += uses.inserts * (stack.insert_cycles + self.latency[name])
+                    inserts.append((names.index(name), uses.inserts))
+            self.block_cycles.append(cycles)
+            self._inserts.append(inserts)
+
+    def path_cycles(self, path: Path, sides: str) -> float:
+        """Cycles of one packet on a path; 0 where it never comes to the host."""
+        if not path.host:
+            return 0.0
+        cycles = self.stack.io_cycles
+        for b in path.host:
+            cycles += self.block_cycles[b]
+            for state, inserts in self._inserts[b]:
+                if sides[state] == NIC:
+                    cycles += inserts * self.stack.nic_insert_cycles
+        return cycles
+
+    def nic_inserts(self, path: Path, sides: str) -> float:
+        """Entries that the host inserts into tables at the NIC for one packet of a path."""
+        return sum(
+            inserts for b in path.host for state, inserts in self._inserts[b] if sides[state] == NIC
+        )
+
+    def moves_per_packet(self, sides: str, offloaded: float) -> float:
+        """Entries moved into or out of the offloaded set for each packet, as flows come and go:
+        each of the offloaded share of new flows is installed, and removed at its end."""
+        entries = sum(
+            state.entries_per_flow or 0.0
+            for state, side in zip(self.program.states, sides, strict=True)
+            if side == SPLIT
+        )
+        profile = self.profile
+        return 2.0 * entries * offloaded / (profile.packets_per_flow * profile.flows)
+
+    def cycles(
+        self, paths: Mapping[str, Path], weights: Mapping[str, float], sides: str, offloaded: float
+    ) -> float:
+        """Mean cycles of a host core for each packet of the traffic."""
+        total = self.moves_per_packet(sides, offloaded) * self.stack.move_cycles
+        for packet, path in paths.items():
+            if path.host:
+                total += weights[packet] * self.path_cycles(path, sides)
+        return total

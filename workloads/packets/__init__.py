@@ -1,0 +1,1 @@
+"""Packets of network functions: generators by the statistics of traffic, and captures."""

@@ -31,6 +31,7 @@ _GROUPS = {
     "scaling": "scaling",
     "forecast": "forecast",
     "cluster": "cluster",
+    "refresh": "refresh",
     "sites": "sites",
     "carbon": "carbon",
     "carbon_device": "carbon/device",

@@ -18,6 +18,7 @@ _ALIASES = {
     "alveo-u280": "fpga",
     "alveo-u50": "fpga",
     "zcu102": "fpga",
+    "server-32": "xeon-8275cl",
 }
 #: Processors that come with another part (the cores of a Jetson are on its die; a Raspberry Pi's
 #: processor is left out: some hundred grams).

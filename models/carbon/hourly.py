@@ -23,9 +23,8 @@ from models.errors import ConfigError
 class Deployment:
     """`count` equal devices (a mean number may be broken) from `from_s` to `to_s`.
 
-    life: over which their making is written off, from the age of `age_s` on. carries: at the end
-    the book value goes on to another deployment, else it is expensed. from_s < 0: deployed before
-    the accounts begin.
+    life: over which their making is written off from then on (it may be before the accounts
+    begin). carries: at the end the book value goes on to another deployment, else it is expensed.
     """
 
     name: str
@@ -33,31 +32,23 @@ class Deployment:
     from_s: float
     to_s: float = inf
     count: float = 1.0
-    age_s: float = 0.0
     carries: bool = False
 
     def __post_init__(self) -> None:
-        if not (self.from_s < self.to_s and 0.0 <= self.count < inf and 0.0 <= self.age_s < inf):
+        if not (self.from_s < self.to_s and 0.0 <= self.count < inf):
             raise ConfigError(
                 f"deployment {self.name}: from_s = {self.from_s!r} must be before to_s = "
-                f"{self.to_s!r}, count = {self.count!r} and age_s = {self.age_s!r} >= 0"
+                f"{self.to_s!r} and count = {self.count!r} >= 0"
             )
 
     def book_g(self, time_s: float) -> float:
         """What is left to write off at a time, while deployed or at its end."""
-        return self.count * self.life.book_g(self.age_s + time_s - self.from_s)
+        return self.count * self.life.book_g(time_s - self.from_s)
 
-    def accrued_g(self, edges_s: Floats) -> Floats:
-        """Written off between edges."""
-        times = np.clip(edges_s, self.from_s, self.to_s)
-        books = self.count * self.life.books_g(self.age_s + times - self.from_s)
-        return books[:-1] - books[1:]
-
-    def expensed(self, edges_s: Floats) -> tuple[int, float]:
-        """In which step its book value is expensed, and how much; step -1: in none."""
-        if self.carries or not edges_s[0] < self.to_s <= edges_s[-1]:
-            return -1, 0.0
-        return int(np.searchsorted(edges_s, self.to_s)) - 1, self.book_g(self.to_s)
+    def accrual(self, start_s: float, end_s: float) -> tuple[float, float, float]:
+        """From when to when something is written off in an interval, and grams a second."""
+        until_s = min(self.to_s, self.from_s + self.life.planned_s, end_s)
+        return max(self.from_s, start_s), until_s, self.count * self.life.g_per_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +56,7 @@ class HourlyAccounts:
     """Accounts of a site by hour.
 
     supply: energies and grams of operation. embodied_g: written off while deployed; early_g: what
-    retirement before its time expenses (in the hour in which, or at whose end, it happens).
+    retirement before its time expenses, in its hour (at an edge in the one that begins).
     by_device_g: both together in total, by the deployments' name.
     """
 
@@ -106,15 +97,25 @@ def hourly_accounts(
         store=store,
     )
     hours = len(it_w)
-    edges_s = start_s + S_PER_HOUR * np.arange(hours + 1, dtype=np.float64)
-    embodied_g, early_g = np.zeros(hours), np.zeros(hours)
+    end_s = start_s + S_PER_HOUR * hours
+    embodied_g, early_g, steady = np.zeros(hours), np.zeros(hours), np.zeros(hours + 1)
     by_device: dict[str, float] = {}
     for device in devices:
-        accrued_g = device.accrued_g(edges_s)
-        hour, expensed_g = device.expensed(edges_s)
-        embodied_g += accrued_g
-        if hour >= 0:
-            early_g[hour] += expensed_g
-        grams = float(accrued_g.sum()) + expensed_g
+        from_s, until_s, rate = device.accrual(start_s, end_s)
+        grams = max(0.0, until_s - from_s) * rate
+        if grams > 0.0:
+            first, last = (from_s - start_s) / S_PER_HOUR, (until_s - start_s) / S_PER_HOUR
+            # Whole hours by their edges, and the rest of the first and the last.
+            i, j = int(first), int(last)
+            steady[i] += S_PER_HOUR * rate
+            steady[j] -= S_PER_HOUR * rate
+            embodied_g[i] -= (first - i) * S_PER_HOUR * rate
+            if j < hours:
+                embodied_g[j] += (last - j) * S_PER_HOUR * rate
+        if not device.carries and start_s <= device.to_s < end_s:
+            left_g = device.book_g(device.to_s)
+            early_g[int((device.to_s - start_s) / S_PER_HOUR)] += left_g
+            grams += left_g
         by_device[device.name] = by_device.get(device.name, 0.0) + grams
+    embodied_g += np.cumsum(steady)[:hours]
     return HourlyAccounts(supply, embodied_g, early_g, by_device)

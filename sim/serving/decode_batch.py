@@ -30,6 +30,7 @@ class DecodeBatch:
         "context",
         "members",
         "meter",
+        "newcomers",
         "next_end",
         "size",
         "steps",
@@ -42,6 +43,8 @@ class DecodeBatch:
         self.context = 0
         self.next_end = NEVER
         self.members: dict[int, Request] = {}
+        # Those that join, where somebody watches.
+        self.newcomers: list[Request] | None = None
         # Members that need a new block in steps whose number is congruent to the index.
         self._offsets = [0] * block_tokens
         self._ends: list[tuple[int, int, Request]] = []
@@ -64,6 +67,8 @@ class DecodeBatch:
         if ends < self.next_end:
             self.next_end = ends
         self.members[number] = request
+        if self.newcomers is not None:
+            self.newcomers.append(request)
         self.size += 1
         self.context += kv + 1
         self._offsets[(steps - kv) % self.block_tokens] += 1

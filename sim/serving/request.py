@@ -35,6 +35,7 @@ class Request:
         "_joined",
         "_kv",
         "_leaving",
+        "_most",
         "_output_tokens",
         "_path",
         "_predicted",
@@ -108,6 +109,8 @@ class Request:
         self._predictions: Predictions | None = None
         self._path: Sequence[float] | None = None
         self._use: Used | None = None
+        # The most that it predicts at each age or later, the last age first.
+        self._most: Sequence[float] | None = None
 
     @property
     def generated_tokens(self) -> int:

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from experiments.reproduce.claim import Paper, Plot
-from experiments.reproduce.papers.carbon import decade, jobs, shape, unit_values, waiting
+from experiments.reproduce.papers.carbon import (
+    decade,
+    jobs,
+    refresh,
+    shape,
+    tokens,
+    unit_values,
+    waiting,
+)
 from experiments.reproduce.papers.carbon.plots import (
     draw_coverage,
     draw_days,
@@ -27,7 +35,15 @@ PAPER = Paper(
     "cities, which have intervals. Let's Wait Awhile is also carried out on simulated GPUs, as is "
     "CarbonScaler. Solar output is measured; no measured output of wind farms is at hand, so the "
     "wind is made up.",
-    claims=[*unit_values.CLAIMS, *waiting.CLAIMS, *jobs.CLAIMS, *shape.CLAIMS, *decade.CLAIMS],
+    claims=[
+        *unit_values.CLAIMS,
+        *waiting.CLAIMS,
+        *jobs.CLAIMS,
+        *shape.CLAIMS,
+        *refresh.CLAIMS,
+        *decade.CLAIMS,
+        *tokens.CLAIMS,
+    ],
     plots=[
         Plot(
             name="greensku",

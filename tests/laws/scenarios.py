@@ -46,7 +46,7 @@ def policies(group: str) -> dict[str, Policy]:
     found: dict[str, Policy] = {}
     for name in names(group):
         settings = OmegaConf.load(CONFIGS / group / f"{name}.yaml")
-        if "times" in settings:
+        if "defaults" in settings:
             found |= offloading(name, settings)
         elif "preemption" in settings:
             for fate in ("recompute", "swap"):
@@ -60,7 +60,7 @@ def policies(group: str) -> dict[str, Policy]:
 def offloading(name: str, settings: Any) -> dict[str, Policy]:
     """A policy that asks for times of the host, with those of the tests' small model."""
     kind = get_class(settings.pop("_target_"))
-    del settings["times"], settings["_partial_"]
+    del settings["defaults"], settings["_partial_"]
     if "saturation_tokens" in settings:
         settings.saturation_tokens = 4
     choices: list[dict[str, Any]] = [{}]

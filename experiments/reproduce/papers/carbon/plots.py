@@ -1,4 +1,4 @@
-"""Pictures: GreenSKU's savings, the year's waiting, embodied shares, coverage, the decade."""
+"""Pictures: GreenSKU's savings, waiting, elastic jobs, embodied shares, coverage, the decade."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from experiments.reproduce.papers.carbon.decade import (
     change,
     pulls,
 )
+from experiments.reproduce.papers.carbon.jobs import savings as jobs_savings
 from experiments.reproduce.papers.carbon.serving import mean, routing_savings, waiting_savings
 from experiments.reproduce.papers.carbon.serving_runs import LOADS, Runs, arm
 from experiments.reproduce.papers.carbon.shape import (
@@ -73,6 +74,18 @@ def draw_nights(figure: Figure, means: dict[tuple[int, float], list[float]]) -> 
     axes.set_ylabel("saved (%)")
     axes.set_ylim(0.0, 12.0)
     theme.legend(axes)
+
+
+def draw_jobs(figure: Figure, found: dict[str, list[dict[str, float]]]) -> None:
+    """Savings by policy."""
+    axes = figure.subplots()
+    saved = jobs_savings(found)
+    for i, estimate in enumerate(saved.values()):
+        axes.barh(i, estimate.value, 0.6, color=SHADES[i])
+        axes.plot([estimate.low, estimate.high], [i, i], color=theme.INK, linewidth=1.5)
+    axes.set_yticks(range(len(saved)), list(saved))
+    axes.invert_yaxis()
+    axes.set_xlabel("operational carbon saved (%)")
 
 
 def draw_days(figure: Figure, found: dict[tuple[str, str], list[float]]) -> None:

@@ -150,6 +150,18 @@ class Run:
             return self._drawn + self.cost.active_total(self.done)
         return self.active_at(now_s)
 
+    def used_in(self, k: int) -> float:
+        """What the first `k` steps come to, which are done."""
+        cost = self.cost
+        if self._past is None:
+            return cost.active_total(k)
+        used, end = 0.0, cost.total(self.done + 1)
+        now = cost, self._anchor_work, end, self._slow
+        for cost, low, high, _ in [*self._past, now]:
+            most = cost.total(k)
+            used += _active(cost, min(high, most)) - _active(cost, min(low, most))
+        return used
+
     def progress(self, now_s: float) -> tuple[int, float]:
         """Steps complete at `now_s`, and what part is done of the next one."""
         k = self.steps_done(now_s)
@@ -253,3 +265,11 @@ class Run:
         steps = target - self.done
         self.done = target
         self._on_boundary(steps)
+
+
+def _active(cost: StepCost, work: float) -> float:
+    """Weighted seconds of so much work, a step in part."""
+    k = cost.steps_within(work)
+    lasts = cost.step(k)
+    part = (work - cost.total(k)) / lasts if lasts > 0.0 else 0.0
+    return cost.active_total(k) + part * cost.active_step(k)

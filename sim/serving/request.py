@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from sim.serving.decode_batch import DecodeBatch
     from sim.serving.foretelling import Foretold
     from sim.serving.predictions import Predictions
-    from sim.serving.used import Used
     from workloads.demand import Call
 
 
@@ -40,6 +39,7 @@ class Request:
         "_predicted",
         "_predictions",
         "_ready",
+        "_since",
         "_stop",
         "_use",
         "arrival_s",
@@ -63,6 +63,9 @@ class Request:
         "swapped_blocks",
         "waits_since",
     )
+
+    #: Of the use meter: where its stay in the batch begins in the log.
+    _since: float
 
     def __init__(
         self,
@@ -107,7 +110,7 @@ class Request:
         self.waits_since = -1
         self._predictions: Predictions | None = None
         self._path: Sequence[float] | None = None
-        self._use: Used | None = None
+        self._use = -1
 
     @property
     def generated_tokens(self) -> int:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sim.hardware.run import Run
     from sim.serving.replica import Replica
     from sim.serving.request import Request
-    from sim.serving.use_of_runs import RunUse
+    from sim.serving.use_log import UseLog
 
 
 class Tally:
@@ -45,7 +45,7 @@ class Tally:
         self.phase = "decode"
         self.first_kv = 0
         self.kv_slope = 0
-        self.runs: RunUse | None = None
+        self.runs: UseLog | None = None
 
     def begin(
         self,
@@ -66,9 +66,9 @@ class Tally:
         else:
             self.first_kv = replica.batch.context - replica.batch.size
         if self.runs is not None:
-            self.runs.open = True
-            if chunks or replica.split:
+            if chunks or replica.prefilling or replica.split:
                 self.runs.begin(decodes, chunks)
+            self.runs.open = True
 
     def end(self, run: Run, now_s: float) -> None:
         """A run of iterations is over, at a boundary."""

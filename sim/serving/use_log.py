@@ -1,0 +1,387 @@
+"""What a replica writes down of its runs and requests, so that who used it can be told later."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from models.step_cost import WithLast
+from sim.serving.decode_batch import NEVER
+from sim.serving.used import RUN, Used
+
+if TYPE_CHECKING:
+    from sim.hardware.run import Run
+    from sim.serving.replica import Replica
+    from sim.serving.request import Request
+
+#: Of a run: active seconds to each token computed, but for reading KV, and to prefill; seconds, and
+#: the integral over them of its step's number.
+Sums: TypeAlias = tuple[float, float, float, float]
+#: Runs in the log at which it is settled, so that it stays short.
+_MANY = 4096 * RUN
+
+
+class UseLog:
+    """The log of one replica: numbers of each run of iterations, of each piece of a prompt that is
+    computed alone or beside decodes, and of each stay in the batch (`Used` says which, and what
+    follows from them). What is rarer is shared out on the spot: runs of other pieces, or with
+    decodes on the host, or cut off in the middle of an iteration.
+
+    Of an iteration's active seconds a decode on the GPUs takes those of reading its KV, at the
+    marginal cost of a KV token without a power cap, `per_kv_s`; the rest goes evenly to all tokens
+    that the iteration computes. An iteration cut off goes to its requests in part. A request holds
+    memory while it is prefilled or decodes, as `Tally` counts it.
+
+    A run is written down once, at its end, before anybody comes or goes at that boundary. `open`:
+    whether one is under way. `number_s`: of the last one, the integral of its step's number over
+    time. `part`: what part of an iteration was done when a run was cut.
+    """
+
+    def __init__(self, replica: Replica) -> None:
+        cost = replica.cost
+        tokens = replica.pool.total_blocks * replica.batch.block_tokens
+        # No more than leaves the iteration something for the rest, where cost grows ever slower.
+        self._per_kv_s = min(
+            cost.step(1, 1, (), 1).active_slope, cost.step(1, tokens, (), 1).active_first / tokens
+        )
+        self.used = Used(self._per_kv_s, tokens)
+        self.open = False
+        self.number_s = 0.0
+        self.part = 0.0
+        self._runs = array("d")
+        self._pieces = array("d")
+        self._stays = array("d")
+        self._given = array("d")
+        # Those that have all their tokens; slot, id, kind and work of others that are told.
+        self._done: list[Request] = []
+        self._undone: list[tuple[int, int, str, int, int]] = []
+        # Active seconds for each token in which decodes on the host took part.
+        self._host_s = 0.0
+        self._replica = replica
+        self._batch = batch = replica.batch
+        self._steps_before = batch.steps
+        self._plain_run = replica.plain_run
+        self._on_end = replica.on_end
+        # Whether the run is of decodes on the GPUs alone, or of one piece of a prompt, which may
+        # repeat, and perhaps such; that piece, and the KV before.
+        self._plain = True
+        self._alone = False
+        self._piece: tuple[Request, int]
+        self._first_kv = 0
+        # Of a run described in full: decodes, and the batch's steps and their context when it
+        # began; tokens of the pieces; iterations of the first piece if it repeats, and tokens of
+        # the last; decodes on the host that take part; who is prefilled, tokens and the KV before.
+        self._decodes = self._steps = self._context = self._pieces_tokens = self._last = 0
+        self._hosted = 0
+        self._turn = NEVER
+        self._rows: Sequence[tuple[Request, int, int]] = ()
+        replica.tally.runs = batch.meter = replica.host.meter = self
+        replica.on_end = self._finish
+
+    # Runs
+
+    def begin(self, decodes: int, chunks: Sequence[tuple[Request, int]]) -> None:
+        """A run begins that is not of decodes on the GPUs alone, or not all of the batch."""
+        if len(self._runs) > _MANY:
+            self.settle(self._batch.steps, 0.0)
+        self._plain = False
+        replica = self._replica
+        if len(chunks) == 1 == len(replica.prefilling) and not replica.split:
+            self._alone = True
+            self._piece = piece = chunks[0]
+            request = piece[0]
+            self._first_kv = request._kv
+            if request._use < 0:
+                request._use = (self.used.free or self.used.grow()).pop()
+        else:
+            self._alone = False
+            self._describe(decodes, chunks)
+
+    def advance(self) -> None:
+        """Take in the run, all of whose iterations are done."""
+        self.open = False
+        if self._plain:
+            run = self._plain_run
+            batch = self._batch
+            k = run.done
+            self.number_s = number_s = run.step_number_s() if k > 1 else 0.0
+            self._runs.extend(
+                (
+                    run.used_at(),
+                    k,
+                    batch.size,
+                    batch.context,
+                    self._replica._told_s - run.start_s,
+                    number_s,
+                    batch.steps,
+                )
+            )
+            return
+        self._plain = True
+        if self._alone:
+            self._advance_piece()
+            return
+        run = self._replica.run
+        k = run.done
+        self.number_s = number_s = run.step_number_s() if k > 1 else 0.0
+        self._take(run, run.used_at(), k, 0.0, self._replica._told_s - run.start_s, number_s)
+
+    def _advance_piece(self) -> None:
+        """The same for one piece of a prompt."""
+        run = self._plain_run
+        replica = self._replica
+        batch = self._batch
+        runs = self._runs
+        request, tokens = self._piece
+        slot = request._use
+        kv = self._first_kv
+        k = run.done
+        decodes = context = 0
+        if replica.decodes:
+            decodes, context = batch.size, batch.context
+        lasted_s = replica._told_s - run.start_s
+        active_s = run.used_at()
+        self.number_s = number_s = run.step_number_s() if k > 1 else 0.0
+        at = len(runs)
+        steps = batch.steps
+        if replica.repeats and k > run.asked.turn:  # type: ignore[attr-defined]
+            # As two runs, the second without time of its own.
+            k -= 1
+            first_s = run.used_in(k)
+            last = request._kv - kv - k * tokens
+            before = steps - 1 if decodes else steps
+            runs.extend(
+                (
+                    *(first_s, k, decodes, context - decodes, lasted_s, number_s, before),
+                    *(active_s - first_s, 1, decodes, context, 0.0, 0.0, steps),
+                )
+            )
+            self._pieces.extend((at, tokens, slot, kv, at + RUN, last, slot, 0))
+        else:
+            runs.extend((active_s, k, decodes, context, lasted_s, number_s, steps))
+            self._pieces.extend((at, tokens, slot, kv))
+
+    def cut(self, run: Run, now_s: float) -> None:
+        """It is over, perhaps in the middle of an iteration, which goes to its requests in part."""
+        if not self.open:
+            # Somebody came or went at a boundary just now.
+            self.stand(now_s - self._replica._told_s)
+            return
+        k, part = run.progress(now_s)
+        self._describe_late(run)
+        self.part = part if self._decodes else 0.0
+        lasted_s, number_s = now_s - run.start_s, run.step_number_s(now_s)
+        self._take(run, run.used_at(now_s), k, part, lasted_s, number_s)
+        self.open = False
+        self._plain = True
+
+    def stand(self, lasted_s: float) -> None:
+        """The batch has stood for so long without a run."""
+        self._write(0.0, lasted_s, 0.0, self._batch.steps)
+        for request in self._replica.prefilling:
+            if request._kv:
+                self._give_piece(request, 0.0, request._kv * lasted_s)
+
+    def so_far(self, run: Run, now_s: float) -> tuple[int, float, Sums]:
+        """Take in a run under way until this moment. Returns the batch's steps and the part of
+        one by now, and what is to be taken off at the start of another log, since at its end the
+        run gives all that it has to give."""
+        k, part = run.progress(now_s)
+        number_s = run.step_number_s(now_s)
+        self._describe_late(run)
+        active_s, lasted_s = run.used_at(now_s), now_s - run.start_s
+        each_s, prefill_s = self._take(run, active_s, k, part, lasted_s, number_s)
+        if not self._decodes:
+            return self._steps, 0.0, (each_s, prefill_s, lasted_s, number_s)
+        return self._steps + k, part, (each_s, prefill_s, lasted_s, number_s)
+
+    def take_off(self, sums: Sums) -> None:
+        """See `so_far`."""
+        each_s, prefill_s, lasted_s, number_s = sums
+        self._share(-each_s, -prefill_s, -lasted_s, -number_s)
+
+    def _describe(self, decodes: int, chunks: Sequence[tuple[Request, int]]) -> None:
+        """What a run is made of."""
+        replica = self._replica
+        batch = self._batch
+        self._decodes = decodes
+        self._steps = batch.steps
+        self._context = batch.context if decodes else 0
+        self._pieces_tokens = sum([tokens for _, tokens in chunks])
+        self._hosted = replica.host.taking_part
+        self._turn = NEVER
+        pieces = {request.id: tokens for request, tokens in chunks}
+        self._rows = [(r, pieces.get(r.id, 0), r._kv) for r in replica.prefilling]
+        for request in replica.prefilling:
+            if request._use < 0:
+                request._use = (self.used.free or self.used.grow()).pop()
+
+    def _describe_late(self, run: Run) -> None:
+        """The same at some time in a run, for one that is described by what it works on."""
+        if not (self._plain or self._alone):
+            return
+        replica = self._replica
+        decodes = self._batch.size if replica.decodes else 0
+        self._describe(decodes, () if self._plain else [self._piece])
+        self._steps -= run.done if decodes else 0
+        self._context -= run.done * decodes
+        if not self._plain:
+            request, tokens = self._piece
+            self._rows = ((request, tokens, self._first_kv),)
+            if replica.repeats:
+                assert isinstance(run.asked, WithLast)
+                self._turn = turn = run.asked.turn
+                self._last = request._given + request._generated - self._first_kv - turn * tokens
+
+    def _take(
+        self, run: Run, active_s: float, k: int, part: float, lasted_s: float, number_s: float
+    ) -> tuple[float, float]:
+        """Share out `k` iterations of a run and a part of one. Returns what went to each token
+        computed but for reading KV, and to prefill."""
+        decodes, context, pieces, turn = (
+            self._decodes,
+            self._context,
+            self._pieces_tokens,
+            self._turn,
+        )
+        others = decodes + self._hosted
+        last_s = 0.0
+        if k >= turn:
+            last_s = active_s - run.used_in(turn)
+        if k > turn:
+            k, part = turn, 1.0
+        read: float = k * context + decodes * (k * (k - 1) // 2)
+        read_last = part * (context + k * decodes)
+        if k < turn:
+            read, read_last = read + read_last, 0.0
+        each_s = (active_s - last_s - self._per_kv_s * read) / (others + pieces)
+        prefill_s = each_s * pieces
+        if last_s:
+            more_s = (last_s - self._per_kv_s * read_last) / (others + self._last)
+            each_s += more_s
+            prefill_s += more_s * self._last
+        self._share(each_s, prefill_s, lasted_s, number_s)
+        return each_s, prefill_s
+
+    def _share(self, each_s: float, prefill_s: float, lasted_s: float, number_s: float) -> None:
+        if self._decodes:
+            self._write(each_s, lasted_s, number_s, self._steps)
+        else:
+            self._write(0.0, lasted_s, 0.0, self._steps)
+        pieces = self._pieces_tokens
+        for request, tokens, kv in self._rows:
+            share_s = prefill_s * tokens / pieces if tokens else 0.0
+            self._give_piece(request, share_s, kv * lasted_s + tokens * number_s)
+        if self._hosted:
+            # Those who sit out get what all on the host get for a token: take it back.
+            self._host_s += each_s
+            for request in self._replica.host.aside:
+                self._given.extend((request._use, -each_s, 0.0))
+
+    def _write(self, each_s: float, lasted_s: float, number_s: float, steps: int) -> None:
+        """Write down a run as what it gives to each decode."""
+        self._runs.extend((each_s, 0, 1, 0, lasted_s, number_s, steps))
+
+    def _give_piece(self, request: Request, active_s: float, held: float) -> None:
+        self._given.extend((request._use, active_s, held))
+        self.used.prefill_s += active_s
+        self.used.prefill_held += held
+
+    # Requests
+
+    def join(self, request: Request) -> None:
+        """A request begins to decode on the GPUs."""
+        if self.open:
+            self.advance()
+        request._since = len(self._runs)
+
+    def leave(self, request: Request) -> None:
+        """A request is about to leave the batch on the GPUs."""
+        if self.open:
+            self.advance()
+        kv = request._kv
+        joined = request._joined
+        steps = self._batch.steps
+        self._stays.extend((request._since, len(self._runs), kv, joined, steps, request._use))
+        if self.part:
+            self._given.extend((request._use, self._per_kv_s * self._read_now(request), 0.0))
+
+    def _read_now(self, request: Request) -> float:
+        """KV tokens that it has read in an iteration cut off."""
+        return self.part * (request._kv + 1 + self._batch.steps - request._joined)
+
+    def join_host(self, request: Request) -> None:
+        """A request begins to decode on the host."""
+        if self.open:
+            self.advance()
+        request._since = self._host_s
+
+    def leave_host(self, request: Request) -> None:
+        """A request decodes on the host no more."""
+        if self.open:
+            self.advance()
+        self._given.extend((request._use, self._host_s - request._since, 0.0))
+
+    def lose(self, requests: Sequence[Request]) -> None:
+        """The devices failed: these requests are here no more."""
+        self.part = 0.0
+        for request in requests:
+            self.tell(request, 0, 0)
+
+    def tell(self, request: Request, prompt: int, output: int) -> None:
+        """A request has used what it has, and did not finish."""
+        if request._use >= 0:
+            self._undone.append((request._use, request.id, request.kind, prompt, output))
+            request._use = -1
+
+    def _finish(self, request: Request) -> None:
+        """A request has all its tokens."""
+        self._done.append(request)
+        self._on_end(request)
+
+    # Settling
+
+    def settle(self, steps: int, part: float) -> None:
+        """Share out all that is in the log, and begin another, where the batch has made so many
+        steps and a part of one."""
+        stays, given = self._stays, self._given
+        end = len(self._runs)
+        per_kv_s = self._per_kv_s
+        carried: list[float] = []
+        for request in self._batch:
+            kv, joined, slot = request._kv, request._joined, request._use
+            stays.extend((request._since, end, kv, joined, steps, slot))
+            made = steps - joined
+            read: float = made * (kv + 1) + made * (made - 1) // 2
+            if part:
+                given.extend((slot, per_kv_s * part * (kv + 1 + made), 0.0))
+                read += part * (kv + 1 + made)
+            # Its stay will be told with all that it has read since it joined.
+            carried += (slot, -per_kv_s * read, 0.0)
+            request._since = 0
+        for request in self._replica.host:
+            given.extend((request._use, self._host_s - request._since, 0.0))
+            request._since = 0.0
+        self._host_s = 0.0
+        self.used.settle(self._runs, self._pieces, stays, given, self._steps_before)
+        for log in (self._runs, self._pieces, stays, given):
+            del log[:]
+        given.extend(carried)
+        self._steps_before = steps
+        self.tell_ended()
+
+    def tell_ended(self) -> None:
+        done, self._done = self._done, []
+        self.used.end(
+            [request._use for request in done],
+            [request.id for request in done],
+            [request.kind for request in done],
+            [request.prompt_tokens for request in done],
+            [request._output_tokens for request in done],
+            True,
+        )
+        undone, self._undone = self._undone, []
+        if undone:
+            slots, ids, kinds, prompts, outputs = zip(*undone, strict=True)
+            self.used.end(slots, ids, kinds, prompts, outputs, False)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, TypeAlias
 
 from models.step_cost import WithLast
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 #: the integral over them of its step's number.
 Sums: TypeAlias = tuple[float, float, float, float]
 #: Runs in the log at which it is settled, so that it stays short.
-_MANY = 4096 * RUN
+_MANY = 2048 * RUN
+_ABOUT = attrgetter("_use", "id", "kind", "prompt_tokens", "_output_tokens")
+#: Kinds of runs: of decodes on the GPUs alone; of one piece of a prompt, which may repeat, and
+#: perhaps such; others.
+DECODES, _PIECE, _FULL = 1, 2, 3
 
 
 class UseLog:
@@ -34,8 +38,8 @@ class UseLog:
     memory while it is prefilled or decodes, as `Tally` counts it.
 
     A run is written down once, at its end, before anybody comes or goes at that boundary. `open`:
-    whether one is under way. `number_s`: of the last one, the integral of its step's number over
-    time. `part`: what part of an iteration was done when a run was cut.
+    the kind of one under way, or 0. `number_s`: of the last one, the integral of its step's number
+    over time.
     """
 
     def __init__(self, replica: Replica) -> None:
@@ -46,13 +50,12 @@ class UseLog:
             cost.step(1, 1, (), 1).active_slope, cost.step(1, tokens, (), 1).active_first / tokens
         )
         self.used = Used(self._per_kv_s, tokens)
-        self.open = False
+        self.open = 0
         self.number_s = 0.0
-        self.part = 0.0
-        self._runs = array("d")
-        self._pieces = array("d")
-        self._stays = array("d")
-        self._given = array("d")
+        self._runs: list[float] = []
+        self._pieces: list[float] = []
+        self._stays: list[float] = []
+        self._given: list[float] = []
         # Those that have all their tokens; slot, id, kind and work of others that are told.
         self._done: list[Request] = []
         self._undone: list[tuple[int, int, str, int, int]] = []
@@ -63,11 +66,8 @@ class UseLog:
         self._steps_before = batch.steps
         self._plain_run = replica.plain_run
         self._on_end = replica.on_end
-        # Whether the run is of decodes on the GPUs alone, or of one piece of a prompt, which may
-        # repeat, and perhaps such; that piece, and the KV before.
-        self._plain = True
-        self._alone = False
-        self._piece: tuple[Request, int]
+        # The one piece of a prompt that a run is of, and the KV before.
+        self._piece: Sequence[tuple[Request, int]] = ()
         self._first_kv = 0
         # Of a run described in full: decodes, and the batch's steps and their context when it
         # began; tokens of the pieces; iterations of the first piece if it repeats, and tokens of
@@ -83,84 +83,65 @@ class UseLog:
 
     def begin(self, decodes: int, chunks: Sequence[tuple[Request, int]]) -> None:
         """A run begins that is not of decodes on the GPUs alone, or not all of the batch."""
-        if len(self._runs) > _MANY:
-            self.settle(self._batch.steps, 0.0)
-        self._plain = False
         replica = self._replica
-        if len(chunks) == 1 == len(replica.prefilling) and not replica.split:
-            self._alone = True
-            self._piece = piece = chunks[0]
-            request = piece[0]
-            self._first_kv = request._kv
-            if request._use < 0:
-                request._use = (self.used.free or self.used.grow()).pop()
-        else:
-            self._alone = False
+        if len(chunks) != 1 or replica.split or len(replica.prefilling) != 1:
             self._describe(decodes, chunks)
+            self.open = _FULL
+            return
+        self._piece = chunks
+        request = chunks[0][0]
+        self._first_kv = request._kv
+        if request._use < 0:
+            if not self.used.free:
+                self._make_room()
+            request._use = self.used.free.pop()
+        self.open = _PIECE
 
     def advance(self) -> None:
         """Take in the run, all of whose iterations are done."""
-        self.open = False
-        if self._plain:
-            run = self._plain_run
-            batch = self._batch
-            k = run.done
-            self.number_s = number_s = run.step_number_s() if k > 1 else 0.0
-            self._runs.extend(
-                (
-                    run.used_at(),
-                    k,
-                    batch.size,
-                    batch.context,
-                    self._replica._told_s - run.start_s,
-                    number_s,
-                    batch.steps,
-                )
-            )
+        run = self._plain_run
+        kind = self.open
+        cost = run.cost
+        if kind is _FULL or cost is not run.asked or run.drawn:
+            self._advance_full()
             return
-        self._plain = True
-        if self._alone:
-            self._advance_piece()
-            return
+        self.open = 0
+        replica = self._replica
+        batch = self._batch
+        decodes = batch.size
+        context = batch.context
+        k = run.done
+        if kind is _PIECE:
+            ((request, tokens),) = self._piece
+            kv = self._first_kv
+            last = 0
+            last_s = 0.0
+            if replica.repeats and k > cost.turn:  # type: ignore[attr-defined]
+                last = request._kv - kv - (k - 1) * tokens
+                last_s = cost.last_active  # type: ignore[attr-defined]
+            self._pieces += (len(self._runs), tokens, request._use, kv, last, last_s)
+            if not replica.decodes:
+                decodes = context = 0
+        self.number_s = number_s = run.step_number_s() if k > 1 else 0.0
+        self._runs += (
+            cost.active_first,
+            cost.active_slope,
+            k,
+            decodes,
+            context,
+            replica._told_s - run.start_s,
+            number_s,
+            batch.steps,
+        )
+
+    def _advance_full(self) -> None:
+        """The same for others, and where the devices' speed or power cap was not as specified."""
         run = self._replica.run
+        self._describe_late(run)
+        self.open = 0
         k = run.done
         self.number_s = number_s = run.step_number_s() if k > 1 else 0.0
         self._take(run, run.used_at(), k, 0.0, self._replica._told_s - run.start_s, number_s)
-
-    def _advance_piece(self) -> None:
-        """The same for one piece of a prompt."""
-        run = self._plain_run
-        replica = self._replica
-        batch = self._batch
-        runs = self._runs
-        request, tokens = self._piece
-        slot = request._use
-        kv = self._first_kv
-        k = run.done
-        decodes = context = 0
-        if replica.decodes:
-            decodes, context = batch.size, batch.context
-        lasted_s = replica._told_s - run.start_s
-        active_s = run.used_at()
-        self.number_s = number_s = run.step_number_s() if k > 1 else 0.0
-        at = len(runs)
-        steps = batch.steps
-        if replica.repeats and k > run.asked.turn:  # type: ignore[attr-defined]
-            # As two runs, the second without time of its own.
-            k -= 1
-            first_s = run.used_in(k)
-            last = request._kv - kv - k * tokens
-            before = steps - 1 if decodes else steps
-            runs.extend(
-                (
-                    *(first_s, k, decodes, context - decodes, lasted_s, number_s, before),
-                    *(active_s - first_s, 1, decodes, context, 0.0, 0.0, steps),
-                )
-            )
-            self._pieces.extend((at, tokens, slot, kv, at + RUN, last, slot, 0))
-        else:
-            runs.extend((active_s, k, decodes, context, lasted_s, number_s, steps))
-            self._pieces.extend((at, tokens, slot, kv))
 
     def cut(self, run: Run, now_s: float) -> None:
         """It is over, perhaps in the middle of an iteration, which goes to its requests in part."""
@@ -170,14 +151,19 @@ class UseLog:
             return
         k, part = run.progress(now_s)
         self._describe_late(run)
-        self.part = part if self._decodes else 0.0
+        self.open = 0
         lasted_s, number_s = now_s - run.start_s, run.step_number_s(now_s)
         self._take(run, run.used_at(now_s), k, part, lasted_s, number_s)
-        self.open = False
-        self._plain = True
+        if self._decodes and part:
+            # Their stays will be told by whole steps.
+            for request in self._batch:
+                read = part * (request._kv + 1 + self._batch.steps - request._joined)
+                self._given += (request._use, self._per_kv_s * read, 0.0)
 
     def stand(self, lasted_s: float) -> None:
         """The batch has stood for so long without a run."""
+        if len(self._runs) > _MANY:
+            self.settle(self._batch.steps, 0.0)
         self._write(0.0, lasted_s, 0.0, self._batch.steps)
         for request in self._replica.prefilling:
             if request._kv:
@@ -205,6 +191,8 @@ class UseLog:
         """What a run is made of."""
         replica = self._replica
         batch = self._batch
+        if not self.open and len(self._runs) > _MANY:
+            self.settle(batch.steps, 0.0)
         self._decodes = decodes
         self._steps = batch.steps
         self._context = batch.context if decodes else 0
@@ -215,24 +203,30 @@ class UseLog:
         self._rows = [(r, pieces.get(r.id, 0), r._kv) for r in replica.prefilling]
         for request in replica.prefilling:
             if request._use < 0:
-                request._use = (self.used.free or self.used.grow()).pop()
+                if not self.used.free:
+                    self.used.grow()
+                request._use = self.used.free.pop()
 
     def _describe_late(self, run: Run) -> None:
         """The same at some time in a run, for one that is described by what it works on."""
-        if not (self._plain or self._alone):
+        if self.open == _FULL:
             return
+        piece = self.open == _PIECE
         replica = self._replica
         decodes = self._batch.size if replica.decodes else 0
-        self._describe(decodes, () if self._plain else [self._piece])
+        self._describe(decodes, self._piece if piece else ())
         self._steps -= run.done if decodes else 0
         self._context -= run.done * decodes
-        if not self._plain:
-            request, tokens = self._piece
+        if piece:
+            ((request, tokens),) = self._piece
             self._rows = ((request, tokens, self._first_kv),)
             if replica.repeats:
                 assert isinstance(run.asked, WithLast)
                 self._turn = turn = run.asked.turn
-                self._last = request._given + request._generated - self._first_kv - turn * tokens
+                whole = request._given + request._generated
+                if run.done > turn:
+                    whole = request._kv
+                self._last = whole - self._first_kv - turn * tokens
 
     def _take(
         self, run: Run, active_s: float, k: int, part: float, lasted_s: float, number_s: float
@@ -277,14 +271,14 @@ class UseLog:
             # Those who sit out get what all on the host get for a token: take it back.
             self._host_s += each_s
             for request in self._replica.host.aside:
-                self._given.extend((request._use, -each_s, 0.0))
+                self._given += (request._use, -each_s, 0.0)
 
     def _write(self, each_s: float, lasted_s: float, number_s: float, steps: int) -> None:
         """Write down a run as what it gives to each decode."""
-        self._runs.extend((each_s, 0, 1, 0, lasted_s, number_s, steps))
+        self._runs += (each_s, 0.0, 1, 1, 1, lasted_s, number_s, steps + 1)
 
     def _give_piece(self, request: Request, active_s: float, held: float) -> None:
-        self._given.extend((request._use, active_s, held))
+        self._given += (request._use, active_s, held)
         self.used.prefill_s += active_s
         self.used.prefill_held += held
 
@@ -300,16 +294,14 @@ class UseLog:
         """A request is about to leave the batch on the GPUs."""
         if self.open:
             self.advance()
-        kv = request._kv
-        joined = request._joined
-        steps = self._batch.steps
-        self._stays.extend((request._since, len(self._runs), kv, joined, steps, request._use))
-        if self.part:
-            self._given.extend((request._use, self._per_kv_s * self._read_now(request), 0.0))
-
-    def _read_now(self, request: Request) -> float:
-        """KV tokens that it has read in an iteration cut off."""
-        return self.part * (request._kv + 1 + self._batch.steps - request._joined)
+        self._stays += (
+            request._since,
+            len(self._runs),
+            request._kv,
+            request._joined,
+            self._batch.steps,
+            request._use,
+        )
 
     def join_host(self, request: Request) -> None:
         """A request begins to decode on the host."""
@@ -321,11 +313,10 @@ class UseLog:
         """A request decodes on the host no more."""
         if self.open:
             self.advance()
-        self._given.extend((request._use, self._host_s - request._since, 0.0))
+        self._given += (request._use, self._host_s - request._since, 0.0)
 
     def lose(self, requests: Sequence[Request]) -> None:
         """The devices failed: these requests are here no more."""
-        self.part = 0.0
         for request in requests:
             self.tell(request, 0, 0)
 
@@ -342,6 +333,13 @@ class UseLog:
 
     # Settling
 
+    def _make_room(self) -> None:
+        """No slot is free, between two runs: settle who has ended, if there are many."""
+        if len(self._runs) > _MANY:
+            self.settle(self._batch.steps, 0.0)
+        if not self.used.free:
+            self.used.grow()
+
     def settle(self, steps: int, part: float) -> None:
         """Share out all that is in the log, and begin another, where the batch has made so many
         steps and a part of one."""
@@ -351,36 +349,31 @@ class UseLog:
         carried: list[float] = []
         for request in self._batch:
             kv, joined, slot = request._kv, request._joined, request._use
-            stays.extend((request._since, end, kv, joined, steps, slot))
+            stays += (request._since, end, kv, joined, steps, slot)
             made = steps - joined
             read: float = made * (kv + 1) + made * (made - 1) // 2
             if part:
-                given.extend((slot, per_kv_s * part * (kv + 1 + made), 0.0))
+                given += (slot, per_kv_s * part * (kv + 1 + made), 0.0)
                 read += part * (kv + 1 + made)
             # Its stay will be told with all that it has read since it joined.
             carried += (slot, -per_kv_s * read, 0.0)
             request._since = 0
         for request in self._replica.host:
-            given.extend((request._use, self._host_s - request._since, 0.0))
+            given += (request._use, self._host_s - request._since, 0.0)
             request._since = 0.0
         self._host_s = 0.0
         self.used.settle(self._runs, self._pieces, stays, given, self._steps_before)
         for log in (self._runs, self._pieces, stays, given):
-            del log[:]
-        given.extend(carried)
+            log.clear()
+        given += carried
         self._steps_before = steps
         self.tell_ended()
 
     def tell_ended(self) -> None:
         done, self._done = self._done, []
-        self.used.end(
-            [request._use for request in done],
-            [request.id for request in done],
-            [request.kind for request in done],
-            [request.prompt_tokens for request in done],
-            [request._output_tokens for request in done],
-            True,
-        )
+        if done:
+            slots, ids, kinds, prompts, outputs = zip(*map(_ABOUT, done), strict=True)
+            self.used.end(slots, ids, kinds, prompts, outputs, True)
         undone, self._undone = self._undone, []
         if undone:
             slots, ids, kinds, prompts, outputs = zip(*undone, strict=True)

@@ -32,7 +32,7 @@ class RequestUse:
         replica, log = self._replica, self._log
         tally, run, used = replica.tally, replica.run, log.used
         held = tally.kv_token_s
-        steps, part = replica.batch.steps, log.part
+        steps, part = replica.batch.steps, 0.0
         begun = None
         stood_s = 0.0
         if run.live:

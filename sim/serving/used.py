@@ -13,16 +13,18 @@ from sim.hardware.metering import Ended
 
 Ints = NDArray[np.int64]
 
-#: Numbers of a run in the log: active seconds; iterations; decodes in each, and the KV tokens that
-#: the next one would read; seconds, and the integral over them of its step's number; the batch's
-#: steps at its end. Of a piece of a prompt: place of its run, tokens, slot, KV before. Of a stay in
+#: Numbers of a run in the log: active seconds of the first iteration, and how many more of each
+#: next one; iterations; decodes in each, and the KV tokens that one more would read; seconds, and
+#: the integral over them of its step's number; the batch's steps at its end. Of a piece of a
+#: prompt: place of its run, tokens, slot, KV before; tokens and active seconds of the last
+#: iteration, where they differ. Of a stay in
 #: the batch: places of the first run in it and after it, KV and steps when it began, steps at its
 #: end, slot. Of what is given outright: slot, active seconds, KV tokens x seconds.
-RUN, PIECE, STAY, GIVEN = 7, 4, 6, 3
+RUN, PIECE, STAY, GIVEN = 8, 6, 6, 3
 
 
 def _columns(flat: Sequence[float], width: int) -> Floats:
-    return np.array(flat).reshape(-1, width).T.copy()
+    return np.fromiter(flat, np.float64, len(flat)).reshape(-1, width).T.copy()
 
 
 def _until(values: Floats) -> Floats:
@@ -53,15 +55,14 @@ class Used:
         self._ended = Ended()
         self._parts: list[Floats] = []
 
-    def grow(self) -> list[int]:
-        """Room for more requests. Returns `free`."""
+    def grow(self) -> None:
+        """Room for more requests."""
         size = len(self._active) - 1
         more = max(64, size)
         self._active, self._held = (
             np.concatenate([own[:-1], np.zeros(more + 1)]) for own in (self._active, self._held)
         )
         self.free.extend(range(size, size + more))
-        return self.free
 
     def settle(
         self,
@@ -77,26 +78,33 @@ class Used:
         evenly to the tokens computed. A decode's share is a difference of sums, from the start of
         this log, between its leaving and its joining.
         """
-        active_s, k, decodes, context, lasted_s, number_s, after = _columns(runs, RUN)
-        each_s = active_s - self._per_kv_s * (k * context - decodes * (k * (k + 1) / 2))
+        first_s, more_s, k, decodes, context, lasted_s, number_s, after = _columns(runs, RUN)
+        before = after - steps - k * (decodes > 0.0)
+        context -= k * decodes
         slots, used_s, held = _columns(given, GIVEN)
         if pieces:
-            at, tokens, slot, kv = _columns(pieces, PIECE)
+            at, tokens, slot, kv, last, last_s = _columns(pieces, PIECE)
             at = at.astype(np.int64) // RUN
+            k[at] -= last > 0.0
             computed = decodes.copy()
             computed[at] += tokens
-            each_s /= computed
-            piece_s, piece_held = each_s[at] * tokens, kv * lasted_s[at] + tokens * number_s[at]
+            each_s = self._rest_s(first_s, more_s, k, decodes, context) / computed
+            own = decodes[at]
+            # Where there is no last iteration, the rest of it is nothing.
+            last_s -= (last > 0.0) * self._per_kv_s * (context[at] + k[at] * own)
+            last_s /= np.maximum(own + last, 1.0)
+            piece_s = each_s[at] * tokens + last_s * last
+            each_s[at] += last_s
+            piece_held = kv * lasted_s[at] + tokens * number_s[at]
             self.prefill_s += float(piece_s.sum())
             self.prefill_held += float(piece_held.sum())
             slots, used_s = np.concatenate([slots, slot]), np.concatenate([used_s, piece_s])
             held = np.concatenate([held, piece_held])
         else:
-            each_s /= decodes
+            each_s = self._rest_s(first_s, more_s, k, decodes, context) / decodes
         if stays:
             decoding = decodes > 0.0
             token_s, clock_s = _until(each_s * decoding), _until(lasted_s)
-            before = after - k * decoding - steps
             area = _until(before * lasted_s + number_s * decoding)
             since, until, kv, joined, left, slot = _columns(stays, STAY)
             since, until = since.astype(np.int64) // RUN, until.astype(np.int64) // RUN
@@ -110,6 +118,14 @@ class Used:
         where, size = slots.astype(np.int64), len(self._active)
         self._active += np.bincount(where, used_s, size)
         self._held += np.bincount(where, held, size)
+
+    def _rest_s(
+        self, first_s: Floats, more_s: Floats, k: Floats, decodes: Floats, context: Floats
+    ) -> Floats:
+        """Active seconds of runs but for reading KV."""
+        pairs = k * (k - 1) / 2
+        each_s, read_s = more_s - self._per_kv_s * decodes, first_s - self._per_kv_s * context
+        return k * read_s + pairs * each_s
 
     def end(
         self,

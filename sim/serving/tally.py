@@ -69,9 +69,10 @@ class Tally:
         else:
             self.first_kv = replica.batch.context - replica.batch.size
             if runs is not None:
-                runs.open = 1
                 if replica.split:
                     runs.begin(decodes, chunks)
+                else:
+                    runs.open = 1
 
     def end(self, run: Run, now_s: float) -> None:
         """A run of iterations is over, at a boundary."""

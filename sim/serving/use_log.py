@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from models.step_cost import WithLast
 from sim.serving.decode_batch import NEVER
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 Sums: TypeAlias = tuple[float, float, float, float]
 #: Runs in the log at which it is settled, so that it stays short.
 _MANY = 2048 * RUN
-_ABOUT = attrgetter("_use", "id", "kind", "prompt_tokens", "_output_tokens")
 #: Kinds of runs: of decodes on the GPUs alone; of one piece of a prompt, which may repeat, and
 #: perhaps such; others.
 DECODES, _PIECE, _FULL = 1, 2, 3
@@ -56,9 +54,9 @@ class UseLog:
         self._pieces: list[float] = []
         self._stays: list[float] = []
         self._given: list[float] = []
-        # Those that have all their tokens; slot, id, kind and work of others that are told.
-        self._done: list[Request] = []
-        self._undone: list[tuple[int, int, str, int, int]] = []
+        # Slot, id, kind and work of those that have all their tokens, and of others told.
+        self._done: list[Any] = []
+        self._undone: list[Any] = []
         # Active seconds for each token in which decodes on the host took part.
         self._host_s = 0.0
         self._replica = replica
@@ -323,12 +321,18 @@ class UseLog:
     def tell(self, request: Request, prompt: int, output: int) -> None:
         """A request has used what it has, and did not finish."""
         if request._use >= 0:
-            self._undone.append((request._use, request.id, request.kind, prompt, output))
+            self._undone += (request._use, request.id, request.kind, prompt, output)
             request._use = -1
 
     def _finish(self, request: Request) -> None:
         """A request has all its tokens."""
-        self._done.append(request)
+        self._done += (
+            request._use,
+            request.id,
+            request.kind,
+            request.prompt_tokens,
+            request._output_tokens,
+        )
         self._on_end(request)
 
     # Settling
@@ -370,11 +374,8 @@ class UseLog:
         self.tell_ended()
 
     def tell_ended(self) -> None:
-        done, self._done = self._done, []
-        if done:
-            slots, ids, kinds, prompts, outputs = zip(*map(_ABOUT, done), strict=True)
-            self.used.end(slots, ids, kinds, prompts, outputs, True)
-        undone, self._undone = self._undone, []
-        if undone:
-            slots, ids, kinds, prompts, outputs = zip(*undone, strict=True)
-            self.used.end(slots, ids, kinds, prompts, outputs, False)
+        for ended, finished in ((self._done, True), (self._undone, False)):
+            if ended:
+                slots, ids, kinds, prompts, outputs = (ended[i::5] for i in range(5))
+                self.used.end(slots, ids, kinds, prompts, outputs, finished)
+                ended.clear()

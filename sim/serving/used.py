@@ -21,6 +21,8 @@ Ints = NDArray[np.int64]
 #: the batch: places of the first run in it and after it, KV and steps when it began, steps at its
 #: end, slot. Of what is given outright: slot, active seconds, KV tokens x seconds.
 RUN, PIECE, STAY, GIVEN = 8, 6, 6, 3
+#: Requests that there is room for at first.
+SLOTS = 64
 
 
 def _columns(flat: Sequence[float], width: int) -> Floats:
@@ -58,7 +60,7 @@ class Used:
     def grow(self) -> None:
         """Room for more requests."""
         size = len(self._active) - 1
-        more = max(64, size)
+        more = max(SLOTS, size)
         self._active, self._held = (
             np.concatenate([own[:-1], np.zeros(more + 1)]) for own in (self._active, self._held)
         )
@@ -137,8 +139,6 @@ class Used:
         finished: bool,
     ) -> None:
         """These requests have ended, and all that they used is settled."""
-        if not slots:
-            return
         ended = self._ended
         first = len(ended.ids)
         ended.ids += ids

@@ -33,16 +33,13 @@ class Part(NamedTuple):
 class Consumer(NamedTuple):
     """One consumer (a request, a job) that ended in a step, or that the end of the run cut off.
 
-    `kind` names its class (chat, code, ...); `work`: what it got done, by unit (prompt tokens,
-    output tokens). `parts`: by step, each step at most once, rising; those of steps in which it
-    used nothing may be left out.
+    `kind` names its class (chat, code, ...). `parts`: by step, each step at most once, rising;
+    those of steps in which it used nothing may be left out.
     """
 
     id: int
     kind: str
     parts: Sequence[Part]
-    prompt_tokens: int = 0
-    output_tokens: int = 0
     finished: bool = True
 
 
@@ -53,8 +50,6 @@ class Ended:
 
     ids: list[int] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
-    prompt_tokens: list[int] = field(default_factory=list)
-    output_tokens: list[int] = field(default_factory=list)
     finished: list[bool] = field(default_factory=list)
     owner: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     step: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -69,8 +64,6 @@ class Ended:
         for owner, consumer in enumerate(consumers):
             ended.ids.append(consumer.id)
             ended.kinds.append(consumer.kind)
-            ended.prompt_tokens.append(consumer.prompt_tokens)
-            ended.output_tokens.append(consumer.output_tokens)
             ended.finished.append(consumer.finished)
             flat += [(owner, *part) for part in consumer.parts]
         owner_, step, ended.active_s, ended.held_s = np.array(flat, float).reshape(-1, 4).T
@@ -86,8 +79,7 @@ class Ended:
         for owner, *part in zip(*(column.tolist() for column in columns), strict=True):
             parts[owner].append(Part(*part))
         own = [sorted(each) for each in parts]
-        about = self.prompt_tokens, self.output_tokens, self.finished
-        for each in zip(self.ids, self.kinds, own, *about, strict=True):
+        for each in zip(self.ids, self.kinds, own, self.finished, strict=True):
             yield Consumer(*each)
 
 

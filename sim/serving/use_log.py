@@ -54,7 +54,7 @@ class UseLog:
         self._pieces: list[float] = []
         self._stays: list[float] = []
         self._given: list[float] = []
-        # Slot, id, kind and work of those that have all their tokens, and of others told.
+        # Slot, id and kind of those that have all their tokens, and of others told.
         self._done: list[Any] = []
         self._undone: list[Any] = []
         # Active seconds for each token in which decodes on the host took part.
@@ -316,23 +316,17 @@ class UseLog:
     def lose(self, requests: Sequence[Request]) -> None:
         """The devices failed: these requests are here no more."""
         for request in requests:
-            self.tell(request, 0, 0)
+            self.tell(request)
 
-    def tell(self, request: Request, prompt: int, output: int) -> None:
+    def tell(self, request: Request) -> None:
         """A request has used what it has, and did not finish."""
         if request._use >= 0:
-            self._undone += (request._use, request.id, request.kind, prompt, output)
+            self._undone += (request._use, request.id, request.kind)
             request._use = -1
 
     def _finish(self, request: Request) -> None:
         """A request has all its tokens."""
-        self._done += (
-            request._use,
-            request.id,
-            request.kind,
-            request.prompt_tokens,
-            request._output_tokens,
-        )
+        self._done += (request._use, request.id, request.kind)
         self._on_end(request)
 
     # Settling
@@ -376,6 +370,6 @@ class UseLog:
     def tell_ended(self) -> None:
         for ended, finished in ((self._done, True), (self._undone, False)):
             if ended:
-                slots, ids, kinds, prompts, outputs = (ended[i::5] for i in range(5))
-                self.used.end(slots, ids, kinds, prompts, outputs, finished)
+                slots, ids, kinds = (ended[i::3] for i in range(3))
+                self.used.end(slots, ids, kinds, finished)
                 ended.clear()

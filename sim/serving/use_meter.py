@@ -17,7 +17,7 @@ class RequestUse:
     also `waiting` and `calls`, for KV of requests that are not in the batch.
 
     How active seconds are shared, `UseLog` says. `held_s` is a request's tokens' share of the pool.
-    One whose devices fail is told as unfinished, with no work.
+    One whose devices fail is told as unfinished.
     """
 
     def __init__(self, replica: Replica) -> None:
@@ -75,8 +75,5 @@ class RequestUse:
         """The run is over for those that are still here."""
         replica, log = self._replica, self._log
         for request in replica.requests():
-            prompt, output = request.prompt_tokens, request.generated_tokens
-            if request.first_token_s < 0.0:
-                prompt = min(prompt, request.kv_tokens)
-            log.tell(request, prompt, output)
+            log.tell(request)
         log.tell_ended()

@@ -134,8 +134,6 @@ class Used:
         slots: Sequence[int],
         ids: Sequence[int],
         kinds: Sequence[str],
-        prompt_tokens: Sequence[int],
-        output_tokens: Sequence[int],
         finished: bool,
     ) -> None:
         """These requests have ended, and all that they used is settled."""
@@ -143,8 +141,6 @@ class Used:
         first = len(ended.ids)
         ended.ids += ids
         ended.kinds += kinds
-        ended.prompt_tokens += prompt_tokens
-        ended.output_tokens += output_tokens
         ended.finished += [finished] * len(ids)
         where = np.array(slots)
         own = np.arange(first, first + len(ids), dtype=np.float64)

@@ -167,8 +167,7 @@ def test_two_requests_by_hand() -> None:
     assert step.held_s == pytest.approx(
         {"prefill": 0.0, "decode": (3 * 3.25 + 3 * 2.5) / 16, "waiting": 0.0, "calls": 0.0}
     )
-    told = [(each.id, each.prompt_tokens, each.output_tokens) for each in step.ended]
-    assert told == [(1, 1, 2), (0, 2, 3)]
+    assert [(each.id, each.finished) for each in step.ended] == [(1, True), (0, True)]
 
 
 def test_an_edge_in_an_iteration_cuts_it_by_hand() -> None:
@@ -187,23 +186,22 @@ def test_an_edge_in_an_iteration_cuts_it_by_hand() -> None:
 
 
 def test_a_request_whose_devices_fail_is_told_twice() -> None:
-    """As unfinished and without work where they failed, and with all of it where it ends."""
+    """As unfinished where they failed, and as finished where it ends."""
     watched = Watched()
     fault = Fault(time_s=1.5, target="node0/gpu0", kind="fail", duration_s=1.0)
     simulate([(0.0, 3, 5)], replicas=2, faults=[fault], observers=[watched])
     (lost,), (ended,) = watched.consumers(0), watched.consumers(1)
     assert lost.parts == [(0, 1.5, pytest.approx(lost.parts[0].held_s))]
-    assert (lost.finished, lost.prompt_tokens, lost.output_tokens) == (False, 0, 0)
-    assert (ended.finished, ended.prompt_tokens, ended.output_tokens) == (True, 3, 5)
+    assert (lost.finished, ended.finished) == (False, True)
 
 
 def test_what_the_end_of_the_run_cuts_off() -> None:
-    """It is told with what it has got done by then."""
+    """It is told as unfinished, with what it has used by then."""
     watched = Watched()
     simulate([(0.0, 3, 50), (0.0, 2, 2)], until_s=6.5, observers=[watched])
     ended, cut = watched.consumers(0)
     assert (ended.id, ended.finished) == (1, True)
-    assert (cut.finished, cut.prompt_tokens, cut.output_tokens) == (False, 3, 6)
+    assert not cut.finished
     assert cut.parts[0].active_s == pytest.approx(3 / 5 + 1 / 2 + 4.5)
 
 

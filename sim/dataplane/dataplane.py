@@ -1,0 +1,202 @@
+"""The data path of a network function as a system: NIC, PCIe and host of one node."""
+
+from __future__ import annotations
+
+import simpy
+
+from models.network_functions.cost_model import CostModel
+from models.network_functions.packet_stack import PacketStack
+from models.network_functions.program import Program
+from models.network_functions.traffic import TrafficProfile
+from models.network_functions.trip import Trips
+from policies.partition.contract import Partition
+from sim.core.errors import ConfigError
+from sim.core.result import Draft
+from sim.core.simulation import Simulation
+from sim.dataplane.figures import Window
+from sim.dataplane.limits import QueueLimits
+from sim.dataplane.monitor import Monitor, MonitorSettings
+from sim.dataplane.packet_mode import PacketMode
+from sim.dataplane.packet_path import PacketPath
+from sim.dataplane.provision import Provision
+from sim.dataplane.recorder import Recorder
+from sim.dataplane.runtime import Runtime
+from sim.hardware.cluster import Node
+from sim.hardware.servers import BusyMeter
+from workloads.demand import PacketWorkload
+
+
+class DataPlane:
+    """A network function on the first node that has a SmartNIC.
+
+    program: what packets go through. packets: the workload; traffic: its profile, as known before
+    the first packet. partition: decides the plan, and again each `decide_s` (None: never). stack,
+    limits, monitor: settings. cores: of the host, at most (None: all). fixed_cores: polled all the
+    time (None: as many as are needed). steering: "flow" gives each core a queue of its own (RSS),
+    "any" one queue for all. burst: packets that move together (see `PacketPath`), the workload's
+    too. window: so many packets are under way all the time, to find the highest rate. learn: flows
+    for the NIC are learned by the runtime; else popular ones are known by their rank.
+    own_caches: see `PacketPath`. warm_up_s: figures are of what comes later.
+    """
+
+    def __init__(
+        self,
+        *,
+        program: Program,
+        packets: PacketWorkload,
+        traffic: TrafficProfile,
+        partition: Partition,
+        stack: PacketStack,
+        limits: QueueLimits,
+        monitor: MonitorSettings,
+        cores: int | None = None,
+        fixed_cores: int | None = None,
+        steering: str = "flow",
+        burst: int = 1,
+        window: int | None = None,
+        decide_s: float | None = None,
+        learn: bool = False,
+        own_caches: bool = False,
+        npu_model: str = "asymptotic",
+        warm_up_s: float = 0.0,
+        name: str = "dataplane",
+    ) -> None:
+        if isinstance(burst, bool) or not isinstance(burst, int) or burst < 1:
+            raise ConfigError(f"burst is {burst!r}; it must be a whole number of at least 1")
+        if getattr(packets, "burst", 1) != burst:
+            raise ConfigError(
+                f"burst is {burst}, that of the packets is {getattr(packets, 'burst', 1)}; they "
+                "must be the same"
+            )
+        if window is not None and window < 1:
+            raise ConfigError(f"window is {window!r}; it must be at least 1, or null")
+        if decide_s is not None and not decide_s > 0.0:
+            raise ConfigError(f"decide_s is {decide_s!r}; it must be above 0, or null")
+        if not warm_up_s >= 0.0:
+            raise ConfigError(f"warm_up_s is {warm_up_s!r}; it must be at least 0")
+        self.name = name
+        self.program = program
+        self.packets = packets
+        self.traffic = traffic
+        self.stack = stack
+        self.limits = limits
+        self.burst = burst
+        self._partition = partition
+        self._monitor = monitor
+        self._cores = cores
+        self._fixed = fixed_cores
+        self._steering = steering
+        self._window = window
+        self._decide_s = decide_s
+        self._learn = learn
+        self._own_caches = own_caches
+        self._npu_model = npu_model
+        self._warm_up_s = warm_up_s
+
+    def start(self, simulation: Simulation) -> None:
+        """Take the NIC, get a first plan, let packets come.
+
+        Raises ConfigError where no node has a SmartNIC, CapacityError where there is no plan."""
+        self._simulation = simulation
+        node = self._node(simulation)
+        assert node.smartnic is not None
+        nic, cpu = node.smartnic, node.cpu
+        most = cpu.spec.cores if self._cores is None else self._cores
+        rng = simulation.stream(f"{self.name}.sketch")
+        monitor = Monitor(self._monitor, self.traffic, rng)
+        self.runtime = Runtime(
+            simulation,
+            self.name,
+            program=self.program,
+            nic=nic.spec,
+            cpu=cpu.spec,
+            stack=self.stack,
+            policy=self._partition,
+            monitor=monitor,
+            cores=most,
+            interval_s=self._decide_s,
+            learn=self._learn,
+            npu_model=self._npu_model,
+        )
+        cost = self.runtime.first()
+        hardware = CostModel(
+            program=self.program,
+            profile=self.traffic,
+            nic=nic.spec,
+            cpu=cpu.spec,
+            stack=self.stack,
+        )
+        self.provision = Provision(
+            cpu, self.name, most, self.stack.most_utilisation, self._provisioned
+        )
+        first = cost.whole_cores(self.traffic.rate_pps) if self._fixed is None else self._fixed
+        self.path = PacketPath(
+            simulation,
+            self.packets.packets(simulation.stream(f"{self.name}.packets")),
+            Trips(hardware, cost, burst=self.burst, posted=self.limits.posted),
+            self.limits,
+            cores=max(1, first),
+            steering=self._steering,
+            window=self._window,
+            by_rank=not self._learn,
+            own_caches=self._own_caches,
+            ended=self._ended,
+        )
+        if cost.plan.split:
+            self.path.entries.at_nic.update(
+                range(int(min(cost.plan.offloaded, self.traffic.flows)))
+            )
+        self.path.monitor = monitor
+        meter = nic.meter
+        assert isinstance(meter, BusyMeter)
+        meter.watch(self.path.cores, simulation.now)
+        self.mode = PacketMode(simulation, self.path)
+        self.recorder = Recorder(simulation, self.name)
+        self.provision.take(first)
+        self.window = Window(simulation, self)
+        if self._warm_up_s:
+            simulation.at(self._warm_up_s, self._warm)
+        self.runtime.start(self.mode, self.provision, fixed=self._fixed is not None)
+        self.path.start(simulation.now)
+
+    def done(self) -> bool:
+        """Whether the packets have ended and all have left."""
+        return self.path.idle
+
+    def snapshot(self) -> dict[str, object]:
+        """Who waits where."""
+        path = self.path
+        return {
+            "packets under way": path.under_way.count,
+            "waiting for the NIC's cores": len(path.cores.waiting),
+            "at the host": path.host.jobs.count,
+            "held for moving flows": path.moves.held(),
+        }
+
+    def finish(self, results: Draft) -> None:
+        """Figures of the run."""
+        results.figures(self.name, self.window.figures())
+
+    def _node(self, simulation: Simulation) -> Node:
+        cluster = simulation.cluster
+        if cluster is None:
+            raise ConfigError(f"{self.name}: needs a cluster")
+        for node in cluster.nodes:
+            if node.smartnic is not None:
+                return node
+        raise ConfigError(
+            f"{self.name}: no node of the cluster has a SmartNIC; try "
+            "hardware/node@node=smartnic-server"
+        )
+
+    def _provisioned(self) -> None:
+        host = self.path.host
+        host.resize(max(1, self.provision.count))
+        host.speed = self.provision.speed
+
+    def _warm(self, _: simpy.Event) -> None:
+        self.window.begin()
+
+    def _ended(self, time_s: float) -> None:
+        self.path.calendar.outside(time_s)
+        self._simulation.check_done()

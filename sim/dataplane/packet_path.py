@@ -1,0 +1,416 @@
+"""Packets one by one through the port, the NIC, PCIe and the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from heapq import heappush
+from math import inf
+
+from models.network_functions.traffic import CLASS_OF, PACKET_TYPES, WIRE_BYTES
+from models.network_functions.trip import Trips
+from sim.core.simulation import Simulation
+from sim.dataplane.calendar import Calendar
+from sim.dataplane.counts import Counts
+from sim.dataplane.entries import Entries
+from sim.dataplane.facts import FlowMoved, PacketDropped, PacketLeft
+from sim.dataplane.host_cores import HostCores
+from sim.dataplane.limits import QueueLimits
+from sim.dataplane.monitor import Monitor
+from sim.dataplane.moves import Moves
+from sim.dataplane.nic_cores import NicCores
+from sim.dataplane.stations import Area, InsertChannel, Line
+from sim.dataplane.transit import Transit
+from workloads.demand import Packet
+
+_HIT, _MISS = PACKET_TYPES.index("EH"), PACKET_TYPES.index("EM")
+_KINDS = {CLASS_OF[kind]: i for i, kind in enumerate(PACKET_TYPES)}
+_NEW, _LAST = _KINDS["N"], _KINDS["T"]
+
+
+class PacketPath:
+    """The data path, packet by packet, or in bursts of `burst` like packets.
+
+    A burst is a packet of which everything takes `burst` times as long, among as many times fewer
+    of them: the same system, slowed down. So its rates are those of packets, and its delays
+    are divided by `burst` where they are counted.
+
+    Packets of a flow leave in the order in which they came: one that overtook another waits for
+    it at the port. window: so many packets are under way at any time, whatever the times of the
+    workload say (None: those hold); nothing is dropped at the NIC's queues then.
+    by_rank: flows within the plan's number by their true rank are moved to the NIC as they begin.
+    own_caches: at the host, a packet's entries are in a cache as its flow's rank says; else as
+    often as those of all packets are, which is what the cost model takes.
+    """
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        packets: Iterator[Packet],
+        trips: Trips,
+        limits: QueueLimits,
+        *,
+        cores: int,
+        steering: str,
+        window: int | None = None,
+        by_rank: bool = True,
+        own_caches: bool = False,
+        ended: Callable[[float], None] = lambda time_s: None,
+    ) -> None:
+        self.calendar = Calendar(simulation)
+        self.limits = limits
+        self.burst = trips.burst
+        self.window = window
+        self.by_rank = by_rank
+        self.own_caches = own_caches
+        self.refused = 0
+        self.monitor: Monitor | None = None
+        self.held: list[Packet] | None = None
+        self._drained: Callable[[float], None] | None = None
+        self._rank_before = 1
+        self.entries = Entries()
+        self.counts = Counts(self.burst)
+        self.last: dict[int, Transit] = {}
+        self.under_way = Area()
+        self.exhausted = False
+        self.told_moves = simulation.listeners(FlowMoved)
+        self._told_left = simulation.listeners(PacketLeft)
+        self._told_dropped = simulation.listeners(PacketDropped)
+        self._packets = packets
+        self._ended = ended
+        self._number = 0
+        spec = trips.model.nic
+        unbounded = window is not None
+        self.wire = Line("wire")
+        self.engines = [Line(name) for name in trips.engines]
+        self.match = Line("match tables")
+        self.up, self.down = Line("pcie up"), Line("pcie down")
+        self.channel = InsertChannel(spec.inserts_per_s, inf if unbounded else limits.inserts)
+        self.cores = NicCores(
+            self.calendar,
+            spec.cores,
+            spec.threads_per_core,
+            self.engines,
+            inf if unbounded else limits.nic,
+            self._left_cores,
+        )
+        self.host = HostCores(self.calendar, cores, steering, limits.ring, self._served)
+        self.moves = Moves(self)
+        self._mac_s = self.burst / spec.packets_per_s
+        self._wire_s = self.burst / spec.line_bytes_per_s
+        self._pcie_s = self.burst / spec.pcie_packets_per_s
+        self._pcie_byte_s = self.burst / spec.pcie_bandwidth_bytes_per_s
+        self._crossing_bytes = trips.model.stack.crossing_bytes
+        self._transfer_s = self.burst * spec.pcie_latency_s
+        self.pcie_latency_s = spec.pcie_latency_s
+        self.move_cycles = trips.model.stack.move_cycles
+        self.host_cycle_s = 1.0 / trips.model.cpu.clock_hz
+        self.use(trips)
+
+    def use(self, trips: Trips) -> None:
+        """Packets that come from now on follow these trips."""
+        self.trips = trips
+        self._find = trips.find
+        plan = trips.cost.plan
+        self.split = plan.split
+        self.offloaded = plan.offloaded
+        self.entries_per_flow = sum(
+            state.entries_per_flow or 0.0
+            for state, side in zip(trips.model.program.states, plan.sides, strict=True)
+            if side == "S"
+        )
+
+    def start(self, time_s: float) -> None:
+        """Let the packets come."""
+        for _ in range(self.window or 1):
+            self._pull(time_s)
+
+    def known(self, flow: int) -> bool:
+        """Whether a flow may still have packets."""
+        return flow not in self.counts.over
+
+    @property
+    def idle(self) -> bool:
+        """Whether no packet is left to come or under way."""
+        return self.exhausted and not self.under_way.count
+
+    # In
+
+    def _pull(self, time_s: float) -> None:
+        """The next packet of the workload, as it will have come in whole."""
+        while True:
+            packet = next(self._packets, None)
+            if packet is None:
+                self.exhausted = True
+                return
+            if self.window is not None:
+                packet = packet._replace(time_s=time_s)
+            wire_s = (packet.size_bytes + WIRE_BYTES) * self._wire_s
+            if wire_s < self._mac_s:
+                wire_s = self._mac_s
+            self.counts.arrive(packet)
+            if self.wire.free_s - packet.time_s > self.limits.wire * wire_s and not self.window:
+                self._drop_packet(packet.time_s, packet, "wire")
+                continue
+            self.under_way.change(max(time_s, packet.time_s), 1)
+            heap = self.calendar.heap
+            end = self.wire.serve(packet.time_s, wire_s)
+            if heap:
+                heappush(heap, (end, next(self.calendar.order), self._enter, packet))
+            else:
+                self.calendar.push(end, self._enter, packet)
+            return
+
+    def _enter(self, time_s: float, packet: Packet) -> None:
+        if self.window is None:
+            self._pull(time_s)
+        moves = self.moves
+        if self.held is not None:
+            full = len(self.held) >= self.limits.nic and self.window is None
+            if not full:
+                self.held.append(packet)
+        elif moves.under_way and packet.flow in moves.under_way:
+            full = not moves.hold(packet)
+        else:
+            self.steer(time_s, packet)
+            return
+        if full:
+            self.under_way.change(time_s, -1)
+            self._drop_packet(time_s, packet, "moving")
+            self._gone(time_s)
+
+    def hold_all(self, time_s: float, then: Callable[[float], None]) -> None:
+        """Hold what comes from now on; call `then` once nothing else is under way."""
+        self.held = []
+        self._drained = then
+        self.check_drained(time_s)
+
+    def release_all(self, time_s: float) -> None:
+        """Let what was held go on."""
+        held, self.held = self.held or [], None
+        for packet in held:
+            if packet.flow in self.moves.under_way:
+                self.moves.under_way[packet.flow].held.append(packet)
+            else:
+                self.steer(time_s, packet)
+        self.moves.go_on(time_s)
+
+    def check_drained(self, time_s: float) -> None:
+        """Go on with what waits for that, if nothing is under way."""
+        if not self.last and not self.moves.under_way and self._drained is not None:
+            then, self._drained = self._drained, None
+            then(time_s)
+
+    def steer(self, time_s: float, packet: Packet) -> None:
+        """A packet begins its way, as its flow and the plan say."""
+        kind_name, flow = packet.kind, packet.flow
+        if kind_name == "E":
+            at_nic = self.split and flow in self.entries.at_nic
+            popular = packet.rank <= self.offloaded
+            if (
+                self.by_rank
+                and self.split
+                and popular is not at_nic
+                and packet.rank
+                and self._room(time_s)
+            ):
+                # Not where its rank wants it: it came to be popular, or found no room before.
+                self.moves.begin(time_s, flow, popular, 1).held.append(packet)
+                return
+            kind = _HIT if at_nic else _MISS
+        else:
+            kind = _KINDS[kind_name]
+            if kind == _LAST and flow in self.entries.at_nic:
+                # The removal runs at the host, so the entries go there first.
+                move = self.moves.begin(time_s, flow, False, self.burst)
+                move.held.append(packet)
+                return
+        number = self._number = self._number + 1
+        previous = self.last.get(flow)
+        trip = self._find(kind, packet.rank)
+        transit = Transit(
+            number, flow, packet.rank, kind, packet.size_bytes, packet.time_s, trip, previous
+        )
+        self.last[flow] = transit
+        if trip.crosses:
+            # Chance enough: the packet before is any packet.
+            rank = packet.rank if self.own_caches else packet.rank and self._rank_before
+            transit.host_s = self.trips.host_s(kind, rank, packet.size_bytes)
+        if kind_name == "E":
+            self._rank_before = packet.rank
+        transit.legs = trip.before
+        if trip.match_before_s:
+            self._match(time_s, transit, trip.match_before_s)
+        elif trip.before:
+            if not self.cores.enter(time_s, transit):
+                self._drop(time_s, transit, "nic")
+        else:
+            self._left_cores(time_s, transit)
+
+    def _match(self, time_s: float, transit: Transit, service_s: float) -> None:
+        if self.match.free_s - time_s > self.limits.match * service_s and not self.window:
+            self._drop(time_s, transit, "match tables")
+            return
+        end = self.match.serve(time_s, service_s)
+        heappush(self.calendar.heap, (end, next(self.calendar.order), self._matched, transit))
+
+    def _matched(self, time_s: float, transit: Transit) -> None:
+        if not transit.legs:
+            self._left_cores(time_s, transit)
+        elif not self.cores.enter(time_s, transit):
+            self._drop(time_s, transit, "nic")
+
+    # Over PCIe and back
+
+    def _left_cores(self, time_s: float, transit: Transit) -> None:
+        """A visit of the NIC is over."""
+        trip = transit.trip
+        if trip.crosses and not transit.back:
+            size = transit.size_bytes
+            self.counts.crossed_bytes += size * self.burst
+            here = self.up.serve(time_s, self._crossing_s(size)) + self._transfer_s
+            if not self.host.admit(time_s, here, transit.host_s, transit):
+                self._drop(time_s, transit, "ring")
+            return
+        if self.split:
+            if transit.kind == _HIT:
+                self.entries.update(transit.flow, True, self.burst)
+                if self.monitor is not None:
+                    hits = self.monitor.hits
+                    hits[transit.flow] = hits.get(transit.flow, 0) + self.burst
+        elif not trip.crosses and self.entries.changed is not None:
+            self.entries.changed.add(transit.flow)
+        if trip.inserts and not trip.crosses:
+            self._insert(time_s, transit, self._out)
+        else:
+            self._out(time_s, transit)
+
+    def _crossing_s(self, size_bytes: float) -> float:
+        seconds = (size_bytes + self._crossing_bytes) * self._pcie_byte_s
+        return seconds if seconds > self._pcie_s else self._pcie_s
+
+    def _served(self, time_s: float, transit: Transit) -> None:
+        """The host has done its part."""
+        if self.split and transit.kind != _HIT:
+            self.entries.update(transit.flow, False, self.burst)
+        elif self.entries.changed is not None:
+            self.entries.changed.add(transit.flow)
+        if self.monitor is not None and transit.kind == _MISS:
+            self.monitor.sample(transit.flow, self.burst)
+        if transit.trip.inserts:
+            self._insert(time_s, transit, self._return)
+        else:
+            self._return(time_s, transit)
+
+    def _insert(
+        self, time_s: float, transit: Transit, then: Callable[[float, Transit], None]
+    ) -> None:
+        end = self.channel.insert(time_s, transit.trip.inserts)
+        if end < 0.0:
+            self._drop(time_s, transit, "inserts")
+        else:
+            heappush(self.calendar.heap, (end, next(self.calendar.order), then, transit))
+
+    def _return(self, time_s: float, transit: Transit) -> None:
+        end = self.down.serve(time_s, self._crossing_s(transit.size_bytes)) + self._transfer_s
+        heappush(self.calendar.heap, (end, next(self.calendar.order), self._back, transit))
+
+    def _back(self, time_s: float, transit: Transit) -> None:
+        trip = transit.trip
+        transit.back = True
+        transit.legs = trip.after
+        transit.leg = 0
+        if trip.match_after_s:
+            self._match(time_s, transit, trip.match_after_s)
+        elif not trip.after:
+            self._out(time_s, transit)
+        elif not self.cores.enter(time_s, transit):
+            self._drop(time_s, transit, "nic")
+
+    # Out
+
+    def _out(self, time_s: float, transit: Transit) -> None:
+        """To the port, in the order of the flow."""
+        before = transit.previous
+        while before is not None and before.gone:
+            before = before.previous
+        if before is not None:
+            before.follower = transit
+            transit.previous = before
+            return
+        self._leave(time_s, transit)
+
+    def _leave(self, time_s: float, transit: Transit) -> None:
+        while True:
+            latency_s = (time_s - transit.born_s) / self.burst
+            self.counts.leave(transit, latency_s)
+            if self._told_left:
+                kind = PACKET_TYPES[transit.kind]
+                fact = PacketLeft(time_s, transit.flow, transit.number, kind, latency_s)
+                for listener in self._told_left:
+                    listener(fact)
+            transit.previous = None
+            follower = self._end(time_s, transit)
+            if follower is None:
+                return
+            transit = follower
+
+    def _drop(self, time_s: float, transit: Transit, place: str) -> None:
+        self.counts.drop(transit.kind, transit.size_bytes, place)
+        if self._told_dropped:
+            fact = PacketDropped(time_s, transit.flow, transit.number, place)
+            for listener in self._told_dropped:
+                listener(fact)
+        follower = self._end(time_s, transit)
+        if follower is not None:
+            self._out(time_s, follower)
+
+    def _drop_packet(self, time_s: float, packet: Packet, place: str) -> None:
+        """One that has not begun its way."""
+        self.counts.drop(_KINDS[packet.kind], packet.size_bytes, place)
+        for listener in self._told_dropped:
+            listener(PacketDropped(time_s, packet.flow, 0, place))
+
+    def _end(self, time_s: float, transit: Transit) -> Transit | None:
+        """No more of this packet. Returns the one that waited for it."""
+        transit.gone = True
+        flow = transit.flow
+        if self.last.get(flow) is transit:
+            del self.last[flow]
+        follower, transit.follower = transit.follower, None
+        self.under_way.change(time_s, -1)
+        if transit.kind == _LAST:
+            self.counts.over.add(flow)
+            self.entries.end(flow)
+        if transit.afterwards is not None:
+            transit.afterwards(time_s)
+        if transit.kind == _NEW and self.split and self.by_rank and self._install(time_s, transit):
+            return follower
+        self._gone(time_s)
+        if self.held is not None:
+            self.check_drained(time_s)
+        return follower
+
+    def _install(self, time_s: float, transit: Transit) -> bool:
+        """Move a new flow to the NIC if it is popular and the channel has room. With a window, the
+        packet counts as under way until then."""
+        flow = transit.flow
+        if not 0 < transit.rank <= self.offloaded or flow in self.moves.under_way:
+            return False
+        if self.window is None and not self._room(time_s):
+            self.refused += self.burst
+            return False
+        move = self.moves.begin(time_s, flow, True, self.burst)
+        if self.window is None:
+            return False
+        move.then = self._gone
+        return True
+
+    def _room(self, time_s: float) -> bool:
+        """Whether the insertion channel takes more than it has."""
+        return self.channel.waiting(time_s) <= self.limits.inserts and self.held is None
+
+    def _gone(self, time_s: float) -> None:
+        if self.window is not None:
+            self._pull(time_s)
+        if self.exhausted and not self.under_way.count:
+            self._ended(time_s)

@@ -1,0 +1,282 @@
+"""The runtime: watches the traffic, asks the policy, has its decisions carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import simpy
+
+from models.hardware.cpu_spec import CpuSpec
+from models.hardware.smartnic_spec import SmartNicSpec
+from models.network_functions.cost_model import CostModel, NoPath, PlanCost
+from models.network_functions.packet_stack import PacketStack
+from models.network_functions.plan import Plan
+from models.network_functions.program import Program
+from models.network_functions.traffic import TrafficProfile
+from policies.partition.contract import Decision, Partition
+from sim.core.errors import CapacityError
+from sim.core.simulation import Simulation
+from sim.dataplane.facts import EpochEnded, PlanDecided
+from sim.dataplane.monitor import Monitor
+from sim.dataplane.provision import Provision
+from sim.dataplane.switch import entries_to_move
+
+
+class DataPath(Protocol):
+    """What carries packets under a plan, one by one or as rates."""
+
+    @property
+    def members(self) -> set[int]:
+        """Flows whose entries of split states are at the NIC."""
+        ...
+
+    def totals(self, now_s: float) -> Totals:
+        """Counts from the start until now."""
+        ...
+
+    def change(self, now_s: float, cost: PlanCost, entries: float) -> None:
+        """Move `entries` that change sides, then follow the plan; `changing` until then."""
+        ...
+
+    @property
+    def changing(self) -> bool:
+        """Whether a change of plan is under way."""
+        ...
+
+    def retune(self, now_s: float, cost: PlanCost) -> None:
+        """Follow a plan with the same sides, with another number of flows at the NIC."""
+        ...
+
+    def move(self, now_s: float, flows: Mapping[int, bool]) -> None:
+        """Move entries of flows: to the NIC where True."""
+        ...
+
+
+class Totals:
+    """Counts from the start of a run. work_s: of host cores at full speed."""
+
+    __slots__ = ("arrived", "arrived_bytes", "dropped", "ended", "left", "new", "pressed", "work_s")
+
+    def __init__(
+        self,
+        arrived: int,
+        arrived_bytes: float,
+        new: int,
+        ended: int,
+        left: int,
+        dropped: int,
+        pressed: int,
+        work_s: float,
+    ) -> None:
+        self.arrived = arrived
+        self.arrived_bytes = arrived_bytes
+        self.new = new
+        self.ended = ended
+        self.left = left
+        self.dropped = dropped
+        self.pressed = pressed
+        self.work_s = work_s
+
+
+class Runtime:
+    """What a partition policy sees (`PartitionView`), and the loop around it.
+
+    Every epoch the counters are read, the estimate of the traffic and the cores that poll follow;
+    each `interval_s` the policy decides (None: never after the start), and the search takes its
+    time on a host core before the decision counts. learn: flows take the places of those that
+    ended at the NIC as the sketch finds them; else the data path knows the popular ones by rank.
+    """
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        name: str,
+        *,
+        program: Program,
+        nic: SmartNicSpec,
+        cpu: CpuSpec,
+        stack: PacketStack,
+        policy: Partition,
+        monitor: Monitor,
+        cores: int,
+        interval_s: float | None,
+        learn: bool,
+        npu_model: str,
+    ) -> None:
+        self.program = program
+        self.nic = nic
+        self.cpu = cpu
+        self.stack = stack
+        self.cores: float = float(cores)
+        self.plan: Plan | None = None
+        self.overloaded = False
+        self.decisions = 0
+        self.plans = 0
+        self.nodes = 0
+        self.search_s = 0.0
+        self._simulation = simulation
+        self._name = name
+        self._policy = policy
+        self._monitor = monitor
+        self._interval_s = interval_s
+        self._learn = learn
+        self._npu_model = npu_model
+        self._told_epochs = simulation.listeners(EpochEnded)
+        self._told_plans = simulation.listeners(PlanDecided)
+        self._epochs = 0
+        self._dropped = 0
+        self._deciding = False
+
+    # What the policy sees
+
+    @property
+    def profile(self) -> TrafficProfile:
+        """The traffic as estimated."""
+        return self._monitor.profile
+
+    def member_rates(self) -> Mapping[int, float]:
+        """Estimated packets a second of the slowest offloaded flows."""
+        return self._monitor.member_rates(self._path.members, self._simulation.now)
+
+    def candidate_rates(self) -> Mapping[int, float]:
+        """Estimated packets a second of the heaviest flows that are not offloaded."""
+        return self._monitor.candidate_rates(self._path.members, self._simulation.now)
+
+    # The loop
+
+    def first(self) -> PlanCost:
+        """The plan before the first packet."""
+        decision = self._policy.decide(self, self._simulation.now)
+        if decision.plan is None:
+            raise CapacityError(f"{self._name}: the policy gives no plan to begin with")
+        self.nodes += decision.nodes
+        return self._follow(decision.plan)
+
+    def start(self, path: DataPath, provision: Provision, fixed: bool) -> None:
+        """Watch this path from now on. fixed: the cores that poll stay as they are."""
+        self._fixed = fixed
+        self._path = path
+        self._provision = provision
+        self._before = path.totals(self._simulation.now)
+        self._start_s = self._simulation.now
+        self._next(1)
+        if self._interval_s is not None:
+            self._simulation.at(self._start_s + self._interval_s, self._decide)
+
+    def price(self, plan: Plan) -> PlanCost:
+        """What a plan costs under the present estimate. Raises CapacityError where it cannot be."""
+        plan.check(self.program)
+        model = CostModel(
+            program=self.program,
+            profile=self.profile,
+            nic=self.nic,
+            cpu=self.cpu,
+            stack=self.stack,
+            npu_model=self._npu_model,
+        )
+        self.model = model
+        cost = model.cost(plan)
+        if isinstance(cost, NoPath):
+            raise CapacityError(f"{self._name}: plan {plan}: {cost.reason}")
+        return cost
+
+    def _next(self, number: int) -> None:
+        self._epochs = number
+        at_s = self._start_s + number * self._monitor.settings.interval_s
+        self._simulation.at(at_s, self._epoch)
+
+    def _epoch(self, _: simpy.Event) -> None:
+        now = self._simulation.now
+        before, totals = self._before, self._path.totals(now)
+        self._before = totals
+        lasted_s = self._monitor.settings.interval_s
+        self._monitor.epoch(now, totals.arrived, totals.arrived_bytes, totals.new, totals.ended)
+        busy = (totals.work_s - before.work_s) / lasted_s
+        if self._told_epochs:
+            fact = EpochEnded(
+                now - lasted_s,
+                now,
+                (totals.arrived - before.arrived) / lasted_s,
+                (totals.left - before.left) / lasted_s,
+                (totals.dropped - before.dropped) / lasted_s,
+                busy,
+                self._provision.count,
+                len(self._path.members),
+            )
+            for listener in self._told_epochs:
+                listener(fact)
+        if not self._fixed:
+            self._provision.adjust(busy, totals.pressed > before.pressed)
+        if self._learn:
+            self._refill(now)
+        self._next(self._epochs + 1)
+
+    def _refill(self, now: float) -> None:
+        """Flows for free places at the NIC, the heaviest first."""
+        plan = self.plan
+        if plan is None or not plan.split or self._path.changing:
+            return
+        members = self._path.members
+        free = int(min(plan.offloaded, self.profile.flows)) - len(members)
+        if free > 0:
+            rates = self._monitor.candidate_rates(members, now)
+            coming = sorted(rates, key=lambda flow: (-rates[flow], flow))[:free]
+            self._path.move(now, dict.fromkeys(coming, True))
+
+    def _decide(self, _: simpy.Event) -> None:
+        assert self._interval_s is not None
+        now = self._simulation.now
+        self._simulation.at(now + self._interval_s, self._decide)
+        if self._deciding or self._path.changing:
+            return
+        dropped = self._path.totals(now).dropped
+        self.overloaded = dropped > self._dropped
+        self._dropped = dropped
+        decision = self._policy.decide(self, now)
+        self.decisions += 1
+        self.nodes += decision.nodes
+        core_s = decision.nodes * self.stack.search_node_cycles / self.cpu.clock_hz
+        if core_s == 0.0:
+            self._carry_out(now, decision)
+            return
+        self._deciding = True
+        search = self._provision.cpu.task(core_seconds=core_s, tenant=f"{self._name} search")
+
+        def found(event: simpy.Event) -> None:
+            self._deciding = False
+            if event.ok:
+                self.search_s += self._simulation.now - now
+                self._carry_out(now, decision)
+            else:
+                event.defused = True
+
+        assert search.callbacks is not None
+        search.callbacks.append(found)
+
+    def _carry_out(self, asked_s: float, decision: Decision) -> None:
+        now = self._simulation.now
+        before, plan = self.plan, decision.plan
+        if plan is not None and plan != before:
+            assert before is not None
+            cost = self._follow(plan)
+            if plan.sides == before.sides and plan.split and plan.on_nic == before.on_nic:
+                self._path.retune(now, cost)
+            else:
+                self._path.change(now, cost, entries_to_move(self.model, before, plan))
+            if self._told_plans:
+                fact = PlanDecided(asked_s, now, plan, decision.nodes)
+                for listener in self._told_plans:
+                    listener(fact)
+        elif decision.swaps:
+            moves: dict[int, bool] = {}
+            for out, into in decision.swaps:
+                moves[out], moves[into] = False, True
+            self._path.move(now, moves)
+        self._monitor.decided(now)
+
+    def _follow(self, plan: Plan) -> PlanCost:
+        cost = self.price(plan)
+        self.plan = plan
+        self.plans += 1
+        return cost

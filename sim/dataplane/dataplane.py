@@ -13,6 +13,7 @@ from policies.partition.contract import Partition
 from sim.core.errors import ConfigError
 from sim.core.result import Draft
 from sim.core.simulation import Simulation
+from sim.dataplane.carrier import Carrier
 from sim.dataplane.figures import Window
 from sim.dataplane.limits import QueueLimits
 from sim.dataplane.monitor import Monitor, MonitorSettings
@@ -130,7 +131,7 @@ class DataPlane:
             cpu, self.name, most, self.stack.most_utilisation, self._provisioned
         )
         first = cost.whole_cores(self.traffic.rate_pps) if self._fixed is None else self._fixed
-        self.path = PacketPath(
+        self.path = path = PacketPath(
             simulation,
             self.packets.packets(simulation.stream(f"{self.name}.packets")),
             Trips(hardware, cost, burst=self.burst, posted=self.limits.posted),
@@ -143,39 +144,34 @@ class DataPlane:
             ended=self._ended,
         )
         if cost.plan.split:
-            self.path.entries.at_nic.update(
-                range(int(min(cost.plan.offloaded, self.traffic.flows)))
-            )
-        self.path.monitor = monitor
+            popular = min(cost.plan.offloaded, self.traffic.flows)
+            path.entries.at_nic.update(range(int(popular)))
+        path.monitor = monitor
         meter = nic.meter
         assert isinstance(meter, BusyMeter)
-        meter.watch(self.path.cores, simulation.now)
-        self.mode = PacketMode(simulation, self.path)
+        meter.watch(path.cores, simulation.now)
+        self.carrier: Carrier = PacketMode(path)
         self.recorder = Recorder(simulation, self.name)
         self.provision.take(first)
-        self.window = Window(simulation, self)
+        self.window = Window(simulation, self.carrier, self.provision, cpu.spec.clock_hz)
         if self._warm_up_s:
             simulation.at(self._warm_up_s, self._warm)
-        self.runtime.start(self.mode, self.provision, fixed=self._fixed is not None)
-        self.path.start(simulation.now)
+        self.runtime.start(self.carrier, self.provision, fixed=self._fixed is not None)
+        self.carrier.start(simulation.now)
 
     def done(self) -> bool:
         """Whether the packets have ended and all have left."""
-        return self.path.idle
+        return self.carrier.idle
 
     def snapshot(self) -> dict[str, object]:
         """Who waits where."""
-        path = self.path
-        return {
-            "packets under way": path.under_way.count,
-            "waiting for the NIC's cores": len(path.cores.waiting),
-            "at the host": path.host.jobs.count,
-            "held for moving flows": path.moves.held(),
-        }
+        return self.carrier.snapshot()
 
     def finish(self, results: Draft) -> None:
         """Figures of the run."""
         results.figures(self.name, self.window.figures())
+        results.figures(self.name, self.carrier.counts())
+        results.figures(self.name, self.runtime.figures())
 
     def _node(self, simulation: Simulation) -> Node:
         cluster = simulation.cluster
@@ -190,9 +186,7 @@ class DataPlane:
         )
 
     def _provisioned(self) -> None:
-        host = self.path.host
-        host.resize(max(1, self.provision.count))
-        host.speed = self.provision.speed
+        self.carrier.provide(self.provision.count, self.provision.speed)
 
     def _warm(self, _: simpy.Event) -> None:
         self.window.begin()

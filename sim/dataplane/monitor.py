@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from heapq import nlargest, nsmallest
+from heapq import nlargest
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from models.network_functions.estimate import EpochCounters, estimate, smoothed
 from models.network_functions.sketch import CountMin, HeavyFlows
 from models.network_functions.traffic import TrafficProfile
 from sim.core.errors import ConfigError
+from sim.dataplane.carrier import Carrier, Totals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +44,7 @@ class MonitorSettings:
 class Monitor:
     """Estimates the profile of the traffic from what a data path can count.
 
-    `hits`: packets of each offloaded flow since the last decision, as its counter at the NIC says;
-    `heavy`: those of heavy flows among sampled packets at the host.
+    `heavy`: packets of heavy flows among those sampled at the host, since the last decision.
     """
 
     def __init__(
@@ -52,11 +52,10 @@ class Monitor:
     ) -> None:
         self.settings = settings
         self.profile = first
-        self.hits: dict[int, int] = {}
         self._rng = rng
         self._since_s = 0.0
         self._left_out = 0
-        self._before = (0, 0.0, 0)
+        self._before: Totals | None = None
         self._epoch_s = 0.0
         self._flows = first.flows
         self._renew()
@@ -68,56 +67,54 @@ class Monitor:
             self._left_out -= self.settings.sample
             self.heavy.add(flow)
 
-    def epoch(self, now_s: float, packets: int, size_bytes: float, new: int, ended: int) -> None:
-        """An epoch is over; totals from the start of the run."""
-        before = self._before
-        self._before = (packets, size_bytes, new)
+    def epoch(self, now_s: float, totals: Totals, carrier: Carrier) -> None:
+        """An epoch is over."""
+        before, self._before = self._before, totals
         lasted_s = now_s - self._epoch_s
         self._epoch_s = now_s
-        if packets == before[0]:
+        packets = totals.arrived - (before.arrived if before else 0.0)
+        if not packets:
             return
         seen = EpochCounters(
             duration_s=lasted_s,
-            packets=packets - before[0],
-            size_bytes=size_bytes - before[1],
-            new_flows=new - before[2],
-            active_flows=max(1.0, self._flows + new - ended),
-            top_counts=self.top_counts(),
+            packets=packets,
+            size_bytes=totals.arrived_bytes - (before.arrived_bytes if before else 0.0),
+            new_flows=totals.new - (before.new if before else 0.0),
+            active_flows=max(1.0, self._flows + totals.new - totals.ended),
+            top_counts=self.top_counts(carrier),
         )
         self.profile = smoothed(
             self.profile, estimate(seen, self.settings.ranks), self.settings.weight
         )
 
-    def top_counts(self) -> list[float]:
+    def top_counts(self, carrier: Carrier) -> list[float]:
         """Packets of the most popular flows since the last decision. Where sampling sees a flow
         once or twice, its count says nothing of its rank: such flows are left out."""
         sample = self.settings.sample
-        counts = [float(count) for count in nlargest(self.settings.ranks, self.hits.values())]
+        counts = carrier.top_hits(self.settings.ranks)
         counts += [float(n * sample) for n in self.heavy.counts.values() if n > 2]
         return nlargest(self.settings.ranks, counts)
 
-    def member_rates(self, members: set[int], now_s: float) -> dict[int, float]:
-        """Packets a second of the slowest offloaded flows, as many as there are candidates."""
-        lasted_s = now_s - self._since_s
-        if not lasted_s > 0.0:
-            return {}
-        hits = self.hits
-        slow = nsmallest(len(self.heavy.counts), ((hits.get(flow, 0), flow) for flow in members))
-        return {flow: count / lasted_s for count, flow in slow}
+    @property
+    def candidates(self) -> int:
+        """Heavy flows known at the host."""
+        return len(self.heavy.counts)
 
-    def candidate_rates(self, members: set[int], now_s: float) -> dict[int, float]:
-        """Packets a second of the heaviest flows that are not offloaded."""
+    def rates(self, counts: Mapping[int, float], now_s: float) -> dict[int, float]:
+        """Packets a second from counts since the last decision."""
         lasted_s = now_s - self._since_s
         if not lasted_s > 0.0:
             return {}
-        scale = self.settings.sample / lasted_s
-        return {
-            flow: count * scale for flow, count in self.heavy.counts.items() if flow not in members
-        }
+        return {flow: count / lasted_s for flow, count in counts.items()}
+
+    def candidate_rates(self, held: Callable[[int], bool], now_s: float) -> dict[int, float]:
+        """Packets a second of the heaviest flows that are not at the NIC."""
+        sample = self.settings.sample
+        counts = self.heavy.counts.items()
+        return self.rates({flow: n * sample for flow, n in counts if not held(flow)}, now_s)
 
     def decided(self, now_s: float) -> None:
         """Count anew."""
-        self.hits.clear()
         self._since_s = now_s
         self._renew()
 

@@ -1,36 +1,35 @@
-"""A data path that carries every packet, as the runtime sees it."""
+"""Packets one by one, or in bursts, as the runtime sees them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from heapq import nsmallest
+from heapq import nlargest, nsmallest
 
 from models.network_functions.cost_model import PlanCost
 from models.network_functions.trip import Trips
-from sim.core.simulation import Simulation
+from sim.core.result import Value
+from sim.dataplane.carrier import Totals
+from sim.dataplane.counts import Latencies
 from sim.dataplane.packet_path import PacketPath
-from sim.dataplane.runtime import Totals
 from sim.dataplane.switch import Switch
 
 
 class PacketMode:
-    """Carries out decisions on a `PacketPath`."""
+    """Carries out decisions on a `PacketPath` (a `Carrier`)."""
 
-    def __init__(self, simulation: Simulation, path: PacketPath) -> None:
+    def __init__(self, path: PacketPath) -> None:
         self.path = path
-        self.changes = 0
-        self._simulation = simulation
         self._switch: Switch | None = None
+        self._switched_entries = 0.0
+
+    def start(self, now_s: float) -> None:
+        """Let the packets come."""
+        self.path.start(now_s)
 
     @property
-    def members(self) -> set[int]:
-        """Flows whose entries are at the NIC."""
-        return self.path.entries.at_nic
-
-    @property
-    def changing(self) -> bool:
-        """Whether a change of sides is under way."""
-        return self._switch is not None
+    def idle(self) -> bool:
+        """Whether no packet is left to come or under way."""
+        return self.path.idle
 
     def totals(self, now_s: float) -> Totals:
         """Counts from the start until now."""
@@ -41,31 +40,99 @@ class PacketMode:
             counts.arrived["N"],
             counts.arrived["T"],
             counts.all_left,
-            counts.all_dropped,
-            sum(counts.dropped["ring"]),
+            counts.left_bytes,
+            counts.crossed_bytes,
+            {place: float(sum(dropped)) for place, dropped in counts.dropped.items()},
             self.path.host.busy_s(now_s),
         )
 
+    def busy_s(self, now_s: float) -> Mapping[str, float]:
+        """Seconds of work until now by resource of the NIC."""
+        path, cores = self.path, self.path.cores
+        lines = [path.wire, *path.engines, path.match, path.up, path.down, path.channel]
+        busy = {line.name: line.done_s(now_s) for line in lines}
+        busy["cores"] = cores.busy_s(now_s) / cores.count
+        busy["threads"] = cores.held_s(now_s) / (cores.count * cores.threads)
+        return busy
+
+    @property
+    def latencies(self) -> list[Latencies]:
+        """By packet type."""
+        return self.path.counts.latencies
+
+    def forget_latencies(self) -> None:
+        """Measure them anew."""
+        self.path.counts.forget_latencies()
+
+    def counts(self) -> Mapping[str, Value]:
+        """Other figures at the end of a run."""
+        path = self.path
+        return {
+            "packets_under_way": path.under_way.count * path.burst,
+            "flows_moved": path.moves.done,
+            "installs_refused": path.refused,
+            "entries_switched": self._switched_entries,
+        }
+
+    def snapshot(self) -> dict[str, object]:
+        """Who waits where."""
+        path = self.path
+        return {
+            "packets under way": path.under_way.count,
+            "waiting for the NIC's cores": len(path.cores.waiting),
+            "at the host": path.host.jobs.count,
+            "held for moving flows": path.moves.held(),
+        }
+
+    def provide(self, count: int, speed: float) -> None:
+        """Serve with so many host cores of that speed from now on."""
+        self.path.host.resize(max(1, count))
+        self.path.host.speed = speed
+
+    @property
+    def offloaded(self) -> int:
+        """Flows whose entries are at the NIC."""
+        return len(self.path.entries.at_nic)
+
+    def holds(self, flow: int) -> bool:
+        """Whether a flow's are, or are on their way."""
+        return flow in self.path.entries.at_nic or flow in self.path.moves.under_way
+
+    def top_hits(self, number: int) -> list[float]:
+        """Packets at the NIC of the most popular flows there."""
+        return [float(hits) for hits in nlargest(number, self.path.hits.values())]
+
+    def slowest(self, number: int) -> dict[int, float]:
+        """The flows at the NIC with fewest packets."""
+        hits = self.path.hits
+        slow = nsmallest(number, ((hits.get(flow, 0), flow) for flow in self.path.entries.at_nic))
+        return {flow: float(count) for count, flow in slow}
+
+    def forget_hits(self, now_s: float) -> None:
+        """Count hits anew."""
+        self.path.hits.clear()
+
+    @property
+    def changing(self) -> bool:
+        """Whether a change of sides is under way."""
+        return self._switch is not None
+
     def change(self, now_s: float, cost: PlanCost, entries: float) -> None:
         """Copy the entries, then switch."""
-        path = self.path
-        members = set(path.entries.at_nic)
-        if not cost.plan.split:
-            members = set()
-        elif len(members) > cost.plan.offloaded:
-            members = set(self._heaviest(members, int(cost.plan.offloaded)))
-        self._switch = Switch(path, self._trips(cost), entries, members, self._switched)
+        members = set(self.path.entries.at_nic) if cost.plan.split else set()
+        surplus = len(members) - int(cost.plan.offloaded)
+        if surplus > 0:
+            members.difference_update(self.slowest(surplus))
+        self._switch = Switch(self.path, self._trips(cost), entries, members, self._switched)
         self._switch.start(now_s)
 
     def retune(self, now_s: float, cost: PlanCost) -> None:
-        """Another number of flows at the NIC: the lightest go now, others come as they are
+        """Another number of flows at the NIC: the slowest go now, others come as they are
         found."""
         self.path.use(self._trips(cost))
-        members = self.path.entries.at_nic
-        surplus = len(members) - int(cost.plan.offloaded)
+        surplus = self.offloaded - int(cost.plan.offloaded)
         if surplus > 0:
-            heavy = set(self._heaviest(members, int(cost.plan.offloaded)))
-            self.move(now_s, {flow: False for flow in members if flow not in heavy})
+            self.move(now_s, dict.fromkeys(self.slowest(surplus), False))
 
     def move(self, now_s: float, flows: Mapping[int, bool]) -> None:
         """Move entries of flows, one after the other."""
@@ -74,15 +141,9 @@ class PacketMode:
         self.path.moves.go_on(now_s)
 
     def _switched(self, time_s: float) -> None:
+        assert self._switch is not None
+        self._switched_entries += self._switch.copied
         self._switch = None
-        self.changes += 1
-
-    def _heaviest(self, flows: set[int], count: int) -> list[int]:
-        """So many of the flows, those with most packets at the NIC since the last decision."""
-        hits = self.path.monitor.hits if self.path.monitor is not None else {}
-        surplus = len(flows) - count
-        light = set(nsmallest(surplus, flows, key=lambda flow: (hits.get(flow, 0), flow)))
-        return [flow for flow in flows if flow not in light]
 
     def _trips(self, cost: PlanCost) -> Trips:
         """Trips through the same hardware."""

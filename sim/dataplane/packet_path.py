@@ -64,6 +64,8 @@ class PacketPath:
         self.own_caches = own_caches
         self.refused = 0
         self.monitor: Monitor | None = None
+        #: Packets of each flow at the NIC since the last decision, as its counter there says.
+        self.hits: dict[int, int] = {}
         self.held: list[Packet] | None = None
         self._drained: Callable[[float], None] | None = None
         self._rank_before = 1
@@ -275,8 +277,7 @@ class PacketPath:
             if transit.kind == _HIT:
                 self.entries.update(transit.flow, True, self.burst)
                 if self.monitor is not None:
-                    hits = self.monitor.hits
-                    hits[transit.flow] = hits.get(transit.flow, 0) + self.burst
+                    self.hits[transit.flow] = self.hits.get(transit.flow, 0) + self.burst
         elif not trip.crosses and self.entries.changed is not None:
             self.entries.changed.add(transit.flow)
         if trip.inserts and not trip.crosses:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import simpy
 
@@ -16,67 +15,13 @@ from models.network_functions.program import Program
 from models.network_functions.traffic import TrafficProfile
 from policies.partition.contract import Decision, Partition
 from sim.core.errors import CapacityError
+from sim.core.result import Value
 from sim.core.simulation import Simulation
+from sim.dataplane.carrier import Carrier
 from sim.dataplane.facts import EpochEnded, PlanDecided
 from sim.dataplane.monitor import Monitor
 from sim.dataplane.provision import Provision
 from sim.dataplane.switch import entries_to_move
-
-
-class DataPath(Protocol):
-    """What carries packets under a plan, one by one or as rates."""
-
-    @property
-    def members(self) -> set[int]:
-        """Flows whose entries of split states are at the NIC."""
-        ...
-
-    def totals(self, now_s: float) -> Totals:
-        """Counts from the start until now."""
-        ...
-
-    def change(self, now_s: float, cost: PlanCost, entries: float) -> None:
-        """Move `entries` that change sides, then follow the plan; `changing` until then."""
-        ...
-
-    @property
-    def changing(self) -> bool:
-        """Whether a change of plan is under way."""
-        ...
-
-    def retune(self, now_s: float, cost: PlanCost) -> None:
-        """Follow a plan with the same sides, with another number of flows at the NIC."""
-        ...
-
-    def move(self, now_s: float, flows: Mapping[int, bool]) -> None:
-        """Move entries of flows: to the NIC where True."""
-        ...
-
-
-class Totals:
-    """Counts from the start of a run. work_s: of host cores at full speed."""
-
-    __slots__ = ("arrived", "arrived_bytes", "dropped", "ended", "left", "new", "pressed", "work_s")
-
-    def __init__(
-        self,
-        arrived: int,
-        arrived_bytes: float,
-        new: int,
-        ended: int,
-        left: int,
-        dropped: int,
-        pressed: int,
-        work_s: float,
-    ) -> None:
-        self.arrived = arrived
-        self.arrived_bytes = arrived_bytes
-        self.new = new
-        self.ended = ended
-        self.left = left
-        self.dropped = dropped
-        self.pressed = pressed
-        self.work_s = work_s
 
 
 class Runtime:
@@ -125,7 +70,7 @@ class Runtime:
         self._told_epochs = simulation.listeners(EpochEnded)
         self._told_plans = simulation.listeners(PlanDecided)
         self._epochs = 0
-        self._dropped = 0
+        self._dropped = 0.0
         self._deciding = False
 
     # What the policy sees
@@ -137,11 +82,13 @@ class Runtime:
 
     def member_rates(self) -> Mapping[int, float]:
         """Estimated packets a second of the slowest offloaded flows."""
-        return self._monitor.member_rates(self._path.members, self._simulation.now)
+        return self._monitor.rates(
+            self._carrier.slowest(self._monitor.candidates), self._simulation.now
+        )
 
     def candidate_rates(self) -> Mapping[int, float]:
         """Estimated packets a second of the heaviest flows that are not offloaded."""
-        return self._monitor.candidate_rates(self._path.members, self._simulation.now)
+        return self._monitor.candidate_rates(self._carrier.holds, self._simulation.now)
 
     # The loop
 
@@ -153,12 +100,12 @@ class Runtime:
         self.nodes += decision.nodes
         return self._follow(decision.plan)
 
-    def start(self, path: DataPath, provision: Provision, fixed: bool) -> None:
+    def start(self, carrier: Carrier, provision: Provision, fixed: bool) -> None:
         """Watch this path from now on. fixed: the cores that poll stay as they are."""
         self._fixed = fixed
-        self._path = path
+        self._carrier = carrier
         self._provision = provision
-        self._before = path.totals(self._simulation.now)
+        self._before = carrier.totals(self._simulation.now)
         self._start_s = self._simulation.now
         self._next(1)
         if self._interval_s is not None:
@@ -181,6 +128,16 @@ class Runtime:
             raise CapacityError(f"{self._name}: plan {plan}: {cost.reason}")
         return cost
 
+    def figures(self) -> dict[str, Value]:
+        """Figures at the end of a run."""
+        return {
+            "offloaded_flows": self._carrier.offloaded,
+            "decisions": self.decisions,
+            "plans": self.plans,
+            "search_nodes": self.nodes,
+            "search_s": self.search_s,
+        }
+
     def _next(self, number: int) -> None:
         self._epochs = number
         at_s = self._start_s + number * self._monitor.settings.interval_s
@@ -188,10 +145,10 @@ class Runtime:
 
     def _epoch(self, _: simpy.Event) -> None:
         now = self._simulation.now
-        before, totals = self._before, self._path.totals(now)
+        before, totals = self._before, self._carrier.totals(now)
         self._before = totals
         lasted_s = self._monitor.settings.interval_s
-        self._monitor.epoch(now, totals.arrived, totals.arrived_bytes, totals.new, totals.ended)
+        self._monitor.epoch(now, totals, self._carrier)
         busy = (totals.work_s - before.work_s) / lasted_s
         if self._told_epochs:
             fact = EpochEnded(
@@ -199,15 +156,15 @@ class Runtime:
                 now,
                 (totals.arrived - before.arrived) / lasted_s,
                 (totals.left - before.left) / lasted_s,
-                (totals.dropped - before.dropped) / lasted_s,
+                (totals.all_dropped - before.all_dropped) / lasted_s,
                 busy,
                 self._provision.count,
-                len(self._path.members),
+                self._carrier.offloaded,
             )
             for listener in self._told_epochs:
                 listener(fact)
         if not self._fixed:
-            self._provision.adjust(busy, totals.pressed > before.pressed)
+            self._provision.adjust(busy, totals.dropped["ring"] > before.dropped["ring"])
         if self._learn:
             self._refill(now)
         self._next(self._epochs + 1)
@@ -215,22 +172,21 @@ class Runtime:
     def _refill(self, now: float) -> None:
         """Flows for free places at the NIC, the heaviest first."""
         plan = self.plan
-        if plan is None or not plan.split or self._path.changing:
+        if plan is None or not plan.split or self._carrier.changing:
             return
-        members = self._path.members
-        free = int(min(plan.offloaded, self.profile.flows)) - len(members)
+        free = int(min(plan.offloaded, self.profile.flows)) - self._carrier.offloaded
         if free > 0:
-            rates = self._monitor.candidate_rates(members, now)
+            rates = self._monitor.candidate_rates(self._carrier.holds, now)
             coming = sorted(rates, key=lambda flow: (-rates[flow], flow))[:free]
-            self._path.move(now, dict.fromkeys(coming, True))
+            self._carrier.move(now, dict.fromkeys(coming, True))
 
     def _decide(self, _: simpy.Event) -> None:
         assert self._interval_s is not None
         now = self._simulation.now
         self._simulation.at(now + self._interval_s, self._decide)
-        if self._deciding or self._path.changing:
+        if self._deciding or self._carrier.changing:
             return
-        dropped = self._path.totals(now).dropped
+        dropped = self._carrier.totals(now).all_dropped
         self.overloaded = dropped > self._dropped
         self._dropped = dropped
         decision = self._policy.decide(self, now)
@@ -261,9 +217,9 @@ class Runtime:
             assert before is not None
             cost = self._follow(plan)
             if plan.sides == before.sides and plan.split and plan.on_nic == before.on_nic:
-                self._path.retune(now, cost)
+                self._carrier.retune(now, cost)
             else:
-                self._path.change(now, cost, entries_to_move(self.model, before, plan))
+                self._carrier.change(now, cost, entries_to_move(self.model, before, plan))
             if self._told_plans:
                 fact = PlanDecided(asked_s, now, plan, decision.nodes)
                 for listener in self._told_plans:
@@ -272,8 +228,9 @@ class Runtime:
             moves: dict[int, bool] = {}
             for out, into in decision.swaps:
                 moves[out], moves[into] = False, True
-            self._path.move(now, moves)
+            self._carrier.move(now, moves)
         self._monitor.decided(now)
+        self._carrier.forget_hits(now)
 
     def _follow(self, plan: Plan) -> PlanCost:
         cost = self.price(plan)

@@ -20,6 +20,7 @@ from sim.dataplane.monitor import Monitor, MonitorSettings
 from sim.dataplane.packet_mode import PacketMode
 from sim.dataplane.packet_path import PacketPath
 from sim.dataplane.provision import Provision
+from sim.dataplane.rate_mode import PhasedTraffic, RateMode
 from sim.dataplane.recorder import Recorder
 from sim.dataplane.runtime import Runtime
 from sim.hardware.cluster import Node
@@ -37,7 +38,8 @@ class DataPlane:
     "any" one queue for all. burst: packets that move together (see `PacketPath`), the workload's
     too. window: so many packets are under way all the time, to find the highest rate. learn: flows
     for the NIC are learned by the runtime; else popular ones are known by their rank.
-    own_caches: see `PacketPath`. warm_up_s: figures are of what comes later.
+    own_caches: see `PacketPath`. rates: follow rates instead of packets (see `RateMode`).
+    warm_up_s: figures are of what comes later.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class DataPlane:
         decide_s: float | None = None,
         learn: bool = False,
         own_caches: bool = False,
+        rates: bool = False,
         npu_model: str = "asymptotic",
         warm_up_s: float = 0.0,
         name: str = "dataplane",
@@ -91,6 +94,7 @@ class DataPlane:
         self._decide_s = decide_s
         self._learn = learn
         self._own_caches = own_caches
+        self._rates = rates
         self._npu_model = npu_model
         self._warm_up_s = warm_up_s
 
@@ -126,31 +130,46 @@ class DataPlane:
             nic=nic.spec,
             cpu=cpu.spec,
             stack=self.stack,
+            npu_model=self._npu_model,
         )
         self.provision = Provision(
             cpu, self.name, most, self.stack.most_utilisation, self._provisioned
         )
         first = cost.whole_cores(self.traffic.rate_pps) if self._fixed is None else self._fixed
-        self.path = path = PacketPath(
-            simulation,
-            self.packets.packets(simulation.stream(f"{self.name}.packets")),
-            Trips(hardware, cost, burst=self.burst, posted=self.limits.posted),
-            self.limits,
-            cores=max(1, first),
-            steering=self._steering,
-            window=self._window,
-            by_rank=not self._learn,
-            own_caches=self._own_caches,
-            ended=self._ended,
-        )
-        if cost.plan.split:
-            popular = min(cost.plan.offloaded, self.traffic.flows)
-            path.entries.at_nic.update(range(int(popular)))
-        path.monitor = monitor
-        meter = nic.meter
-        assert isinstance(meter, BusyMeter)
-        meter.watch(path.cores, simulation.now)
-        self.carrier: Carrier = PacketMode(path)
+        rng = simulation.stream(f"{self.name}.packets")
+        self.carrier: Carrier
+        if self._rates:
+            self.carrier = RateMode(
+                simulation,
+                self._phased(),
+                hardware,
+                cost,
+                self.limits,
+                monitor,
+                by_rank=not self._learn,
+                rng=rng,
+            )
+        else:
+            self.path = PacketPath(
+                simulation,
+                self.packets.packets(rng),
+                Trips(hardware, cost, burst=self.burst, posted=self.limits.posted),
+                self.limits,
+                cores=max(1, first),
+                steering=self._steering,
+                window=self._window,
+                by_rank=not self._learn,
+                own_caches=self._own_caches,
+                monitor=monitor,
+                ended=self._ended,
+            )
+            if cost.plan.split:
+                popular = min(cost.plan.offloaded, self.traffic.flows)
+                self.path.entries.at_nic.update(range(int(popular)))
+            meter = nic.meter
+            assert isinstance(meter, BusyMeter)
+            meter.watch(self.path.cores, simulation.now)
+            self.carrier = PacketMode(self.path)
         self.recorder = Recorder(simulation, self.name)
         self.provision.take(first)
         self.window = Window(simulation, self.carrier, self.provision, cpu.spec.clock_hz)
@@ -184,6 +203,15 @@ class DataPlane:
             f"{self.name}: no node of the cluster has a SmartNIC; try "
             "hardware/node@node=smartnic-server"
         )
+
+    def _phased(self) -> PhasedTraffic:
+        phases = getattr(self.packets, "phases", None)
+        if phases is None:
+            raise ConfigError(
+                f"{self.name}: rates is true, {type(self.packets).__name__} says nothing of its "
+                "averages; take packets=zipf, or rates=false"
+            )
+        return self.packets  # type: ignore[return-value]
 
     def _provisioned(self) -> None:
         self.carrier.provide(self.provision.count, self.provision.speed)

@@ -18,7 +18,8 @@ class NicCores:
     `limit` of them.
 
     engines: memory engines and accelerators by position. leave(time_s, packet): called when a
-    packet is through with its visit.
+    packet is through with its visit; refuse, when it comes back from an accelerator to a full
+    queue.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class NicCores:
         engines: Sequence[Line],
         limit: float,
         leave: Callable[[float, Transit], None],
+        refuse: Callable[[float, Transit], None],
     ) -> None:
         self.count = cores
         self.threads = threads
@@ -42,6 +44,7 @@ class NicCores:
         self._order = calendar.order
         self._engines = engines
         self._leave = leave
+        self._refuse = refuse
         self._idle = deque(core for _ in range(threads) for core in range(cores))
         #: Threads that are ready to issue, by core; None where the core is idle.
         self._ready: list[deque[Transit] | None] = [None] * cores
@@ -51,6 +54,9 @@ class NicCores:
         """A packet for its present leg; False where the queue is full."""
         packet.segments = packet.legs[packet.leg].segments
         packet.step = 0
+        if not packet.segments:
+            self._through(time_s, packet)
+            return True
         if self._idle:
             self._take(time_s, packet)
             return True
@@ -146,6 +152,10 @@ class NicCores:
             first = self.waiting.popleft()
             self.waited_s += time_s - first.waits_s
             self._take(time_s, first)
+        self._through(time_s, packet)
+
+    def _through(self, time_s: float, packet: Transit) -> None:
+        """The cores have done a leg: on to its accelerator, or out."""
         leg = packet.legs[packet.leg]
         packet.leg += 1
         if leg.accelerator >= 0:
@@ -156,5 +166,7 @@ class NicCores:
             self._leave(time_s, packet)
 
     def _accelerated(self, time_s: float, packet: Transit) -> None:
-        if packet.leg == len(packet.legs) or not self.enter(time_s, packet):
+        if packet.leg == len(packet.legs):
             self._leave(time_s, packet)
+        elif not self.enter(time_s, packet):
+            self._refuse(time_s, packet)

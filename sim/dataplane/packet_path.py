@@ -19,6 +19,7 @@ from sim.dataplane.monitor import Monitor
 from sim.dataplane.moves import Moves
 from sim.dataplane.nic_cores import NicCores
 from sim.dataplane.stations import Area, InsertChannel, Line
+from sim.dataplane.switch import entries_per_flow
 from sim.dataplane.transit import Transit
 from workloads.demand import Packet
 
@@ -54,6 +55,7 @@ class PacketPath:
         window: int | None = None,
         by_rank: bool = True,
         own_caches: bool = False,
+        monitor: Monitor | None = None,
         ended: Callable[[float], None] = lambda time_s: None,
     ) -> None:
         self.calendar = Calendar(simulation)
@@ -63,7 +65,7 @@ class PacketPath:
         self.by_rank = by_rank
         self.own_caches = own_caches
         self.refused = 0
-        self.monitor: Monitor | None = None
+        self.monitor = monitor
         #: Packets of each flow at the NIC since the last decision, as its counter there says.
         self.hits: dict[int, int] = {}
         self.held: list[Packet] | None = None
@@ -94,6 +96,7 @@ class PacketPath:
             self.engines,
             inf if unbounded else limits.nic,
             self._left_cores,
+            lambda time_s, transit: self._drop(time_s, transit, "nic"),
         )
         self.host = HostCores(self.calendar, cores, steering, limits.ring, self._served)
         self.moves = Moves(self)
@@ -115,11 +118,7 @@ class PacketPath:
         plan = trips.cost.plan
         self.split = plan.split
         self.offloaded = plan.offloaded
-        self.entries_per_flow = sum(
-            state.entries_per_flow or 0.0
-            for state, side in zip(trips.model.program.states, plan.sides, strict=True)
-            if side == "S"
-        )
+        self.entries_per_flow = entries_per_flow(trips.model.program, plan)
 
     def start(self, time_s: float) -> None:
         """Let the packets come."""

@@ -219,7 +219,9 @@ class Runtime:
             if plan.sides == before.sides and plan.split and plan.on_nic == before.on_nic:
                 self._carrier.retune(now, cost)
             else:
-                self._carrier.change(now, cost, entries_to_move(self.model, before, plan))
+                members = self._carrier.offloaded
+                entries = entries_to_move(self.model, before, plan, members)
+                self._carrier.change(now, cost, entries)
             if self._told_plans:
                 fact = PlanDecided(asked_s, now, plan, decision.nodes)
                 for listener in self._told_plans:

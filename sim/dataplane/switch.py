@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from models.network_functions.cost_model import CostModel
-from models.network_functions.plan import CPU, NIC, SPLIT, Plan
+from models.network_functions.plan import CPU, SPLIT, Plan
+from models.network_functions.program import Program
 from models.network_functions.trip import Trips
 
 if TYPE_CHECKING:
@@ -16,24 +17,51 @@ if TYPE_CHECKING:
 _ROUNDS = 8
 
 
-def entries_to_move(model: CostModel, before: Plan, after: Plan) -> float:
-    """Entries that a change of plan puts into the NIC's tables or takes out of them."""
-    profile = model.profile
+def entries_per_flow(program: Program, plan: Plan) -> float:
+    """Entries of split states that move with a flow."""
+    return sum(
+        state.entries_per_flow or 0.0
+        for state, side in zip(program.states, plan.sides, strict=True)
+        if side == SPLIT
+    )
+
+
+def entries_to_move(model: CostModel, before: Plan, after: Plan, members: int) -> float:
+    """Entries that a change of sides puts into the NIC's tables or takes out of them, `members`
+    flows having theirs of split states there. A state that becomes split begins with those; from
+    a table that was all at the NIC, they are taken out and come back one by one."""
     total = 0.0
+    flows = model.profile.flows
     for state, old, new in zip(model.program.states, before.sides, after.sides, strict=True):
-        if old == new and old != SPLIT:
-            continue
-        entries = state.entries_of(profile)
-        held = [
-            entries * min(1.0, plan.offloaded / profile.flows)
-            if side == SPLIT
-            else entries
-            if side != CPU
-            else 0.0
-            for side, plan in ((old, before), (new, after))
-        ]
-        total += abs(held[1] - held[0])
+        entries = state.entries_of(model.profile)
+        own = entries * min(1.0, members / flows)
+        here, there = old not in (CPU, SPLIT), new not in (CPU, SPLIT)
+        if old == SPLIT:
+            total += entries - own if there else own if new == CPU else 0.0
+        elif here is not there:
+            total += entries
     return total
+
+
+def switch_rounds(
+    entries: float,
+    inserts_per_s: float,
+    round_trip_s: float,
+    few: float,
+    changed: Callable[[float], float],
+) -> tuple[float, float]:
+    """Entries copied in all, and seconds until the new plan is in force. changed(seconds): entries
+    that are changed in that time."""
+    copied = lasts_s = 0.0
+    left = entries
+    for _ in range(_ROUNDS):
+        if left <= few:
+            break
+        seconds = left / inserts_per_s + round_trip_s
+        copied += left
+        lasts_s += seconds
+        left = min(left, changed(seconds))
+    return copied + left, lasts_s + left / inserts_per_s + round_trip_s
 
 
 class Switch:
@@ -59,6 +87,11 @@ class Switch:
         self.copied = 0.0
         self._done = done
         self._left = entries
+        self._per_flow = sum(
+            state.entries_per_flow or 0.0
+            for state in trips.model.program.states
+            if state.consistency == "rmw"
+        )
 
     def start(self, time_s: float) -> None:
         """Begin to copy."""
@@ -75,15 +108,6 @@ class Switch:
             return
         self.rounds += 1
         path.calendar.push(self._copy(time_s, self._left), self._round)
-
-    @property
-    def _per_flow(self) -> float:
-        sides = self.trips.cost.plan.sides
-        return sum(
-            state.entries_per_flow or 0.0
-            for state, side in zip(self.trips.model.program.states, sides, strict=True)
-            if state.consistency == "rmw" and side in (NIC, SPLIT, CPU)
-        )
 
     def _copy(self, time_s: float, entries: float) -> float:
         """Copy so many entries, a core's work and the channel's; returns when it is done."""

@@ -1,0 +1,390 @@
+"""Packets as rates, by the same costs: for minutes of traffic, in steps of an epoch."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+import simpy
+
+from models.network_functions.cost_model import CostModel, NoPath, PlanCost
+from models.network_functions.traffic import PACKET_TYPES, TrafficProfile
+from models.network_functions.trip import Trips
+from sim.core.errors import CapacityError
+from sim.core.result import Value
+from sim.core.simulation import Simulation
+from sim.dataplane.carrier import Totals
+from sim.dataplane.counts import PLACES, Latencies
+from sim.dataplane.limits import QueueLimits
+from sim.dataplane.monitor import Monitor
+from sim.dataplane.places import Places
+from sim.dataplane.switch import entries_per_flow, switch_rounds
+
+#: Where packets are dropped for want of a resource of the NIC; elsewhere in the queue of its cores.
+_PLACE_OF = {"mac": "wire", "line": "wire", "match tables": "match tables"}
+
+
+class Phase(Protocol):
+    """Traffic from `start_s` on; `reshuffled`: share of the flows, the most popular ones, whose
+    popularity is dealt anew."""
+
+    start_s: float
+    profile: TrafficProfile
+    reshuffled: float
+
+
+class PhasedTraffic(Protocol):
+    """A workload that says what its packets are on average."""
+
+    phases: Sequence[Phase]
+
+
+class RateMode:
+    """A `Carrier` that knows rates, not packets.
+
+    Between two moments at which anything is asked, rates are constant: what comes is served at the
+    rate of the busiest resource, by the cost model and with the flows that are at the NIC now; what
+    waits is a fluid with the places of the queues, and the rest is dropped. Flows end and begin at
+    random, as packets would have them do. by_rank, monitor: as in `PacketPath`.
+    """
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        traffic: PhasedTraffic,
+        model: CostModel,
+        cost: PlanCost,
+        limits: QueueLimits,
+        monitor: Monitor,
+        *,
+        by_rank: bool,
+        rng: np.random.Generator,
+    ) -> None:
+        self._simulation = simulation
+        self._model = model
+        self._limits = limits
+        self._monitor = monitor
+        self._by_rank = by_rank
+        self._rng = rng
+        self._phases = deque(traffic.phases)
+        self._phase = self._phases.popleft()
+        self.places = Places(self._phase.profile, rng)
+        self._pending: deque[tuple[int, bool]] = deque()
+        self._at_s = self._forgot_s = simulation.now
+        self._count, self._speed = 0, 1.0
+        self._changing = False
+        self._established = 0.0
+        self._waiting = {"nic": 0.0, "host": 0.0, "inserts": 0.0}
+        self._sums = dict.fromkeys(
+            ("arrived", "bytes", "new", "left", "left bytes", "crossed", "work", "moved"), 0.0
+        )
+        self._dropped = dict.fromkeys(PLACES, 0.0)
+        self._busy: dict[str, float] = {}
+        self._use(cost)
+        if cost.plan.split:
+            self.places.set(self.places.place_of_rank[: self._target], True)
+
+    def start(self, now_s: float) -> None:
+        """Nothing to do: packets are counted when they are asked for."""
+
+    @property
+    def idle(self) -> bool:
+        """Rates never end."""
+        return False
+
+    @property
+    def latencies(self) -> list[Latencies]:
+        """None: packets are not followed."""
+        return []
+
+    def forget_latencies(self) -> None:
+        """Nothing to forget."""
+
+    def totals(self, now_s: float) -> Totals:
+        """Counts from the start until now."""
+        self._advance(now_s)
+        sums = self._sums
+        return Totals(
+            sums["arrived"],
+            sums["bytes"],
+            sums["new"],
+            sums["new"],
+            sums["left"],
+            sums["left bytes"],
+            sums["crossed"],
+            dict(self._dropped),
+            sums["work"],
+        )
+
+    def busy_s(self, now_s: float) -> Mapping[str, float]:
+        """Seconds of work until now by resource of the NIC."""
+        self._advance(now_s)
+        return dict(self._busy)
+
+    def counts(self) -> Mapping[str, Value]:
+        """Other figures at the end of a run."""
+        return {
+            "packets_under_way": self._waiting["nic"],
+            "flows_moved": self._sums["moved"],
+        }
+
+    def snapshot(self) -> dict[str, object]:
+        """What waits where."""
+        return {**self._waiting, "moves": len(self._pending)}
+
+    def provide(self, count: int, speed: float) -> None:
+        """Serve with so many host cores of that speed from now on."""
+        self._advance(self._simulation.now)
+        self._count, self._speed = count, speed
+
+    # Flows at the NIC
+
+    @property
+    def offloaded(self) -> int:
+        """Flows whose entries are at the NIC."""
+        return self.places.members
+
+    def holds(self, flow: int) -> bool:
+        """Whether a flow's are; of one that has ended, too: nothing is to be done for it."""
+        places = self.places
+        return not places.current(flow) or bool(places.member[flow % places.flows])
+
+    def top_hits(self, number: int) -> list[float]:
+        """Packets at the NIC of the most popular flows there."""
+        return self.places.top_counts(self._established, number)
+
+    def slowest(self, number: int) -> dict[int, float]:
+        """The flows at the NIC with fewest packets."""
+        return self.places.slowest(self._established, number)
+
+    def forget_hits(self, now_s: float) -> None:
+        """Count hits anew."""
+        self._advance(now_s)
+        self._established = 0.0
+
+    # Decisions
+
+    @property
+    def changing(self) -> bool:
+        """Whether a change of sides is under way."""
+        return self._changing
+
+    def change(self, now_s: float, cost: PlanCost, entries: float) -> None:
+        """Copy the entries, then switch."""
+        self._advance(now_s)
+        self._changing = True
+        profile = self._phase.profile
+        copied, lasts_s = switch_rounds(
+            entries,
+            self._model.nic.inserts_per_s,
+            2.0 * self._model.nic.pcie_latency_s,
+            self._limits.moving,
+            lambda seconds: self._per_flow(cost) * self.places.touched(profile.rate_pps * seconds),
+        )
+        self._waiting["inserts"] += copied
+        self._sums["work"] += copied * self._move_s
+
+        def switch(_: simpy.Event) -> None:
+            now = self._simulation.now
+            self._advance(now)
+            self._changing = False
+            self._use(cost)
+            if not cost.plan.split:
+                self.places.clear()
+            self._fit(now)
+
+        self._simulation.at(now_s + lasts_s, switch)
+
+    def retune(self, now_s: float, cost: PlanCost) -> None:
+        """Another number of flows at the NIC."""
+        self._advance(now_s)
+        self._use(cost)
+        self._fit(now_s)
+
+    def move(self, now_s: float, flows: Mapping[int, bool]) -> None:
+        """Move entries of flows, one after the other."""
+        self._advance(now_s)
+        self._pending.extend(flows.items())
+
+    def _fit(self, now_s: float) -> None:
+        """Take the surplus off the NIC."""
+        if self._by_rank:
+            gone = self.places.beyond(self._target).tolist()
+            self.move(now_s, {self.places.flow_at(place): False for place in gone})
+        else:
+            surplus = self.places.members - self._target
+            if surplus > 0:
+                self.move(now_s, dict.fromkeys(self.slowest(surplus), False))
+
+    def _use(self, cost: PlanCost) -> None:
+        self._cost = cost
+        self._trips = Trips(self._model, cost)
+        self._target = int(min(cost.plan.offloaded, self.places.flows))
+        self._entries = self._per_flow(cost)
+        self._cycles_s = 1.0 / self._model.cpu.clock_hz
+        self._move_s = self._model.stack.move_cycles * self._cycles_s
+
+    def _per_flow(self, cost: PlanCost) -> float:
+        return entries_per_flow(self._model.program, cost.plan)
+
+    # Rates
+
+    def _advance(self, now_s: float) -> None:
+        """Bring everything up to date."""
+        while self._at_s < now_s:
+            until_s = now_s
+            if self._phases and self._phases[0].start_s < now_s:
+                until_s = max(self._at_s, self._phases[0].start_s)
+            if until_s > self._at_s:
+                self._step(until_s - self._at_s)
+                self._at_s = until_s
+            if self._phases and self._phases[0].start_s <= self._at_s:
+                self._phase = self._phases.popleft()
+                model = self._model
+                self._model = CostModel(
+                    program=model.program,
+                    profile=self._phase.profile,
+                    nic=model.nic,
+                    cpu=model.cpu,
+                    stack=model.stack,
+                    npu_model=model.at_nic.npu_model,
+                )
+                self.places.follow(self._phase.profile, self._phase.reshuffled)
+
+    def _step(self, lasts_s: float) -> None:
+        """Rates as they are now, for so long."""
+        profile, plan = self._phase.profile, self._cost.plan
+        edge = 1.0 / profile.packets_per_flow
+        hit = self.places.hit if plan.split else 0.0
+        established = 1.0 - 2.0 * edge
+        weights = {
+            "EH": established * hit,
+            "EM": established * (1.0 - hit),
+            "N": edge,
+            "T": edge,
+        }
+        arrived = profile.rate_pps * lasts_s
+        sums = self._sums
+        sums["arrived"] += arrived
+        sums["bytes"] += arrived * profile.packet_bytes
+        sums["new"] += arrived * edge
+        self._established += arrived * established
+        served = self._at_nic(arrived, weights, lasts_s)
+        moved = self._tables(arrived * edge, served, weights, lasts_s)
+        served -= moved[1]
+        lost = self._at_host(served, weights, moved[0], lasts_s)
+        left = served - lost
+        sums["left"] += left
+        sums["left bytes"] += left * profile.packet_bytes
+        if self._cost.paths["EM"].crosses:
+            number = served * weights["EM"] / self._monitor.settings.sample
+            for flow, count in self.places.sample(int(self._rng.poisson(number))).items():
+                self._monitor.heavy.add(flow, count)
+
+    def _at_nic(self, arrived: float, weights: Mapping[str, float], lasts_s: float) -> float:
+        """Packets that the port, the NIC and PCIe serve."""
+        cost = self._cost
+        plan = replace(cost.plan, offloaded=float(max(1, self.places.members)))
+        demand = self._model.at_nic.cost(cost.paths, weights, plan.sides, plan.offloaded, 0.0)
+        if isinstance(demand, NoPath):
+            raise CapacityError(f"plan {plan}: {demand.reason}")
+        seconds = {key: each for key, each in demand.seconds.items() if key != "inserts"}
+        binding = max(seconds, key=lambda key: seconds[key])
+        most = lasts_s / seconds[binding]
+        offered = arrived + self._waiting["nic"]
+        served = min(offered, most)
+        waiting = offered - served
+        self._waiting["nic"] = min(waiting, float(self._limits.nic))
+        self._dropped[_PLACE_OF.get(binding, "nic")] += waiting - self._waiting["nic"]
+        merged = {
+            "wire": max(seconds.pop("mac"), seconds.pop("line")),
+            "pcie up": max(seconds.pop("pcie bytes"), seconds.pop("pcie packets")),
+        }
+        for key, each in {**seconds, **merged}.items():
+            self._busy[key] = self._busy.get(key, 0.0) + served * each
+        return served
+
+    def _tables(
+        self, born: float, served: float, weights: Mapping[str, float], lasts_s: float
+    ) -> tuple[float, float]:
+        """The insertion channel: entries of first packets, of flows that ended and began, of moves.
+        Returns entries that the host moves, and packets dropped for want of an insertion."""
+        each = [self._trips.find(i, 0).inserts for i in range(len(PACKET_TYPES))]
+        by_packets = served * sum(
+            weights[kind] * inserts for kind, inserts in zip(PACKET_TYPES, each, strict=True)
+        )
+        entries = self._entries
+        moved = 0.0
+        ended = self.places.renew(int(self._rng.poisson(born)))
+        if self._cost.plan.split:
+            moved = entries * len(ended)
+            self.places.set(ended, False)
+        room = lasts_s * self._model.nic.inserts_per_s
+        waiting = self._waiting["inserts"] + by_packets + moved
+        used = min(waiting, room)
+        waiting -= used
+        kept = min(waiting, max(float(self._limits.inserts), waiting - by_packets))
+        lost = (waiting - kept) / max(max(each), 1.0)
+        self._dropped["inserts"] += lost
+        self._waiting["inserts"] = kept
+        if entries and self._cost.plan.split:
+            flows = int((room - used) / entries)
+            flows -= self._asked(flows)
+            if self._by_rank:
+                came = self.places.missing(self._target, max(0, flows))
+                self.places.set(came, True)
+                self._sums["moved"] += len(came)
+                moved += entries * len(came)
+                used += entries * len(came)
+        self._busy["inserts"] = self._busy.get("inserts", 0.0) + used / (room / lasts_s)
+        return moved, lost
+
+    def _asked(self, most: int) -> int:
+        """Carry out moves that were asked for; returns how many."""
+        done = 0
+        places = self.places
+        come: list[int] = []
+        go: list[int] = []
+        while self._pending and done < most:
+            flow, to_nic = self._pending.popleft()
+            place = flow % places.flows
+            if places.current(flow) and bool(places.member[place]) is not to_nic:
+                (come if to_nic else go).append(place)
+                done += 1
+        if done:
+            places.set(come, True)
+            places.set(go, False)
+        self._sums["moved"] += done
+        self._sums["work"] += done * self._entries * self._move_s
+        self._busy["inserts"] = self._busy.get("inserts", 0.0) + (
+            done * self._entries / self._model.nic.inserts_per_s
+        )
+        return done
+
+    def _at_host(
+        self, served: float, weights: Mapping[str, float], moved: float, lasts_s: float
+    ) -> float:
+        """The host's cores; returns packets dropped for want of them."""
+        host, paths, sides = self._model.host, self._cost.paths, self._cost.plan.sides
+        crossing = sum(weights[kind] for kind, path in paths.items() if path.crosses)
+        work_s = (
+            served
+            * self._cycles_s
+            * sum(weights[kind] * host.path_cycles(path, sides) for kind, path in paths.items())
+        )
+        self._sums["crossed"] += served * crossing * self._phase.profile.packet_bytes
+        moving_s = moved * self._move_s
+        room = self._count * self._speed * lasts_s
+        waiting = self._waiting["host"] + work_s + moving_s
+        done = min(waiting, room)
+        waiting -= done
+        self._sums["work"] += done
+        packet_s = work_s / (served * crossing) if served * crossing else 0.0
+        kept = min(waiting, self._limits.ring * max(1, self._count) * packet_s)
+        self._waiting["host"] = kept
+        lost = (waiting - kept) / packet_s if packet_s else 0.0
+        self._dropped["ring"] += lost
+        return min(lost, served)

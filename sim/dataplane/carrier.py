@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from models.network_functions.cost_model import PlanCost
 from sim.core.result import Value
 from sim.dataplane.counts import Latencies
+from sim.dataplane.transition import PricedStage
 
 
 class Totals(NamedTuple):
@@ -101,8 +102,8 @@ class Carrier(Protocol):
         """Whether a change of sides is under way."""
         ...
 
-    def change(self, now_s: float, cost: PlanCost, entries: float) -> None:
-        """Move `entries` that change sides, then follow the plan."""
+    def change(self, now_s: float, stages: Sequence[PricedStage]) -> None:
+        """Go through the stages to another plan."""
         ...
 
     def retune(self, now_s: float, cost: PlanCost) -> None:

@@ -57,10 +57,12 @@ class Latencies:
 class Counts:
     """Packets and bytes, in and out, by type and place; latencies by type.
 
-    A burst counts as so many packets. `over`: flows that have ended."""
+    A burst counts as so many packets. `born`, `over`: flows that began, and that have
+    ended, since the start."""
 
     def __init__(self, burst: int) -> None:
         self.burst = burst
+        self.born: set[int] = set()
         self.over: set[int] = set()
         self.arrived = dict.fromkeys("NET", 0)
         self.arrived_bytes = 0.0

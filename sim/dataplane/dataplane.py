@@ -19,8 +19,9 @@ from sim.dataplane.limits import QueueLimits
 from sim.dataplane.monitor import Monitor, MonitorSettings
 from sim.dataplane.packet_mode import PacketMode
 from sim.dataplane.packet_path import PacketPath
+from sim.dataplane.phases import PhasedTraffic
 from sim.dataplane.provision import Provision
-from sim.dataplane.rate_mode import PhasedTraffic, RateMode
+from sim.dataplane.rate_mode import RateMode
 from sim.dataplane.recorder import Recorder
 from sim.dataplane.runtime import Runtime
 from sim.hardware.cluster import Node

@@ -29,7 +29,7 @@ class Window:
     def figures(self) -> dict[str, Value]:
         """Rates, drops by place, host cores, utilisations, latencies by type of packet."""
         now = self._read()
-        since = {key: value - self._before[key] for key, value in now.items()}
+        since = {key: value - self._before.get(key, 0.0) for key, value in now.items()}
         lasted_s, arrived, left = since["time_s"], since["arrived"], since["left"]
 
         def rate(key: str, scale: float = 1.0) -> float | None:

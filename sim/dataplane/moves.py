@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sim.dataplane.facts import FlowMoved
+from sim.dataplane.transit import Transit
 from workloads.demand import Packet
 
 if TYPE_CHECKING:
@@ -41,13 +42,17 @@ class Moves:
         self.path = path
         self.under_way: dict[int, Move] = {}
         self.done = 0
+        self.refused = 0
         self._asked: deque[tuple[int, bool]] = deque()
         self._asked_now = 0
+        #: Called once when all that was asked is done and nothing else moves.
+        self.when_idle: Callable[[float], None] | None = None
 
-    @property
-    def idle(self) -> bool:
-        """Whether all that was asked is done."""
-        return not self._asked and not self._asked_now
+    def check_idle(self, time_s: float) -> None:
+        """Call `when_idle`, if that is so."""
+        if self.when_idle and not self._asked and not self.under_way:
+            then, self.when_idle = self.when_idle, None
+            then(time_s)
 
     def ask(self, flow: int, to_nic: bool) -> None:
         """Move a flow when its turn has come; nothing happens where it is there then."""
@@ -74,6 +79,27 @@ class Moves:
         else:
             last.afterwards = lambda then_s: self._copy(then_s, move)
         return move
+
+    def room(self, time_s: float) -> bool:
+        """Whether the insertion channel takes more than it has."""
+        path = self.path
+        return path.held is None and path.channel.waiting(time_s) <= path.limits.inserts
+
+    def install(self, time_s: float, transit: Transit) -> bool:
+        """Move a new flow to the NIC if it belongs there and the channel has room. True where its
+        packet counts as under way until then, as it does with a window."""
+        path, flow = self.path, transit.flow
+        popular = path.by_rank and 0 < transit.rank <= path.offloaded
+        if not (popular or path.install_all) or flow in self.under_way:
+            return False
+        if path.window is None and not self.room(time_s):
+            self.refused += path.burst
+            return False
+        move = self.begin(time_s, flow, True, path.burst)
+        if path.window is None:
+            return False
+        move.then = path.gone
+        return True
 
     def hold(self, packet: Packet) -> bool:
         """Keep a packet of a moving flow; False where too many are kept."""
@@ -119,3 +145,4 @@ class Moves:
             self._asked_now -= 1
             self.go_on(time_s)
         path.check_drained(time_s)
+        self.check_idle(time_s)

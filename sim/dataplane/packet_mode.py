@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from heapq import nlargest, nsmallest
 
 from models.network_functions.cost_model import PlanCost
@@ -12,6 +13,7 @@ from sim.dataplane.carrier import Totals
 from sim.dataplane.counts import Latencies
 from sim.dataplane.packet_path import PacketPath
 from sim.dataplane.switch import Switch
+from sim.dataplane.transition import PricedStage
 
 
 class PacketMode:
@@ -20,7 +22,8 @@ class PacketMode:
     def __init__(self, path: PacketPath) -> None:
         self.path = path
         self._switch: Switch | None = None
-        self._switched_entries = 0.0
+        self._copied = 0.0
+        self._stages: deque[PricedStage] = deque()
 
     def start(self, now_s: float) -> None:
         """Let the packets come."""
@@ -49,8 +52,7 @@ class PacketMode:
     def busy_s(self, now_s: float) -> Mapping[str, float]:
         """Seconds of work until now by resource of the NIC."""
         path, cores = self.path, self.path.cores
-        lines = [path.wire, *path.engines, path.match, path.up, path.down, path.channel]
-        busy = {line.name: line.done_s(now_s) for line in lines}
+        busy = {line.name: line.done_s(now_s) for line in path.stations.lines}
         busy["cores"] = cores.busy_s(now_s) / cores.count
         busy["threads"] = cores.held_s(now_s) / (cores.count * cores.threads)
         return busy
@@ -70,8 +72,8 @@ class PacketMode:
         return {
             "packets_under_way": path.under_way.count * path.burst,
             "flows_moved": path.moves.done,
-            "installs_refused": path.refused,
-            "entries_switched": self._switched_entries,
+            "installs_refused": path.moves.refused,
+            "entries_copied": self._copied,
         }
 
     def snapshot(self) -> dict[str, object]:
@@ -115,16 +117,49 @@ class PacketMode:
     @property
     def changing(self) -> bool:
         """Whether a change of sides is under way."""
-        return self._switch is not None
+        return bool(self._stages)
 
-    def change(self, now_s: float, cost: PlanCost, entries: float) -> None:
-        """Copy the entries, then switch."""
-        members = set(self.path.entries.at_nic) if cost.plan.split else set()
-        surplus = len(members) - int(cost.plan.offloaded)
-        if surplus > 0:
-            members.difference_update(self.slowest(surplus))
-        self._switch = Switch(self.path, self._trips(cost), entries, members, self._switched)
-        self._switch.start(now_s)
+    def change(self, now_s: float, stages: Sequence[PricedStage]) -> None:
+        """Go through the stages to another plan."""
+        self._stages = deque(stages)
+        self._begin(now_s)
+
+    def _begin(self, time_s: float) -> None:
+        """The next stage: copy, switch."""
+        stage = self._stages[0]
+        path = self.path
+        path.install_all = False
+        members: set[int] = set()
+        if stage.begins == "all":
+            members = path.live()
+        elif stage.begins == "same":
+            members = set(path.entries.at_nic)
+        self._switch = Switch(path, self._trips(stage.cost), stage.copied, members, self._switched)
+        self._switch.start(time_s)
+
+    def _switched(self, time_s: float) -> None:
+        """The stage's plan is in force: bring the flows where it wants them."""
+        assert self._switch is not None
+        self._copied += self._switch.copied
+        self._switch = None
+        stage = self._stages[0]
+        path = self.path
+        if len(self._stages) == 1:
+            self._stages.clear()
+            surplus = self.offloaded - int(stage.target)
+            if surplus > 0:
+                self.move(time_s, dict.fromkeys(self.slowest(surplus), False))
+            return
+        path.install_all = stage.target > 0.0
+        flows = path.live() - path.entries.at_nic if path.install_all else path.entries.at_nic
+        self.move(time_s, dict.fromkeys(sorted(flows), path.install_all))
+        path.moves.when_idle = self._reached
+        path.moves.check_idle(time_s)
+
+    def _reached(self, time_s: float) -> None:
+        """All flows are where the stage wanted them."""
+        self._stages.popleft()
+        self._begin(time_s)
 
     def retune(self, now_s: float, cost: PlanCost) -> None:
         """Another number of flows at the NIC: the slowest go now, others come as they are
@@ -139,11 +174,6 @@ class PacketMode:
         for flow, to_nic in flows.items():
             self.path.moves.ask(flow, to_nic)
         self.path.moves.go_on(now_s)
-
-    def _switched(self, time_s: float) -> None:
-        assert self._switch is not None
-        self._switched_entries += self._switch.copied
-        self._switch = None
 
     def _trips(self, cost: PlanCost) -> Trips:
         """Trips through the same hardware."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from heapq import heappush
 from math import inf
 
-from models.network_functions.traffic import CLASS_OF, PACKET_TYPES, WIRE_BYTES
+from models.network_functions.traffic import CLASS_OF, PACKET_TYPES
 from models.network_functions.trip import Trips
 from sim.core.simulation import Simulation
 from sim.dataplane.calendar import Calendar
@@ -18,9 +18,9 @@ from sim.dataplane.limits import QueueLimits
 from sim.dataplane.monitor import Monitor
 from sim.dataplane.moves import Moves
 from sim.dataplane.nic_cores import NicCores
-from sim.dataplane.stations import Area, InsertChannel, Line
-from sim.dataplane.switch import entries_per_flow
+from sim.dataplane.stations import Area, Stations
 from sim.dataplane.transit import Transit
+from sim.dataplane.transition import entries_per_flow
 from workloads.demand import Packet
 
 _HIT, _MISS = PACKET_TYPES.index("EH"), PACKET_TYPES.index("EM")
@@ -64,7 +64,8 @@ class PacketPath:
         self.window = window
         self.by_rank = by_rank
         self.own_caches = own_caches
-        self.refused = 0
+        #: Move every new flow to the NIC: all are on their way there.
+        self.install_all = False
         self.monitor = monitor
         #: Packets of each flow at the NIC since the last decision, as its counter there says.
         self.hits: dict[int, int] = {}
@@ -84,28 +85,23 @@ class PacketPath:
         self._number = 0
         spec = trips.model.nic
         unbounded = window is not None
-        self.wire = Line("wire")
-        self.engines = [Line(name) for name in trips.engines]
-        self.match = Line("match tables")
-        self.up, self.down = Line("pcie up"), Line("pcie down")
-        self.channel = InsertChannel(spec.inserts_per_s, inf if unbounded else limits.inserts)
+        self.stations = stations = Stations(trips, limits.inserts, unbounded)
+        self.wire, self.match = stations.wire, stations.match
+        self.up, self.down = stations.up, stations.down
+        self.channel = stations.channel
+        self._wire_s, self._crossing_s = stations.wire_s, stations.crossing_s
         self.cores = NicCores(
             self.calendar,
             spec.cores,
             spec.threads_per_core,
-            self.engines,
+            stations.engines,
             inf if unbounded else limits.nic,
             self._left_cores,
             lambda time_s, transit: self._drop(time_s, transit, "nic"),
         )
         self.host = HostCores(self.calendar, cores, steering, limits.ring, self._served)
         self.moves = Moves(self)
-        self._mac_s = self.burst / spec.packets_per_s
-        self._wire_s = self.burst / spec.line_bytes_per_s
-        self._pcie_s = self.burst / spec.pcie_packets_per_s
-        self._pcie_byte_s = self.burst / spec.pcie_bandwidth_bytes_per_s
-        self._crossing_bytes = trips.model.stack.crossing_bytes
-        self._transfer_s = self.burst * spec.pcie_latency_s
+        self._transfer_s = stations.transfer_s
         self.pcie_latency_s = spec.pcie_latency_s
         self.move_cycles = trips.model.stack.move_cycles
         self.host_cycle_s = 1.0 / trips.model.cpu.clock_hz
@@ -129,6 +125,11 @@ class PacketPath:
         """Whether a flow may still have packets."""
         return flow not in self.counts.over
 
+    def live(self) -> set[int]:
+        """Flows that have begun and not ended, those of before the first packet included."""
+        first = range(int(self.trips.model.profile.flows))
+        return (self.counts.born.union(first)) - self.counts.over
+
     @property
     def idle(self) -> bool:
         """Whether no packet is left to come or under way."""
@@ -145,9 +146,7 @@ class PacketPath:
                 return
             if self.window is not None:
                 packet = packet._replace(time_s=time_s)
-            wire_s = (packet.size_bytes + WIRE_BYTES) * self._wire_s
-            if wire_s < self._mac_s:
-                wire_s = self._mac_s
+            wire_s = self._wire_s(packet.size_bytes)
             self.counts.arrive(packet)
             if self.wire.free_s - packet.time_s > self.limits.wire * wire_s and not self.window:
                 self._drop_packet(packet.time_s, packet, "wire")
@@ -177,7 +176,7 @@ class PacketPath:
         if full:
             self.under_way.change(time_s, -1)
             self._drop_packet(time_s, packet, "moving")
-            self._gone(time_s)
+            self.gone(time_s)
 
     def hold_all(self, time_s: float, then: Callable[[float], None]) -> None:
         """Hold what comes from now on; call `then` once nothing else is under way."""
@@ -212,7 +211,7 @@ class PacketPath:
                 and self.split
                 and popular is not at_nic
                 and packet.rank
-                and self._room(time_s)
+                and self.moves.room(time_s)
             ):
                 # Not where its rank wants it: it came to be popular, or found no room before.
                 self.moves.begin(time_s, flow, popular, 1).held.append(packet)
@@ -283,10 +282,6 @@ class PacketPath:
             self._insert(time_s, transit, self._out)
         else:
             self._out(time_s, transit)
-
-    def _crossing_s(self, size_bytes: float) -> float:
-        seconds = (size_bytes + self._crossing_bytes) * self._pcie_byte_s
-        return seconds if seconds > self._pcie_s else self._pcie_s
 
     def _served(self, time_s: float, transit: Transit) -> None:
         """The host has done its part."""
@@ -383,33 +378,17 @@ class PacketPath:
             self.entries.end(flow)
         if transit.afterwards is not None:
             transit.afterwards(time_s)
-        if transit.kind == _NEW and self.split and self.by_rank and self._install(time_s, transit):
-            return follower
-        self._gone(time_s)
+        if transit.kind == _NEW:
+            self.counts.born.add(flow)
+            if self.split and self.moves.install(time_s, transit):
+                return follower
+        self.gone(time_s)
         if self.held is not None:
             self.check_drained(time_s)
         return follower
 
-    def _install(self, time_s: float, transit: Transit) -> bool:
-        """Move a new flow to the NIC if it is popular and the channel has room. With a window, the
-        packet counts as under way until then."""
-        flow = transit.flow
-        if not 0 < transit.rank <= self.offloaded or flow in self.moves.under_way:
-            return False
-        if self.window is None and not self._room(time_s):
-            self.refused += self.burst
-            return False
-        move = self.moves.begin(time_s, flow, True, self.burst)
-        if self.window is None:
-            return False
-        move.then = self._gone
-        return True
-
-    def _room(self, time_s: float) -> bool:
-        """Whether the insertion channel takes more than it has."""
-        return self.channel.waiting(time_s) <= self.limits.inserts and self.held is None
-
-    def _gone(self, time_s: float) -> None:
+    def gone(self, time_s: float) -> None:
+        """A packet is no more under way."""
         if self.window is not None:
             self._pull(time_s)
         if self.exhausted and not self.under_way.count:

@@ -42,7 +42,7 @@ class Places:
     def hit(self) -> float:
         """Share of established packets that belong to members."""
         if self._hit is None:
-            self._hit = float(self.weight[self.member].sum())
+            self._hit = min(1.0, float(self.weight[self.member].sum()))
         return self._hit
 
     @property

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 import simpy
 
 from models.network_functions.cost_model import CostModel, NoPath, PlanCost
-from models.network_functions.traffic import PACKET_TYPES, TrafficProfile
+from models.network_functions.traffic import PACKET_TYPES
 from models.network_functions.trip import Trips
 from sim.core.errors import CapacityError
 from sim.core.result import Value
@@ -20,26 +19,12 @@ from sim.dataplane.carrier import Totals
 from sim.dataplane.counts import PLACES, Latencies
 from sim.dataplane.limits import QueueLimits
 from sim.dataplane.monitor import Monitor
+from sim.dataplane.phases import PhasedTraffic
 from sim.dataplane.places import Places
-from sim.dataplane.switch import entries_per_flow, switch_rounds
+from sim.dataplane.transition import PricedStage, copy_rounds, entries_per_flow
 
 #: Where packets are dropped for want of a resource of the NIC; elsewhere in the queue of its cores.
 _PLACE_OF = {"mac": "wire", "line": "wire", "match tables": "match tables"}
-
-
-class Phase(Protocol):
-    """Traffic from `start_s` on; `reshuffled`: share of the flows, the most popular ones, whose
-    popularity is dealt anew."""
-
-    start_s: float
-    profile: TrafficProfile
-    reshuffled: float
-
-
-class PhasedTraffic(Protocol):
-    """A workload that says what its packets are on average."""
-
-    phases: Sequence[Phase]
 
 
 class RateMode:
@@ -75,7 +60,8 @@ class RateMode:
         self._pending: deque[tuple[int, bool]] = deque()
         self._at_s = self._forgot_s = simulation.now
         self._count, self._speed = 0, 1.0
-        self._changing = False
+        self._stages: deque[PricedStage] = deque()
+        self._switching = False
         self._established = 0.0
         self._waiting = {"nic": 0.0, "host": 0.0, "inserts": 0.0}
         self._sums = dict.fromkeys(
@@ -170,33 +156,52 @@ class RateMode:
     @property
     def changing(self) -> bool:
         """Whether a change of sides is under way."""
-        return self._changing
+        return bool(self._stages)
 
-    def change(self, now_s: float, cost: PlanCost, entries: float) -> None:
-        """Copy the entries, then switch."""
+    def change(self, now_s: float, stages: Sequence[PricedStage]) -> None:
+        """Go through the stages to another plan."""
         self._advance(now_s)
-        self._changing = True
-        profile = self._phase.profile
-        copied, lasts_s = switch_rounds(
-            entries,
+        self._stages = deque(stages)
+        self._begin(now_s)
+
+    def _begin(self, now_s: float) -> None:
+        """The next stage: copy, switch."""
+        stage = self._stages[0]
+        rate = self._phase.profile.rate_pps
+        per_flow = entries_per_flow(self._model.program, stage.cost.plan)
+        copied, lasts_s = copy_rounds(
+            stage.copied,
             self._model.nic.inserts_per_s,
             2.0 * self._model.nic.pcie_latency_s,
             self._limits.moving,
-            lambda seconds: self._per_flow(cost) * self.places.touched(profile.rate_pps * seconds),
+            lambda seconds: per_flow * self.places.touched(rate * seconds),
         )
         self._waiting["inserts"] += copied
         self._sums["work"] += copied * self._move_s
+        self._simulation.at(now_s + lasts_s, self._switched)
 
-        def switch(_: simpy.Event) -> None:
-            now = self._simulation.now
-            self._advance(now)
-            self._changing = False
-            self._use(cost)
-            if not cost.plan.split:
-                self.places.clear()
-            self._fit(now)
+    def _switched(self, _: simpy.Event) -> None:
+        """The stage's plan is in force: bring the flows where it wants them."""
+        now = self._simulation.now
+        self._advance(now)
+        stage = self._stages[0]
+        self._switching = False
+        self._use(stage.cost)
+        if stage.begins == "all":
+            self.places.set(self.places.place_of_rank, True)
+        elif stage.begins == "none":
+            self.places.clear()
+        self._target = int(min(stage.target, self.places.flows))
+        if len(self._stages) == 1:
+            self._stages.clear()
+        self._fit(now)
 
-        self._simulation.at(now_s + lasts_s, switch)
+    def _check_stage(self) -> None:
+        """Go on to the next stage, if all flows are where the present one wants them."""
+        if len(self._stages) > 1 and self.places.members == self._target and not self._switching:
+            self._stages.popleft()
+            self._switching = True
+            self._simulation.at(self._simulation.now, lambda _: self._begin(self._simulation.now))
 
     def retune(self, now_s: float, cost: PlanCost) -> None:
         """Another number of flows at the NIC."""
@@ -211,7 +216,7 @@ class RateMode:
 
     def _fit(self, now_s: float) -> None:
         """Take the surplus off the NIC."""
-        if self._by_rank:
+        if self._by_rank or len(self._stages) > 1:
             gone = self.places.beyond(self._target).tolist()
             self.move(now_s, {self.places.flow_at(place): False for place in gone})
         else:
@@ -223,12 +228,9 @@ class RateMode:
         self._cost = cost
         self._trips = Trips(self._model, cost)
         self._target = int(min(cost.plan.offloaded, self.places.flows))
-        self._entries = self._per_flow(cost)
+        self._entries = entries_per_flow(self._model.program, cost.plan)
         self._cycles_s = 1.0 / self._model.cpu.clock_hz
         self._move_s = self._model.stack.move_cycles * self._cycles_s
-
-    def _per_flow(self, cost: PlanCost) -> float:
-        return entries_per_flow(self._model.program, cost.plan)
 
     # Rates
 
@@ -277,6 +279,7 @@ class RateMode:
         served -= moved[1]
         lost = self._at_host(served, weights, moved[0], lasts_s)
         left = served - lost
+        self._check_stage()
         sums["left"] += left
         sums["left bytes"] += left * profile.packet_bytes
         if self._cost.paths["EM"].crosses:
@@ -321,7 +324,8 @@ class RateMode:
         ended = self.places.renew(int(self._rng.poisson(born)))
         if self._cost.plan.split:
             moved = entries * len(ended)
-            self.places.set(ended, False)
+            if self._target < self.places.flows:
+                self.places.set(ended, False)
         room = lasts_s * self._model.nic.inserts_per_s
         waiting = self._waiting["inserts"] + by_packets + moved
         used = min(waiting, room)
@@ -333,7 +337,7 @@ class RateMode:
         if entries and self._cost.plan.split:
             flows = int((room - used) / entries)
             flows -= self._asked(flows)
-            if self._by_rank:
+            if self._by_rank or len(self._stages) > 1:
                 came = self.places.missing(self._target, max(0, flows))
                 self.places.set(came, True)
                 self._sums["moved"] += len(came)

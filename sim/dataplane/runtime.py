@@ -21,7 +21,7 @@ from sim.dataplane.carrier import Carrier
 from sim.dataplane.facts import EpochEnded, PlanDecided
 from sim.dataplane.monitor import Monitor
 from sim.dataplane.provision import Provision
-from sim.dataplane.switch import entries_to_move
+from sim.dataplane.transition import PricedStage, stages
 
 
 class Runtime:
@@ -114,7 +114,16 @@ class Runtime:
     def price(self, plan: Plan) -> PlanCost:
         """What a plan costs under the present estimate. Raises CapacityError where it cannot be."""
         plan.check(self.program)
-        model = CostModel(
+        cost = self._model().cost(plan)
+        if isinstance(cost, NoPath):
+            raise CapacityError(f"{self._name}: plan {plan}: {cost.reason}")
+        return cost
+
+    def _possible(self, plan: Plan) -> bool:
+        return not isinstance(self._model().cost(plan), NoPath)
+
+    def _model(self) -> CostModel:
+        return CostModel(
             program=self.program,
             profile=self.profile,
             nic=self.nic,
@@ -122,11 +131,6 @@ class Runtime:
             stack=self.stack,
             npu_model=self._npu_model,
         )
-        self.model = model
-        cost = model.cost(plan)
-        if isinstance(cost, NoPath):
-            raise CapacityError(f"{self._name}: plan {plan}: {cost.reason}")
-        return cost
 
     def figures(self) -> dict[str, Value]:
         """Figures at the end of a run."""
@@ -215,13 +219,14 @@ class Runtime:
         before, plan = self.plan, decision.plan
         if plan is not None and plan != before:
             assert before is not None
+            way = stages(self.program, self.profile, before, plan, self._possible)
             cost = self._follow(plan)
             if plan.sides == before.sides and plan.split and plan.on_nic == before.on_nic:
                 self._carrier.retune(now, cost)
             else:
-                members = self._carrier.offloaded
-                entries = entries_to_move(self.model, before, plan, members)
-                self._carrier.change(now, cost, entries)
+                self._carrier.change(
+                    now, [PricedStage(self.price(each.plan), *each[1:]) for each in way]
+                )
             if self._told_plans:
                 fact = PlanDecided(asked_s, now, plan, decision.nodes)
                 for listener in self._told_plans:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from math import inf
+
+from models.network_functions.traffic import WIRE_BYTES
+from models.network_functions.trip import Trips
+
 
 class Line:
     """One server, first come first served, whose jobs' ends are known as they come.
@@ -74,3 +79,40 @@ class Area:
     def until(self, time_s: float) -> float:
         """The integral until now."""
         return self.area + self.count * (time_s - self.since_s)
+
+
+class Stations:
+    """Port, engines, match tables, PCIe and insertion channel of one NIC.
+
+    unbounded: any number of entries may wait for the channel.
+    """
+
+    def __init__(self, trips: Trips, inserts: float, unbounded: bool) -> None:
+        nic = trips.model.nic
+        burst = trips.burst
+        self.wire = Line("wire")
+        self.engines = [Line(name) for name in trips.engines]
+        self.match = Line("match tables")
+        self.up, self.down = Line("pcie up"), Line("pcie down")
+        self.channel = InsertChannel(nic.inserts_per_s, inf if unbounded else inserts)
+        self.transfer_s = burst * nic.pcie_latency_s
+        self._mac_s = burst / nic.packets_per_s
+        self._wire_s = burst / nic.line_bytes_per_s
+        self._pcie_s = burst / nic.pcie_packets_per_s
+        self._pcie_byte_s = burst / nic.pcie_bandwidth_bytes_per_s
+        self._crossing_bytes = trips.model.stack.crossing_bytes
+
+    @property
+    def lines(self) -> list[Line]:
+        """All of them."""
+        return [self.wire, *self.engines, self.match, self.up, self.down, self.channel]
+
+    def wire_s(self, size_bytes: float) -> float:
+        """Time of the port for a packet."""
+        seconds = (size_bytes + WIRE_BYTES) * self._wire_s
+        return seconds if seconds > self._mac_s else self._mac_s
+
+    def crossing_s(self, size_bytes: float) -> float:
+        """Time of PCIe, one way, for a packet."""
+        seconds = (size_bytes + self._crossing_bytes) * self._pcie_byte_s
+        return seconds if seconds > self._pcie_s else self._pcie_s

@@ -69,9 +69,10 @@ class Places:
         self._hit = None
 
     def renew(self, count: int) -> Indices:
-        """So many flows end, at any places, and others take theirs; returns those of members."""
-        places = np.unique(self._rng.integers(self.flows, size=count))
-        self.generation[places] += 1
+        """So many flows end, at any places, and others take theirs; returns the places of members,
+        one for each end."""
+        places = self._rng.integers(self.flows, size=count)
+        np.add.at(self.generation, places, 1)
         return places[self.member[places]]
 
     def missing(self, head: int, number: int) -> Indices:

@@ -322,15 +322,23 @@ class RateMode:
         entries = self._entries
         moved = 0.0
         ended = self.places.renew(int(self._rng.poisson(born)))
+        keep = self._by_rank or self._target == self.places.flows
         if self._cost.plan.split:
-            moved = entries * len(ended)
-            if self._target < self.places.flows:
+            # Out, and the next flow in at once where it is known to belong there.
+            moved = entries * len(ended) * (2.0 if keep else 1.0)
+            if not keep:
                 self.places.set(ended, False)
         room = lasts_s * self._model.nic.inserts_per_s
         waiting = self._waiting["inserts"] + by_packets + moved
         used = min(waiting, room)
         waiting -= used
-        kept = min(waiting, max(float(self._limits.inserts), waiting - by_packets))
+        limit = float(self._limits.inserts)
+        if keep and entries and waiting > limit:
+            refused = min(len(ended), int((waiting - limit) / entries))
+            self.places.set(ended[:refused], False)
+            moved -= refused * entries
+            waiting -= refused * entries
+        kept = min(waiting, max(limit, waiting - by_packets))
         lost = (waiting - kept) / max(max(each), 1.0)
         self._dropped["inserts"] += lost
         self._waiting["inserts"] = kept

@@ -109,6 +109,14 @@ class Moves:
         move.held.append(packet)
         return True
 
+    def pass_on(self, time_s: float, packet: Packet) -> None:
+        """Let a packet that was held go on, or wait for the next move of its flow."""
+        move = self.under_way.get(packet.flow)
+        if move is None:
+            self.path.steer(time_s, packet)
+        else:
+            move.held.append(packet)
+
     def held(self) -> int:
         """Packets that are held."""
         return sum(len(move.held) for move in self.under_way.values())
@@ -138,7 +146,7 @@ class Moves:
             for listener in path.told_moves:
                 listener(fact)
         for packet in move.held:
-            path.steer(time_s, packet)
+            self.pass_on(time_s, packet)
         if move.then is not None:
             move.then(time_s)
         if move.asked:

@@ -188,10 +188,7 @@ class PacketPath:
         """Let what was held go on."""
         held, self.held = self.held or [], None
         for packet in held:
-            if packet.flow in self.moves.under_way:
-                self.moves.under_way[packet.flow].held.append(packet)
-            else:
-                self.steer(time_s, packet)
+            self.moves.pass_on(time_s, packet)
         self.moves.go_on(time_s)
 
     def check_drained(self, time_s: float) -> None:

@@ -64,6 +64,10 @@ class Carrier(Protocol):
         """Other figures at the end of a run."""
         ...
 
+    def check(self) -> None:
+        """Raise LawBroken where packets were lost or made."""
+        ...
+
     def snapshot(self) -> dict[str, object]:
         """Who waits where."""
         ...

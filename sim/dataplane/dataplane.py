@@ -188,7 +188,8 @@ class DataPlane:
         return self.carrier.snapshot()
 
     def finish(self, results: Draft) -> None:
-        """Figures of the run."""
+        """Figures of the run. Raises LawBroken where packets were lost or made."""
+        self.carrier.check()
         results.figures(self.name, self.window.figures())
         results.figures(self.name, self.carrier.counts())
         results.figures(self.name, self.runtime.figures())

@@ -8,6 +8,7 @@ from heapq import nlargest, nsmallest
 
 from models.network_functions.cost_model import PlanCost
 from models.network_functions.trip import Trips
+from sim.core.errors import LawBroken
 from sim.core.result import Value
 from sim.dataplane.carrier import Totals
 from sim.dataplane.counts import Latencies
@@ -75,6 +76,16 @@ class PacketMode:
             "installs_refused": path.moves.refused,
             "entries_copied": self._copied,
         }
+
+    def check(self) -> None:
+        """Raise LawBroken unless packets in = out + dropped + under way."""
+        counts = self.path.counts
+        under_way = self.path.under_way.count * self.path.burst
+        out = counts.all_left + counts.all_dropped + under_way
+        if counts.all_arrived != out:
+            raise LawBroken(
+                f"packets in = out + dropped + under way: {counts.all_arrived} and {out}"
+            )
 
     def snapshot(self) -> dict[str, object]:
         """Who waits where."""

@@ -12,7 +12,7 @@ import simpy
 from models.network_functions.cost_model import CostModel, NoPath, PlanCost
 from models.network_functions.traffic import PACKET_TYPES
 from models.network_functions.trip import Trips
-from sim.core.errors import CapacityError
+from sim.core.errors import CapacityError, LawBroken
 from sim.core.result import Value
 from sim.core.simulation import Simulation
 from sim.dataplane.carrier import Totals
@@ -116,6 +116,13 @@ class RateMode:
             "packets_under_way": self._waiting["nic"],
             "flows_moved": self._sums["moved"],
         }
+
+    def check(self) -> None:
+        """Raise LawBroken unless packets in = out + dropped + waiting at the NIC, to rounding."""
+        arrived = self._sums["arrived"]
+        out = self._sums["left"] + sum(self._dropped.values()) + self._waiting["nic"]
+        if abs(arrived - out) > 1e-6 * arrived:
+            raise LawBroken(f"packets in = out + dropped + waiting: {arrived} and {out}")
 
     def snapshot(self) -> dict[str, object]:
         """What waits where."""

@@ -34,8 +34,18 @@ def headline(result: Result) -> str:
             f"{_percent(get('serving.kv_occupancy.mean'))} (peak "
             f"{_percent(get('serving.kv_occupancy.peak'))})"
         )
-    lines.append(f"energy {_number(get('energy_j'))} J")
+    lines.append(f"energy {_number(get('energy_j'))} J{_carbon(result)}")
     return "\n".join(lines)
+
+
+def _carbon(result: Result) -> str:
+    get = result.summary.get
+    if get("carbon_g") is None:
+        return ""
+    each = get("serving.carbon_per_request_g")
+    request = "" if each is None else f", {_number(each)} g per request"
+    making = _percent(get("carbon.embodied_share"))
+    return f", carbon {_number(get('carbon_g'))} g ({making} for making){request}"
 
 
 def _seconds(value: object) -> str:

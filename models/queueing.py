@@ -99,6 +99,28 @@ def srpt_response_s(rate: float, density: Callable[[_Floats], _Floats], largest_
     return float(up_to((waits + stays) * f)[-1] / share[-1])
 
 
+def mm1n_blocked(load: float, places: int) -> float:
+    """M/M/1 with `places` for jobs, the one in service included: share of arrivals that find none
+    (Kleinrock I, 3.6). Any load above 0 has a steady state."""
+    if places < 1 or not load > 0.0:
+        raise ValueError(f"load {load} and {places} places")
+    if load == 1.0:
+        return 1.0 / (places + 1)
+    if load > 1.0:  # the same, without a power that overflows
+        return (load - 1.0) / (load - load**-places)
+    return (1.0 - load) * load**places / (1.0 - load ** (places + 1))
+
+
+def mm1n_wait_s(load: float, mean_s: float, places: int) -> float:
+    """M/M/1 with `places` for jobs: mean wait before service of those that get in, by Little's law
+    from the mean number of jobs (Kleinrock I, 3.6)."""
+    blocked = mm1n_blocked(load, places)
+    # Weights of 0 to `places` jobs, the largest of them 1.
+    weights = [load ** (i if load <= 1.0 else i - places) for i in range(places + 1)]
+    jobs = sum(i * weight for i, weight in enumerate(weights)) / sum(weights)
+    return mean_s * (jobs / (load * (1.0 - blocked)) - 1.0)
+
+
 def closed_throughput(service_s: float, delay_s: float, jobs: int) -> float:
     """Jobs a second of a closed network of `jobs` jobs that alternate between one server and a
     delay without a queue, both exponential: exact mean value analysis (Reiser and Lavenberg 1980).

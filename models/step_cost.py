@@ -50,6 +50,15 @@ class StepCost(Ramp):
         """Weighted seconds of the first `steps` iterations."""
         return steps * self.active_first + self.active_slope * (steps * (steps - 1) // 2)
 
+    def legs(self) -> list[tuple[int, float, float]]:
+        """Where durations and weighted seconds are straight in the iteration's number: the first
+        iteration of each leg, and both slopes there."""
+        ramp = (max(0, self.flat), self.slope, self.active_slope)
+        if self.flat == 0:
+            return [ramp]
+        flat = (0, 0.0, self.active_slope)
+        return [flat] if self.flat < 0 else [flat, ramp]
+
 
 class WithLast(StepCost):
     """Iterations of one composition, `turn` of them, and a last one of another."""
@@ -87,6 +96,10 @@ class WithLast(StepCost):
         if steps <= turn:
             return StepCost.active_total(self, steps)
         return StepCost.active_total(self, turn) + (steps - turn) * self.last_active
+
+    def legs(self) -> list[tuple[int, float, float]]:
+        turn = self.turn
+        return [*[leg for leg in StepCost.legs(self) if leg[0] < turn], (turn, 0.0, 0.0)]
 
     def moment(self, steps: int) -> float:
         turn = self.turn

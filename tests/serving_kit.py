@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from models.carbon.power import CappedSpeed
 from models.constant_cost import ConstantCost
 from models.gpu_spec import GpuSpec
 from models.hardware.cpu_spec import CpuSpec
@@ -24,6 +25,7 @@ from policies.batching.chunked_prefill import ChunkedPrefill
 from policies.ordering.fcfs import Fcfs
 from policies.routing.round_robin import RoundRobin
 from policies.tools.always import Always
+from sim.carbon.sites import Sites
 from sim.core.result import Result
 from sim.core.simulation import Simulation
 from sim.hardware.cluster import Cluster, NodeCount
@@ -137,16 +139,28 @@ def node_spec(gpus: int, link_bytes_per_s: float = 1024.0, link_latency_s: float
     )  # fmt: skip
 
 
-class FaultyCluster(Cluster):
-    """A cluster on which the given faults happen."""
+#: A power cap from a time on: seconds, GPU, share of peak power (None: no more).
+Cap = tuple[float, str, float | None]
+#: What caps leave of the speed of the tests' GPUs.
+CAPPED_SPEED = CappedSpeed(0.4, 0.25)
 
-    def __init__(self, nodes: Sequence[NodeCount], faults: Sequence[Fault]) -> None:
-        super().__init__(nodes)
+
+class TroubledCluster(Cluster):
+    """A cluster on which the given faults and caps happen."""
+
+    def __init__(
+        self, nodes: Sequence[NodeCount], faults: Sequence[Fault], caps: Sequence[Cap]
+    ) -> None:
+        super().__init__(nodes, capped_speed=CAPPED_SPEED)
         self._faults = faults
+        self._caps = caps
 
     def build(self, simulation: Simulation) -> Cluster:
         super().build(simulation)
         Faults(self._faults).start(simulation, self.targets)
+        gpus = {gpu.name: gpu for gpu in self.gpus}
+        for time_s, name, share in self._caps:
+            simulation.at(time_s, lambda _, gpu=gpus[name], share=share: gpu.cap(share))
         return self
 
 
@@ -255,19 +269,27 @@ def build(
     link_bytes_per_s: float = 1024.0,
     link_latency_s: float = 0.0,
     faults: Sequence[Fault] = (),
+    caps: Sequence[Cap] = (),
     series_interval_s: float | None = None,
     slo_ttft_s: float | None = None,
     slo_tpot_s: float | None = None,
     log: bool | Sequence[type] = True,
     observers: Sequence[Any] = (),
+    sites: Sites | None = None,
 ) -> tuple[Simulation, Serving, FactLog | None]:
     """A simulation with one serving system, not yet run.
 
     Without more: one replica that takes all in, a step of one second, FCFS, chunked prefill.
     """
     nodes = [NodeCount(node_spec(gpus, link_bytes_per_s, link_latency_s), replicas)]
-    cluster = FaultyCluster(nodes, faults) if faults else Cluster(nodes)
-    simulation = Simulation(seed=seed, mode=mode, until_s=until_s, cluster=cluster)  # type: ignore[arg-type]
+    cluster = TroubledCluster(nodes, faults, caps) if faults or caps else Cluster(nodes)
+    simulation = Simulation(
+        seed=seed,
+        mode=mode,  # type: ignore[arg-type]
+        until_s=until_s,
+        cluster=cluster,
+        sites=sites,
+    )
     limits: dict[str, Any] = {"watermark": 0.0} | (engine or {})
     serving = Serving(
         served=ServedByFormula(

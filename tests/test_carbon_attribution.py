@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from models.carbon.attribution import sci
 from models.carbon.attribution.batch import MarginalCost, StepWork, split_phases, split_step
+from models.carbon.attribution.interference import by_use_alone, interference_factors
 from models.carbon.attribution.shapley import nested_slot_carbon, peak_shares, slot_carbon
 from models.carbon.attribution.shares import (
     IDLE,
@@ -271,3 +272,74 @@ def test_figures_of_merit_by_hand() -> None:
     for figure in ("g_per_request", "g_per_1k_tokens", "cue_kg_per_kwh"):
         with pytest.raises(ConfigError, match="needs more than 0"):
             getattr(nothing, figure)
+
+
+# ---- interference ----
+
+
+def test_interference_by_hand() -> None:
+    """a slows b by 60 % and suffers 10 %: a pays for 1.35 of its use, b for as much of its own; by
+    what each measures a would pay for 1.1 and b for 1.6."""
+    ratios = {"a": {"b": 1.1}, "b": {"a": 1.6}}
+    assert interference_factors(ratios) == pytest.approx({"a": 1.35, "b": 1.35})
+    third = {"a": {"b": 1.1, "c": 1.3}, "b": {"a": 1.6}, "c": {"a": 2.0}}
+    assert interference_factors(third) == pytest.approx({"a": 1.5, "b": 1.35, "c": 1.65})
+    found = by_use_alone(
+        Interval(100.0, 50.0), {"a": 1.0, "b": 1.0}, {"a": 3.0, "b": 2.0}, {}, third
+    )
+    assert found["a"] == pytest.approx(100.0 * 1.5 / 2.85 + 30.0)
+    with pytest.raises(ConfigError, match=r"interference: a beside b: 0\.0 must be > 0"):
+        interference_factors({"a": {"b": 0.0}})
+
+
+def pair_shapley(alone, ratios, names):
+    """Shapley values where tenants share machines in pairs at random: over all partners, what one
+    takes beside it and what it adds to it."""
+    return {
+        name: sum(
+            alone[name] * ratios[name][other] + alone[other] * (ratios[other][name] - 1.0)
+            for other in names
+            if other != name
+        )
+        for name in names
+    }
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.integers(3, 8), st.floats(0.0, 1e5), st.floats(0.0, 1e5))
+def test_interference_loses_nothing_and_treats_equals_alike(seed, count, dynamic, standing):
+    rng = np.random.default_rng(seed)
+    names = [f"t{i}" for i in range(count)]
+    loud, meek = rng.uniform(0.0, 0.8, count), rng.uniform(0.0, 0.8, count)
+    loud[1], meek[1] = loud[0], meek[0]
+    ratios = {
+        a: {b: 1.0 + meek[i] + loud[j] for j, b in enumerate(names) if i != j}
+        for i, a in enumerate(names)
+    }
+    alone = dict.fromkeys(names, 1.0)
+    found = by_use_alone(Interval(dynamic, standing), alone, alone, ratios, ratios)
+    assert fsum(found.values()) == pytest.approx(dynamic + standing, rel=1e-9, abs=1e-9)
+    assert found["t0"] == pytest.approx(found["t1"])
+
+
+def test_interference_comes_nearer_to_shapley_than_measured_use() -> None:
+    """In pairs drawn at random, of tenants that are loud, meek, both or neither."""
+    rng = np.random.default_rng(5)
+    names = [f"t{i}" for i in range(12)]
+    loud, meek = rng.uniform(0.0, 0.8, 12), rng.uniform(0.0, 0.8, 12)
+    ratios = {
+        a: {b: 1.0 + meek[i] * loud[j] for j, b in enumerate(names) if i != j}
+        for i, a in enumerate(names)
+    }
+    alone = dict.fromkeys(names, 1.0)
+    pairs = dict(zip(names, [*names[6:], *names[:6]], strict=True))
+    used = {name: ratios[name][pairs[name]] for name in names}
+    truth = pair_shapley(alone, ratios, names)
+    by_measured = by_use(Interval(100.0, 0.0), used)
+    adjusted = by_use_alone(Interval(100.0, 0.0), alone, alone, ratios, ratios)
+    fair = {name: 100.0 * value / sum(truth.values()) for name, value in truth.items()}
+    off = [
+        max(abs(shares[name] / fair[name] - 1.0) for name in names)
+        for shares in (by_measured, adjusted)
+    ]
+    assert off[1] < 0.5 * off[0]

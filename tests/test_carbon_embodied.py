@@ -21,7 +21,7 @@ from models.carbon.yields import FlatYield, NegativeBinomialYield
 from models.errors import ConfigError
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
-FILES = sorted((CONFIGS / "carbon").rglob("*.yaml"))
+FILES = sorted((CONFIGS / "carbon").glob("*/*.yaml"))
 #: kg of a square centimetre, intensity 583 and 642, yield 0.875, 97 % abated (ACT, as published).
 CPA = {
     "28": (1.328, 1.389),

@@ -262,7 +262,9 @@ def test_day_shapes() -> None:
 
 def test_made_up_wind_follows_its_law() -> None:
     farm = part("carbon/farm/wind")
-    winds = np.concatenate([farm.winds(np.random.default_rng(s), 8760) for s in range(10)])
+    winds = np.concatenate(
+        [farm.winds(np.random.default_rng(s).standard_normal(8760)) for s in range(10)]
+    )
     assert winds.mean() == pytest.approx(8.0, rel=0.03)
     # Rayleigh: the median is 2 sqrt(log 2 / pi) of the mean.
     assert np.median(winds) == pytest.approx(8.0 * 2.0 * np.sqrt(np.log(2.0) / np.pi), rel=0.03)
@@ -273,6 +275,26 @@ def test_made_up_wind_follows_its_law() -> None:
     assert 0.25 < output.mean() < 0.5
     with pytest.raises(ConfigError, match="must rise"):
         replace(farm, cut_in_m_per_s=13.0)
+
+
+def test_farms_of_a_region_have_the_weather_in_common() -> None:
+    region = part("carbon/farm/wind_region")
+    near = region.correlations()
+    # Neighbours at 200 km; the far corners at 400 sqrt(2) km.
+    assert near[0, 1] == pytest.approx(np.exp(-0.4))
+    assert near[0, 8] == pytest.approx(np.exp(-0.8 * np.sqrt(2.0)))
+    years = 20 * 8760
+    rng = np.random.default_rng(4)
+    one = region.farm.output(rng, years).values
+    together = region.output(rng, years).values
+    tight = replace(region, extent_km=1e-6).output(rng, years).values
+    assert together.mean() == pytest.approx(one.mean(), rel=0.03)
+    # All at one place are as one; spread out they are calm together less often.
+    assert tight.std() == pytest.approx(one.std(), rel=0.03)
+    assert together.std() < 0.9 * one.std()
+    assert (together < 0.05).mean() < 0.7 * (one < 0.05).mean()
+    with pytest.raises(ConfigError, match="hours = 0 must be >= 1"):
+        region.output(rng, 0)
 
 
 def test_forecast_errors_have_the_size_asked() -> None:

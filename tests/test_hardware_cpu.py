@@ -178,6 +178,8 @@ def test_power_follows_the_larger_share():
     # Half of the cores for 2 s, a quarter of the bandwidth for 2 s, over 20 W idle of 80 W more.
     assert now == 4.0
     assert bench.cpu.meter.energy_j(now) == pytest.approx(20.0 * 4 + 40.0 * 2 + 20.0 * 2)
+    # Idle draw of 20 W in all 4 s; what cores in use add is not of it.
+    assert bench.cpu.meter.idle_j(now) == pytest.approx(20.0 * 4)
 
 
 def test_slow_down_slows_cores_not_memory():
@@ -202,6 +204,7 @@ def test_failure_loses_tasks_and_draws_nothing():
     assert ended["later"] == 4.0
     assert bench.cpu.core_seconds == 16.0
     assert bench.cpu.meter.energy_j(4.0) == pytest.approx(100.0 + 0.0 + 20.0 + 100.0)
+    assert bench.cpu.meter.idle_j(4.0) == pytest.approx(20.0 + 0.0 + 20.0 + 20.0)
 
 
 def test_cancelled_task_says_how_far_it_was():

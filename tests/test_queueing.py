@@ -14,6 +14,8 @@ from models.queueing import (
     mg1_ps_response_s,
     mg1_response_s,
     mm1_response_s,
+    mm1n_blocked,
+    mm1n_wait_s,
     mmc_response_s,
     srpt_response_s,
 )
@@ -122,6 +124,31 @@ def test_dd1_against_lindleys_recursion() -> None:
 def test_without_a_steady_state_there_is_an_error(call) -> None:
     with pytest.raises(ValueError, match=r"no steady state|servers"):
         call()
+
+
+@pytest.mark.parametrize("load", [0.2, 0.999, 1.0, 1.001, 3.0])
+@pytest.mark.parametrize("places", [1, 2, 7, 64])
+def test_finite_queue_is_its_birth_and_death_process(load: float, places: int) -> None:
+    """Steady state of the chain itself, by its balance; and LogNIC's form of the same wait."""
+    shares = [1.0]
+    for _ in range(places):
+        shares.append(shares[-1] * load)
+    shares = [share / sum(shares) for share in shares]
+    assert mm1n_blocked(load, places) == pytest.approx(shares[-1])
+    waits = sum(share * number for number, share in enumerate(shares[:-1])) / (1.0 - shares[-1])
+    assert mm1n_wait_s(load, 2.0, places) == pytest.approx(2.0 * waits, abs=1e-9)
+    if load != 1.0:
+        lognic = load / (1.0 - load) - places / (load**-places - 1.0)
+        assert waits == pytest.approx(lognic, rel=1e-6, abs=1e-9)
+    else:
+        assert waits == pytest.approx((places - 1) / 2)
+
+
+def test_finite_queue_far_above_its_capacity() -> None:
+    assert mm1n_blocked(4.0, 4096) == pytest.approx(0.75)
+    assert mm1n_wait_s(4.0, 1.0, 4096) == pytest.approx(4096 - 1 - 1 / 3)
+    with pytest.raises(ValueError, match="load 0"):
+        mm1n_blocked(0.0, 4)
 
 
 def test_impossible_numbers_are_errors() -> None:

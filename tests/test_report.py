@@ -152,7 +152,7 @@ def test_what_the_plain_page_says(folders: dict[str, Path], pages: Callable[[str
         "Latency distributions", "Time to first token", "Time per output token",
         "Requests in the system", "Arrivals and completions", "Output throughput",
         "KV cache in use", "Load by replica", "GPU time by phase", "Power",
-        "Lengths of prompts and outputs",
+        "Carbon of the cluster by part", "Carbon intensity", "Lengths of prompts and outputs",
     ]  # fmt: skip
 
 
@@ -257,7 +257,7 @@ def test_two_systems_have_a_part_each(folders: dict[str, Path], tmp_path: Path) 
     path.write_text(json.dumps(summary | other))
     shutil.copy(folder / "requests.parquet", folder / "other_requests.parquet")
     page = Page(write_report(folder))
-    assert len(page.figures) == 14
+    assert len(page.figures) == 16  # the cluster's two once
     assert len(page.ids) == len(set(page.ids))
 
 

@@ -225,16 +225,18 @@ def test_area_of_a_request_that_ends_with_a_call():
     """The last call holds nothing; the one before holds what it is given to hold."""
     line = ForwardTime(1.0, 0.0)
     ends = Demand(10, 2, calls=(Call(1, 5.0, 3), Call(2, 50.0, 0)))
+    # Both tokens come out of passes: 10 tokens in the call, then 4 more.
+    assert predicted_area(ends, "preserve", line) == pytest.approx(5 + 50 + 12)
+    assert predicted_area(ends, "discard", line) == pytest.approx(5 + 7)
     # Prefill 5, a token each before and after the call: 11 and 15; the call 5 x 11; the return
     # of 3 tokens 12.5.
-    assert predicted_area(ends, "preserve", line) == pytest.approx(5 + 11 + 55 + 12.5 + 15)
-    assert predicted_area(ends, "discard", line) == pytest.approx(5 + 11 + 7 + 15)
-    # Both tokens come out of passes: 10 tokens in the call, then 4 more.
-    assert predicted_area(ends, "preserve", line, exact=True) == pytest.approx(5 + 50 + 12)
+    each = predicted_area(ends, "preserve", line, each=True)
+    assert each == pytest.approx(5 + 11 + 55 + 12.5 + 15)
+    assert predicted_area(ends, "discard", line, each=True) == pytest.approx(5 + 11 + 7 + 15)
 
 
 @pytest.mark.parametrize("handling", ["preserve", "discard"])
-def test_held_area_is_the_exact_one(handling):
+def test_held_area_is_the_predicted_one(handling):
     """One request on an engine that takes its prompt in one iteration."""
     words = ["experiment=profiled", "workload=tool_mix", "workload.count=1", "mode=step"]
     words += [f"tools={handling}", "predictor=oracle", "engine.max_batch_tokens=4096"]
@@ -242,7 +244,7 @@ def test_held_area_is_the_exact_one(handling):
     result = run(compose([*words, f"+observers.held={held}", "seed=3"]))
     (demand,) = tool_mix(seed=3)
     line = ForwardTime(0.010, 4.63e-5)
-    expected = predicted_area(demand, handling, line, exact=True)
+    expected = predicted_area(demand, handling, line)
     assert len(demand.calls) > 1
     assert result.number("areas.held") == pytest.approx(expected, rel=1e-3)
 

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from experiments.reproduce.papers.carbon.settings import part
+from models.carbon.signal import StepSignal
 from models.errors import ConfigError, TraceError
-from workloads.carbon.codecarbon import FILE, codecarbon_countries
+from workloads.carbon.codecarbon import (
+    FILE,
+    REGIONS,
+    codecarbon_countries,
+    codecarbon_regions,
+)
 from workloads.carbon.columns import read_column
 from workloads.carbon.eia930 import AUTHORITY, PREFIX, TIME, read_eia930, read_generation
+from workloads.carbon.eia930_interchange import (
+    FLOW,
+    NEIGHBOUR,
+    read_eia930_with_imports,
+    read_imports,
+)
 from workloads.carbon.electricity_maps import read_electricity_maps
 from workloads.carbon.stamps import Stamps, day, weekday_and_hour
 from workloads.carbon.steps import Oddities
@@ -253,6 +266,52 @@ def test_errors_of_generation(csv) -> None:
         read_generation(csv("a,b", "1,2"), "CISO")
 
 
+def exchange_file(csv, *rows):
+    names = [AUTHORITY, "Data Date", NEIGHBOUR, FLOW, TIME]
+    return csv(",".join(names), *rows, name="exchange.csv")
+
+
+def test_imports_come_with_the_mix_of_the_exporter(csv) -> None:
+    """CISO makes 100 MW of solar; it exports 40 MW to BPAT in the first hour, has 300 MW of its
+    hydro in the second, and 100 MW of PJM's coal in both."""
+    hours = ("1:00:00 AM", "2:00:00 AM")
+    sources = ("Solar", "Hydropower and Pumped Storage", "Coal")
+    balance = csv(
+        ",".join([AUTHORITY, TIME, *(PREFIX + source for source in sources)]),
+        *[f"CISO,01/01/2022 {hour},100,," for hour in hours],
+        *[f"BPAT,01/01/2022 {hour},,70," for hour in hours],
+    )
+    exchange = exchange_file(
+        csv,
+        f"CISO,x,BPAT,40,01/01/2022 {hours[0]}",
+        f"CISO,x,PJM,-100,01/01/2022 {hours[0]}",
+        f'CISO,x,BPAT,"-300",01/01/2022 {hours[1]}',
+        f"CISO,x,PJM,-100,01/01/2022 {hours[1]}",
+        f"BPAT,x,CISO,300,01/01/2022 {hours[1]}",
+        f"CISO,x,BANC,7,01/01/2022 {hours[0]}",
+        f"CISO,x,BANC,7,01/01/2022 {hours[1]}",
+    )
+    found = read_imports(exchange, "CISO")
+    assert {name: list(flow.values) for name, flow in found.items()} == {
+        "BPAT": [0.0, 300.0],
+        "PJM": [100.0, 100.0],
+    }
+    factors = part("carbon/factors/supply_act")
+    abroad = StepSignal.regular(day("2022-01-01"), 3600.0, [820.0, 800.0], "PJM")
+    signal = read_eia930_with_imports(balance, exchange, "CISO", factors, elsewhere={"PJM": abroad})
+    assert signal.values == pytest.approx(
+        [(100 * 41 + 100 * 820) / 200, (100 * 41 + 300 * 24 + 100 * 800) / 500]
+    )
+    with pytest.raises(TraceError, match=r"CISO imports from PJM, .* give its intensity"):
+        read_eia930_with_imports(balance, exchange, "CISO", factors)
+    with pytest.raises(TraceError, match="no row of the balancing authority 'NYIS'"):
+        read_imports(exchange, "NYIS")
+    with pytest.raises(TraceError, match=r"line 2, column Interchange .*'' is not a number"):
+        read_imports(exchange_file(csv, "CISO,x,PJM,,01/01/2022 1:00:00 AM"), "CISO")
+    with pytest.raises(TraceError, match=r"has no column Interchange \(MW\)"):
+        read_imports(csv(f"{AUTHORITY},{NEIGHBOUR}", "CISO,PJM"), "CISO")
+
+
 # ---- codecarbon ----
 
 
@@ -272,6 +331,44 @@ def test_countries_of_codecarbon(tmp_path) -> None:
     path.unlink()
     with pytest.raises(TraceError, match="cannot be read"):
         codecarbon_countries(tmp_path)
+
+
+def test_regions_of_codecarbon(tmp_path) -> None:
+    files = {
+        "usa": {
+            "_unit": {"emissions": "lbs/MWh"},
+            "california": {"emissions": 1000.0, "regionCode": "CA"},
+        },
+        "nordic": {"data": {"SE1": {"emission_factor": 25.9, "unit": "gCO2eq/kWh"}}},
+        "china": {"data": {"CN-BJ": {"emission_factor": 1.0, "unit": "kg/kWh"}}},
+    }
+    for country, content in files.items():
+        path = tmp_path / FILE.parent / REGIONS[country][0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+    # A pound is 453.59237 g by definition.
+    assert codecarbon_regions("usa", tmp_path).values == {"CA": pytest.approx(453.59237)}
+    assert codecarbon_regions("nordic", tmp_path)["SE1"] == 25.9
+    with pytest.raises(TraceError, match=r"its unit is not gCO2/kWh"):
+        codecarbon_regions("china", tmp_path)
+    with pytest.raises(ConfigError, match="no regions of 'mars'; there are usa, china, nordic"):
+        codecarbon_regions("mars", tmp_path)
+    with pytest.raises(TraceError, match="cannot be read"):
+        codecarbon_regions("usa", tmp_path / "empty")
+
+
+def test_codecarbon_as_it_is_installed() -> None:
+    """Where the extra is installed: its tables are as they were read, regions lie about their
+    country, and clean and dirty ones are told apart."""
+    if find_spec("codecarbon") is None:
+        pytest.skip("the extra `carbon` is not installed")
+    countries = codecarbon_countries()
+    assert countries["FRA"] < 100.0 < countries["USA"] < countries["POL"]
+    states = codecarbon_regions("usa")
+    assert len(states.values) >= 50
+    assert states["VT"] < 50.0 < states["CA"] < countries["USA"] < states["WV"]
+    assert codecarbon_regions("nordic")["SE1"] < 50.0
+    assert 300.0 < codecarbon_regions("china")["CN-BJ"] < 900.0
 
 
 def test_without_codecarbon_the_error_says_what_to_do(monkeypatch) -> None:

@@ -8,6 +8,7 @@ from experiments.benchmarks.neo_speed import print_neo
 from experiments.benchmarks.serving_scale import print_scale
 from experiments.benchmarks.serving_speed import print_scaling, print_speed
 from experiments.benchmarks.trail_speed import print_trail
+from experiments.benchmarks.use_meter import print_use
 
 
 def main() -> None:
@@ -18,6 +19,7 @@ def main() -> None:
         "scale": print_scale,
         "trail": print_trail,
         "neo": print_neo,
+        "use": print_use,
     }
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(benchmarks))

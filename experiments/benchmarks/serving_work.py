@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.compose import compose
+from sim.core.facts import Observer
 from sim.core.run import build, instantiate
 from sim.core.simulation import Simulation
 from sim.serving.clients import OpenLoop
@@ -76,6 +77,7 @@ def measure(
     replicas: int = 1,
     mode: str = "jump",
     settings: Sequence[str] = (),
+    observers: Sequence[Observer] = (),
 ) -> Measured:
     """Serve the requests with Llama-2-7B on A100s, 128 sequences, chunks of 512 tokens, blocks of
     16; energy on, summary and requests table written."""
@@ -85,6 +87,8 @@ def measure(
         (serving,) = simulation.systems
         assert isinstance(serving, Serving)
         serving.client = OpenLoop(requests, Poisson(rate_rps))
+        for observer in observers:
+            simulation.observe(observer)
         return timed(simulation)
 
 

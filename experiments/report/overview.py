@@ -104,6 +104,7 @@ def tiles(run: ServingRun) -> list[Tile]:
             amount(get("energy_per_output_token_j"), "J"),
             f"{amount(get('energy_per_request_j'), 'J')} per request",
         ),
+        *_carbon(run),
         Tile(
             "Rejected",
             f"{rejected:,}",
@@ -118,6 +119,22 @@ def tiles(run: ServingRun) -> list[Tile]:
         ),
     ]
     return found
+
+
+def _carbon(run: ServingRun) -> list[Tile]:
+    """Carbon, where it is accounted for."""
+    whole = known(run.result.summary.get("carbon_g"))
+    if whole is None:
+        return []
+    making = run.result.summary.get("carbon.embodied_share")
+    return [
+        Tile("Carbon", amount(whole, "g"), f"of the cluster; making {percent(making)}"),
+        Tile(
+            "Carbon per request",
+            amount(run.figure("carbon_per_request_g"), "g"),
+            f"{amount(run.figure('carbon_per_1k_tokens_g'), 'g')} per 1,000 tokens",
+        ),
+    ]
 
 
 def latency_table(run: ServingRun) -> list[tuple[str, list[str]]]:

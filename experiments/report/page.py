@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.report import latency, load, overview, settings, theme, use
+from experiments.report import carbon, latency, load, overview, settings, theme, use
 from experiments.report.formats import plain, plural, seconds
 from experiments.report.panel import Panel
 from experiments.report.run_data import ServingRun, read_result, systems
@@ -21,8 +21,11 @@ SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     ("Latency", (latency.CDF, latency.TTFT, latency.TPOT)),
     ("Load", (load.REQUESTS, load.RATES, load.THROUGHPUT, use.KV, load.SHARES)),
     ("Hardware", (use.PHASE_TIME, use.POWER)),
+    ("Carbon", (carbon.COMPONENTS, carbon.GRID)),
     ("Workload", (load.LENGTHS,)),
 )
+#: Headings of figures that no system has for itself.
+OF_THE_CLUSTER = ("Carbon",)
 #: Width of a figure in pixels: half of the page, the whole of it.
 _HALF, _WHOLE = 520, 1060
 
@@ -56,7 +59,7 @@ def _render(result: Result, folder: Path) -> str:
     names = systems(result)
     runs = [ServingRun(result, name) for name in names]
     with theme.drawing():
-        shown = [_system(run, len(runs) > 1) for run in runs]
+        shown = [_system(run, len(runs) > 1, i == 0) for i, run in enumerate(runs)]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.lstrip_blocks = True
     template = environment.from_string(
@@ -88,11 +91,12 @@ def _subtitle(runs: list[ServingRun], chosen: dict[str, Any]) -> str:
     return " · ".join(parts)
 
 
-def _system(run: ServingRun, named: bool) -> dict[str, Any]:
-    """What the template shows of one serving system."""
+def _system(run: ServingRun, named: bool, first: bool) -> dict[str, Any]:
+    """What the template shows of one serving system, and with the first one of the cluster."""
     sections = [
         (heading, [_figure(panel, run) for panel in panels if not _pointless(panel, run)])
         for heading, panels in SECTIONS
+        if first or heading not in OF_THE_CLUSTER
     ]
     return {
         "name": run.name if named else "",

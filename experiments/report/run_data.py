@@ -168,6 +168,11 @@ def thinned(values: Numbers, most: int = 400) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).astype(np.intp))
 
 
+def read_columns(result: Result, table: str, columns: tuple[str, ...]) -> Any:
+    """Columns of a table as a pyarrow table. Raises ConfigError naming the file."""
+    return _read(_path(result, table), columns)
+
+
 def _path(result: Result, table: str) -> Path:
     assert result.folder is not None
     return result.folder / f"{table}.parquet"

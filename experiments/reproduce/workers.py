@@ -110,10 +110,10 @@ class Workers:
         if self._pool is None:
             return
         if at_once:
-            self._pool.shutdown(wait=False, cancel_futures=True)
             for child in set(active_children()) - self._others:
                 child.terminate()
-        self._pool.shutdown()
+        # Waits for the pool's thread, which at exit would find its pipe closed.
+        self._pool.shutdown(cancel_futures=at_once)
         self._pool = None
 
 

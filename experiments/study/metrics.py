@@ -17,6 +17,7 @@ HEADLINE = (
     "output_throughput_tps",
     "goodput_rps",
     "energy_j",
+    "carbon_g",
 )
 #: Shown of runs that have none of those.
 _FEW = 8
@@ -28,8 +29,8 @@ def headline(names: Sequence[str]) -> list[str]:
         name
         for key in HEADLINE
         for name in names
-        # A run's energy is the whole cluster's; a system's share of it is one metric more.
-        if name == key or (name.endswith(f".{key}") and key != "energy_j")
+        # A run's energy and carbon are the whole cluster's; a system's share is one metric more.
+        if name == key or (name.endswith(f".{key}") and key not in ("energy_j", "carbon_g"))
     ]
     return wanted or list(names[:_FEW])
 

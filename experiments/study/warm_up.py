@@ -53,7 +53,7 @@ class WarmUp:
         The names are those of the summary; its other metrics count the whole run (see `covers`).
         Raises ConfigError where no request is left.
         """
-        from sim.serving.recorder import spread
+        from sim.core.spread import spread
 
         figures: dict[str, Value] = {}
         for table in result.tables:

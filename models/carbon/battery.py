@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
+from typing import NamedTuple
 
 import numpy as np
 
 from models.carbon.signal import Floats
-from models.carbon.units import J_PER_KWH, S_PER_HOUR
+from models.carbon.units import J_PER_KWH, S_PER_HOUR, grams
 from models.errors import ConfigError
 from models.hardware.sourced import check
 
@@ -58,17 +60,82 @@ class BatterySpec:
         limit = stock / (self.lower_h * S_PER_HOUR + self.discharge * step_s)
         return max(0.0, min(rate, limit))
 
-    def after(self, content_j: float, charge_w: float, discharge_w: float, step_s: float) -> float:
-        """Content after a step."""
-        change = self.charge * charge_w - self.discharge * discharge_w
-        return content_j + change * step_s
-
     def embodied_g(self, capacity_j: float) -> float:
         return self.embodied_g_per_kwh * capacity_j / J_PER_KWH
 
     def worn_g(self, discharged_j: float) -> float:
         """Embodied carbon of the share of its cycles that so much output takes."""
         return self.embodied_g(self.discharge * discharged_j) / self.cycles
+
+
+class Store(NamedTuple):
+    """What is in a battery: energy, and the carbon that came in with it."""
+
+    content_j: float = 0.0
+    content_g: float = 0.0
+
+
+class Moved(NamedTuple):
+    """Energy into a battery from a surplus and from the grid, energy out of it, the carbon that
+    came out with that, and what is in it then."""
+
+    surplus_j: float
+    grid_j: float
+    out_j: float
+    out_g: float
+    store: Store
+
+
+@dataclass(frozen=True, slots=True)
+class Battery:
+    """A battery of some capacity (of none: it does nothing)."""
+
+    spec: BatterySpec
+    capacity_j: float
+
+    def __post_init__(self) -> None:
+        if not (self.capacity_j >= 0.0 and isfinite(self.capacity_j)):
+            raise ConfigError(f"battery: capacity_j = {self.capacity_j!r} must be >= 0")
+
+    def holding(self, content_j: float, content_g: float = 0.0) -> Store:
+        """So much in it. Raises ConfigError for more than it holds."""
+        if not (0.0 <= content_j <= self.capacity_j and content_g >= 0.0):
+            raise ConfigError(
+                f"battery: content_j = {content_j!r} must be in [0, {self.capacity_j!r}] and "
+                f"content_g = {content_g!r} >= 0"
+            )
+        return Store(content_j, content_g)
+
+    def move(
+        self,
+        store: Store,
+        gap_j: float,
+        step_s: float,
+        surplus_g_per_kwh: float = 0.0,
+        from_grid_j: float = 0.0,
+        grid_g_per_kwh: float = 0.0,
+    ) -> Moved:
+        """One step. gap_j: a surplus (> 0), which goes in, or a lack (< 0), which comes out, as far
+        as limits allow. from_grid_j: asked of the grid on top of a surplus; nothing comes out then.
+
+        Carbon that came in goes out evenly with the content, lost content included.
+        """
+        content_j, content_g = store
+        spec = self.spec
+        if gap_j > 0.0 or from_grid_j > 0.0:
+            most_j = spec.most_charge_w(self.capacity_j, content_j, step_s) * step_s
+            surplus_j = min(max(0.0, gap_j), most_j)
+            grid_j = min(from_grid_j, most_j - surplus_j)
+            added_g = grams(surplus_j, surplus_g_per_kwh) + grams(grid_j, grid_g_per_kwh)
+            content_j += spec.charge * (surplus_j + grid_j)
+            return Moved(surplus_j, grid_j, 0.0, 0.0, Store(content_j, content_g + added_g))
+        most_j = spec.most_discharge_w(self.capacity_j, content_j, step_s) * step_s
+        out_j = min(-gap_j, most_j)
+        if not out_j > 0.0:
+            return Moved(0.0, 0.0, 0.0, 0.0, store)
+        lost_j = spec.discharge * out_j
+        out_g = content_g * min(1.0, lost_j / content_j)
+        return Moved(0.0, 0.0, out_j, out_g, Store(content_j - lost_j, content_g - out_g))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +156,13 @@ def dispatch(
     content_j: float = 0.0,
 ) -> Dispatch:
     """Surplus of the farm goes in as far as limits allow, deficits are served from it."""
-    if not 0.0 <= content_j <= capacity_j:
-        raise ConfigError(f"battery: content_j = {content_j!r} must be in [0, {capacity_j!r}]")
+    battery = Battery(spec, capacity_j)
+    store = battery.holding(content_j)
     count = len(load_w)
-    charge, discharge = np.zeros(count), np.zeros(count)
-    content = np.empty(count + 1)
+    charge, discharge, content = np.empty(count), np.empty(count), np.empty(count + 1)
     content[0] = content_j
-    for i, gap in enumerate((farm_w - load_w).tolist()):
-        if gap > 0.0:
-            charge[i] = min(gap, spec.most_charge_w(capacity_j, content[i], step_s))
-        elif gap < 0.0:
-            discharge[i] = min(-gap, spec.most_discharge_w(capacity_j, content[i], step_s))
-        content[i + 1] = spec.after(content[i], charge[i], discharge[i], step_s)
-    return Dispatch(charge, discharge, content)
+    for i, gap_j in enumerate(((farm_w - load_w) * step_s).tolist()):
+        moved = battery.move(store, gap_j, step_s)
+        store = moved.store
+        charge[i], discharge[i], content[i + 1] = moved.surplus_j, moved.out_j, store.content_j
+    return Dispatch(charge / step_s, discharge / step_s, content)

@@ -1,4 +1,4 @@
-"""Output of a wind farm that nobody has measured."""
+"""Output of wind farms that nobody has measured."""
 
 from __future__ import annotations
 
@@ -47,13 +47,12 @@ class WindFarm:
         rising = np.clip((wind**3 - low) / (high - low), 0.0, 1.0)
         return np.where(wind < self.cut_out_m_per_s, rising, 0.0)
 
-    def winds(self, rng: np.random.Generator, count: int) -> Floats:
-        """Hourly winds in m/s."""
-        shocks = rng.standard_normal(count)
-        level = np.empty(count)
+    def winds(self, shocks: Floats) -> Floats:
+        """Hourly winds in m/s from standard normal shocks (of one farm, or a column for each)."""
+        level = np.empty_like(shocks)
         level[0] = shocks[0]
         fresh = sqrt(1.0 - self.hourly**2)
-        for i in range(1, count):
+        for i in range(1, len(shocks)):
             level[i] = self.hourly * level[i - 1] + fresh * shocks[i]
         scale = self.mean_m_per_s / gamma(1.0 + 1.0 / self.shape)
         # The quantile of a level's probability: -log of what lies above it, to the power 1/shape.
@@ -65,5 +64,45 @@ class WindFarm:
         if hours < 1:
             raise ConfigError(f"farm {self.name}: hours = {hours!r} must be >= 1")
         return StepSignal.regular(
-            0.0, S_PER_HOUR, self.share(self.winds(rng, hours)), self.name, "of rated power"
+            0.0,
+            S_PER_HOUR,
+            self.share(self.winds(rng.standard_normal(hours))),
+            self.name,
+            "of rated power",
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindRegion:
+    """Equal farms on a square grid, whose winds rise and fall together the more the nearer they
+    are: the levels of two of them are correlated by exp(-distance / decay_km).
+
+    farm: each of them; rows: of the grid, which has as many columns. extent_km: length of a side.
+    """
+
+    name: str
+    farm: WindFarm
+    rows: int
+    extent_km: float
+    decay_km: float
+    source: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        check("region", self)
+
+    def correlations(self) -> Floats:
+        """Of the levels of each pair of farms."""
+        places = np.linspace(0.0, self.extent_km, self.rows) if self.rows > 1 else np.zeros(1)
+        x, y = (axis.ravel() for axis in np.meshgrid(places, places))
+        found: Floats = np.exp(-np.hypot(x[:, None] - x, y[:, None] - y) / self.decay_km)
+        return found
+
+    def output(self, rng: np.random.Generator, hours: int) -> StepSignal:
+        """Mean share of the rated power by hour."""
+        if hours < 1:
+            raise ConfigError(f"region {self.name}: hours = {hours!r} must be >= 1")
+        mixed = (
+            rng.standard_normal((hours, self.rows**2)) @ np.linalg.cholesky(self.correlations()).T
+        )
+        shares = self.farm.share(self.farm.winds(mixed))
+        return StepSignal.regular(0.0, S_PER_HOUR, shares.mean(axis=1), self.name, "of rated power")

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
+import numpy as np
+
+from models.carbon.signal import Floats
 from models.errors import ConfigError
 
 
@@ -28,6 +31,11 @@ class Life:
         if not age_s >= 0.0:
             raise ConfigError(f"life: an age of {age_s!r} s must be >= 0")
         return self.embodied_g * max(0.0, 1.0 - age_s / self.planned_s)
+
+    def books_g(self, ages_s: Floats) -> Floats:
+        """The same at many ages."""
+        left: Floats = self.embodied_g * np.maximum(0.0, 1.0 - ages_s / self.planned_s)
+        return left
 
     def accrued_g(self, from_s: float, to_s: float) -> float:
         """Written off between two ages."""

@@ -57,13 +57,17 @@ class BinClassifier(Charged):
         """What it sees of `lengths` (tokens) with errors given in standard deviations."""
         return lengths + errors * (self.error_tokens + self.error_share * lengths)
 
-    def weights(self, seen: Floats) -> Floats:
+    def weights(self, seen: Floats, room: Floats | None = None) -> Floats:
         """Relative probabilities of the bins for what is seen, the likeliest bin's 1.
 
-        From shape (..., n) to (..., bins, n).
+        From shape (..., n) to (..., bins, n); in `room`, a row of at least as many numbers, where
+        one is given.
         """
+        if room is None:
+            room = np.empty(self.bins * seen.size)
+        away = room[: self.bins * seen.size].reshape(*seen.shape[:-1], self.bins, seen.shape[-1])
         scale = 1.0 / (sqrt(2.0) * self.spread_tokens)
-        away = (scale * seen)[..., None, :] - (scale * self.midpoints)[:, None]
+        np.subtract((scale * seen)[..., None, :], (scale * self.midpoints)[:, None], out=away)
         np.square(away, out=away)
         np.subtract(away.min(axis=-2, keepdims=True), away, out=away)
         return np.exp(away, out=away)

@@ -11,7 +11,7 @@ from models.errors import ConfigError
 from models.length_prediction.bin_classifier import BinClassifier, Floats
 from models.length_prediction.charged import flag, number, whole
 from models.length_prediction.prompt_classifier import PromptClassifier
-from models.length_prediction.request_errors import paths_by_block, request_errors
+from models.length_prediction.request_errors import CHUNK, paths_by_block, request_errors
 from models.length_prediction.smoothing import NARROWEST_TOKENS, Smoothing
 from models.prediction import Asked, Predictor
 
@@ -75,11 +75,13 @@ class RefinedClassifier(BinClassifier):
         looked = np.empty((len(asked), -(-asked[0].output_tokens // self.every)))
         smoothing = Smoothing(self.width_tokens, self.every) if self.smoothed else None
         state = None
+        # Large arrays made again and again would cost more than what is computed in them.
+        room = np.empty(CHUNK * self.bins * len(asked))
         for first, errors in request_errors(asked, seed, self.correlation, self.every):
             looks, active = errors.shape
             ages = self.every * np.arange(first, first + looks)
             remaining = np.maximum(lengths[:active] - ages[:, None], 0.0)
-            weights = self.weights(self.seen(remaining, errors))
+            weights = self.weights(self.seen(remaining, errors), room)
             if smoothing is not None:
                 state = smoothing.follow(weights, state)
             looked[:active, first : first + looks] = self.expected(weights).T

@@ -16,8 +16,9 @@ CHUNK = 48
 MOST_REQUESTS = 256
 MOST_CELLS = 2**20
 
-#: Distance of two requests' streams on the generator's circle of 2^128 numbers: an odd number
+#: Distance of two requests' streams on the generator's circle of `_PERIOD` numbers: an odd number
 #: near the golden section of it, so that no two come close.
+_PERIOD = 2**128
 _STRIDE = 0x9E3779B97F4A7C15F39CC0605CEDC835
 #: Keeps these streams apart from others of the same seed.
 _NAME = int.from_bytes(b"predicted paths")
@@ -56,13 +57,7 @@ def request_errors(
     looks = [-(-request.output_tokens // every) for request in asked]
     # An odd row length: with powers of two, a column's numbers share few lines of the cache.
     fresh = np.zeros((len(asked), looks[0] | 1))[:, : looks[0]]
-    bits = np.random.PCG64(np.random.SeedSequence([seed, _NAME]))
-    rng = np.random.Generator(bits)
-    origin = bits.state
-    for row, count, request in zip(fresh, looks, asked, strict=True):
-        bits.state = origin
-        bits.advance(request.number * _STRIDE % 2**128)
-        rng.standard_normal(out=row[:count])
+    _draw(asked, seed, [row[:count] for row, count in zip(fresh, looks, strict=True)])
     kept = correlation**every
     scale = sqrt(1.0 - kept * kept)
     ended = -np.array(looks)
@@ -77,6 +72,35 @@ def request_errors(
             errors += powers[:, None] * last[:active]
         last = errors[-1]
         yield first, errors
+
+
+def _draw(asked: Sequence[Asked], seed: int, rows: Sequence[Floats]) -> None:
+    """Fill the row of each request from the stream that begins `_STRIDE` numbers after that of the
+    request before it."""
+    bits = np.random.PCG64(np.random.SeedSequence([seed, _NAME]))
+    rng = np.random.Generator(bits)
+    words = bits.state
+    origin = words["state"]["state"]
+
+    def moved(state: int, strides: int) -> int:
+        words["state"]["state"] = state
+        bits.state = words
+        bits.advance(strides * _STRIDE % _PERIOD)
+        return bits.state["state"]["state"]
+
+    # A stride turns a state x into factor x + shift: so to the next request without `advance`.
+    shift = moved(0, 1)
+    factor = moved(1, 1) - shift
+    number, state = 0, origin
+    for request, row in sorted(zip(asked, rows, strict=True), key=lambda pair: pair[0].number):
+        if request.number == number + 1:
+            state = (factor * state + shift) % _PERIOD
+        else:
+            state = moved(origin, request.number)
+        number = request.number
+        words["state"]["state"] = state
+        bits.state = words
+        rng.standard_normal(out=row)
 
 
 def _accumulate(values: Floats, factor: float) -> None:

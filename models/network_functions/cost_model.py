@@ -81,8 +81,8 @@ class PlanCost:
 class CostModel:
     """Costs of the plans of one program under one traffic, on one NIC and host.
 
-    npu_model: "asymptotic" (cores and threads of the NIC as two bounds) or "mva" (exact for
-    exponential times). capable: for each block, whether the NIC can run it.
+    cores: of the host that packets may use; None for all. npu_model: "asymptotic" (cores and
+    threads of the NIC as two bounds) or "mva" (exact for exponential times).
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class CostModel:
         nic: SmartNicSpec,
         cpu: CpuSpec,
         stack: PacketStack,
+        cores: float | None = None,
         npu_model: str = "asymptotic",
     ) -> None:
         self.program = program
@@ -100,9 +101,11 @@ class CostModel:
         self.nic = nic
         self.cpu = cpu
         self.stack = stack
+        self.cores = float(cpu.cores) if cores is None else cores
         self.host = HostDemand(program, profile, cpu, stack)
         self.at_nic = NicDemand(program, profile, nic, stack, npu_model)
         self._weights: dict[float, Mapping[str, float]] = {}
+        self._paths: dict[tuple[str, tuple[bool, ...], bool], dict[str, Path] | NoPath] = {}
 
     @property
     def capable(self) -> tuple[bool, ...]:
@@ -119,8 +122,14 @@ class CostModel:
     def paths(
         self, sides: str, on_nic: Sequence[bool], whole: bool = False
     ) -> dict[str, Path] | NoPath:
-        """Paths of the packet types with states on those sides."""
-        return paths(self.program, sides, on_nic, self.capable, whole=whole)
+        """Paths of the packet types with states on those sides; kept, since a search asks for the
+        same ones with each number of offloaded flows."""
+        key = (sides, tuple(on_nic), whole)
+        found = self._paths.get(key)
+        if found is None:
+            found = paths(self.program, sides, on_nic, self.capable, whole=whole)
+            self._paths[key] = found
+        return found
 
     def host_cycles(self, found: Mapping[str, Path], sides: str, offloaded: float) -> float:
         """Mean cycles of a host core for each packet."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from models.errors import ConfigError
 from models.hardware.smartnic_spec import SmartNicSpec
@@ -16,15 +17,25 @@ from models.network_functions.traffic import WIRE_BYTES, TrafficProfile
 from models.queueing import closed_throughput
 
 
+class NicWork(NamedTuple):
+    """One packet on the NIC: cycles that a core issues, firmware included; cycles for which its
+    thread waits for memory; positions of the states that match tables look up, in order."""
+
+    issue_cycles: float
+    wait_cycles: float
+    tables: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class NicCost:
     """seconds: resource -> its time for each packet, so that a rate times it is the utilisation.
     levels: state -> name of the level that holds it. stored_bytes: of all states at the NIC.
-    issue_cycles, wait_cycles: of a core, for each packet."""
+    work: by packet type. issue_cycles, wait_cycles: of a core, on average for each packet."""
 
     seconds: Mapping[str, float]
     levels: Mapping[str, str]
     stored_bytes: float
+    work: Mapping[str, NicWork]
     issue_cycles: float
     wait_cycles: float
 
@@ -114,61 +125,73 @@ class NicDemand:
         nic = self.nic
         probed = sides.find(SPLIT)
         accesses = self._accesses(paths, weights, probed)
-        always = sum(
+        levels = self.states.levels(accesses, sides, offloaded, self._core_s(paths, weights))
+        if levels is None:
+            size = self.states.stored_bytes(sides, offloaded)
+            return NoPath(f"states of {size:.4g} bytes do not fit the memory of {nic.name}")
+        work = {
+            packet: self.work(packet, path, levels, sides, offloaded)
+            for packet, path in paths.items()
+        }
+        seconds = self._ports(paths, weights)
+        if nic.match_tables is not None:
+            chain = max(len(each.tables) for each in work.values())
+            if chain > nic.match_tables.chain:
+                return NoPath(
+                    f"{chain} match tables one after the other; {nic.name} has at most "
+                    f"{nic.match_tables.chain}"
+                )
+            seconds[MATCH_TABLES] = sum(
+                weights[packet] * self.states.lookup_s(i, sides[i], offloaded)
+                for packet, each in work.items()
+                for i in each.tables
+            )
+        issue = sum(weights[packet] * each.issue_cycles for packet, each in work.items())
+        wait = sum(weights[packet] * each.wait_cycles for packet, each in work.items())
+        seconds.update(self._cores(issue, wait))
+        seconds.update(self._engines(accesses, levels))
+        for name, used in accesses.items():
+            if nic.cpu_cycle_ratio is None or levels.get(name) == MATCH_TABLES:
+                inserts += used.inserts
+        seconds["inserts"] = inserts / nic.inserts_per_s
+        stored = self.states.stored_bytes(sides, offloaded)
+        return NicCost(seconds, levels, stored, work, issue, wait)
+
+    def work(
+        self, packet: str, path: Path, levels: Mapping[str, str], sides: str, offloaded: float
+    ) -> NicWork:
+        """What one packet of a type takes of the NIC, before and after the host together."""
+        issue = self.nic.overhead_cycles
+        wait = 0.0
+        tables: dict[int, None] = {}
+        probed = sides.find(SPLIT)
+        if packet != "EH" and probed >= 0:
+            level = levels[self.program.states[probed].name]
+            if level == MATCH_TABLES:
+                tables[probed] = None
+            else:
+                issue += self.nic.probe_cycles
+                wait += self.states.read_cycles(probed, level, SPLIT, offloaded)
+        for b in path.nic:
+            block = self.program.blocks[b]
+            for name, uses in block.uses.items():
+                if levels[name] == MATCH_TABLES and not uses.only_inserts:
+                    tables[self.states.position[name]] = None
+            if not self.in_tables(block, levels):
+                issue += self.issue_cycles[b]
+                if not self.accelerated(block):
+                    wait += self.waits(block, levels, sides, offloaded)
+        return NicWork(issue, wait, tuple(tables))
+
+    def _core_s(self, paths: Mapping[str, Path], weights: Mapping[str, float]) -> float:
+        """Time of all cores for each packet in blocks that match tables cannot do."""
+        cycles = sum(
             weights[packet] * self.issue_cycles[b]
             for packet, path in paths.items()
             for b in path.nic
             if not self.program.blocks[b].match_action
         )
-        core_s = always / (nic.cores * nic.clock_hz)
-        levels = self.states.levels(accesses, sides, offloaded, core_s)
-        if levels is None:
-            size = self.states.stored_bytes(sides, offloaded)
-            return NoPath(f"states of {size:.4g} bytes do not fit the memory of {nic.name}")
-        seconds = self._ports(paths, weights)
-        issue = nic.overhead_cycles
-        wait = lookups_s = own_inserts = 0.0
-        for packet, path in paths.items():
-            hops = {}
-            packet_issue = packet_wait = 0.0
-            if packet != "EH" and probed >= 0:
-                name = self.program.states[probed].name
-                if levels[name] == MATCH_TABLES:
-                    hops[name] = probed
-                else:
-                    packet_issue += nic.probe_cycles
-                    packet_wait += self.states.read_cycles(probed, levels[name], SPLIT, offloaded)
-            for b in path.nic:
-                block = self.program.blocks[b]
-                for name, uses in block.uses.items():
-                    if levels[name] == MATCH_TABLES and not uses.only_inserts:
-                        hops[name] = self.states.position[name]
-                if not self.in_tables(block, levels):
-                    packet_issue += self.issue_cycles[b]
-                    if not self.accelerated(block):
-                        packet_wait += self.waits(block, levels, sides, offloaded)
-            issue += weights[packet] * packet_issue
-            wait += weights[packet] * packet_wait
-            if hops:
-                assert nic.match_tables is not None
-                if len(hops) > nic.match_tables.chain:
-                    return NoPath(
-                        f"{len(hops)} match tables one after the other; {nic.name} has at most "
-                        f"{nic.match_tables.chain}"
-                    )
-                lookups_s += weights[packet] * sum(
-                    self.states.lookup_s(i, sides[i], offloaded) for i in hops.values()
-                )
-        if nic.match_tables is not None:
-            seconds[MATCH_TABLES] = lookups_s
-        seconds.update(self._cores(issue, wait))
-        seconds.update(self._engines(accesses, levels))
-        for name, used in accesses.items():
-            if nic.cpu_cycle_ratio is None or levels.get(name) == MATCH_TABLES:
-                own_inserts += used.inserts
-        seconds["inserts"] = (inserts + own_inserts) / nic.inserts_per_s
-        stored = self.states.stored_bytes(sides, offloaded)
-        return NicCost(seconds, levels, stored, issue, wait)
+        return cycles / (self.nic.cores * self.nic.clock_hz)
 
     def _accesses(
         self, paths: Mapping[str, Path], weights: Mapping[str, float], probed: int

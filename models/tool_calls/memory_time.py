@@ -33,6 +33,18 @@ class Segment(NamedTuple):
     cached_tokens: float = 0.0
 
     @property
+    def computed(self) -> Segment:
+        """The same counted by the passes of an engine: the one over the prompt, or over what the
+        call returned, yields the token that follows; and a token's KV comes with the next pass. So
+        a pass less makes those before the call, and those after it, and what the call returned
+        is computed with the token before it."""
+        return self._replace(
+            before_tokens=max(self.before_tokens - 1.0, 0.0),
+            returned_tokens=self.returned_tokens + (self.after_tokens > 0.0),
+            after_tokens=max(self.after_tokens - 1.0, 0.0),
+        )
+
+    @property
     def call_tokens(self) -> float:
         """Context at the call."""
         return self.prompt_tokens + self.before_tokens

@@ -90,7 +90,7 @@ class Room:
         if self.settled:
             places = [place for place in places if place[1] not in self.settled]
             self._displaceable = places
-        return max(places, default=None)
+        return max(places) if places else None
 
     def _places(self) -> Sequence[Place]:
         """Running requests that may be displaced, with their ranks; some of them may be settled."""

@@ -6,7 +6,8 @@ that order. A view is read-only and valid during the call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
+from math import inf
 from typing import Protocol, TypeAlias
 
 from models.tool_calls.waste import Handling
@@ -144,20 +145,26 @@ class OrderingView(Protocol):
         ...
 
     @property
+    def first(self) -> RequestView | None:
+        """The first of those that wait; None where nobody does."""
+        ...
+
+    @property
     def running(self) -> Iterable[RequestView]:
         """Requests of the batch, decoding and prefilling."""
         ...
 
-    def young(self, share: float) -> Sequence[Place]:
+    def young(self, share: float, tokens: float = -inf) -> Sequence[Place]:
         """Running requests that have not made that share of their first predicted length, or no
-        token, each with its predicted remainder at its present age in place of a rank."""
+        token, each with its predicted remainder at its present age in place of a rank: those of
+        at least `tokens`."""
         ...
 
-    def steps_below(self, requests: Iterable[RequestView], tokens: float, share: float) -> int:
-        """For how many steps from now the predicted remainders of all these running requests stay
-        below `tokens` while each has made less than that share of its first predicted length;
-        FOREVER if they do until somebody ends. So a decision is known to hold without asking at
-        each step."""
+    def steps_below(self, tokens: float, share: float, besides: Container[int]) -> int:
+        """For how many steps from now the predicted remainders of all running requests, but those
+        of the ids `besides`, stay below `tokens` while each has made less than that share of its
+        first predicted length; FOREVER if they do until somebody ends. So a decision is known to
+        hold without asking at each step."""
         ...
 
     @property
@@ -190,8 +197,8 @@ class Ordering(Protocol):
 
     def displaceable(self, view: OrderingView, now_s: float) -> Iterable[Place]:
         """Running requests that a waiting one may displace if it ranks before them (memory
-        exhaustion may displace any), with the ranks to compare. Asked of preemptive policies
-        alone."""
+        exhaustion may displace any), with the ranks to compare; those that rank before all that
+        wait may be left out. Asked of preemptive policies alone."""
         ...
 
     def holds(self, view: OrderingView, places: Iterable[Place], now_s: float) -> int:

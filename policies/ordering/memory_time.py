@@ -18,9 +18,10 @@ class MemoryTime:
 
     Shahout et al., "Fast Inference for Augmented Large Language Models" (LAMPS, arXiv 2410.18248).
     The area is that of the segment at hand: up to its next call, the call itself as the tools
-    policy is foreseen to handle it, the return and the segment after it; `released` scores as the
-    authors' release does instead. `forward` prices prefills and, at the batch of the moment, an
-    iteration; `swap_s_per_token`: one way. It orders admission alone.
+    policy is foreseen to handle it, the return and the segment after it, counted by the passes that
+    the engine will make; `released` scores as the authors' release does instead. `forward` prices
+    prefills and, at the batch of the moment, an iteration; `swap_s_per_token`: one way. It orders
+    admission alone.
 
     A request that has waited for `starvation_iterations` iterations since it began to wait goes
     before all that have not, in the order in which they reached it, until it ends (None: never);
@@ -151,6 +152,6 @@ class MemoryTime:
         )
         step_s = self.forward(max(view.decoding, 1))
         areas = memory_time(
-            segment, handling or "preserve", self.forward, step_s, self.swap_s_per_token
+            segment.computed, handling or "preserve", self.forward, step_s, self.swap_s_per_token
         )
         return areas.total if handling else areas.before

@@ -33,7 +33,7 @@ class MultilevelFeedback:
 
     def holds(self, view: OrderingView, places: Iterable[Place], now_s: float) -> int:
         """Until the first running request that ranks before the first waiting one sinks."""
-        first = next(iter(view.waiting), None)
+        first = view.first
         if first is None:
             return FOREVER
         least = FOREVER

@@ -52,7 +52,7 @@ class Trail:
 
     def rank(self, request: RequestView, view: OrderingView, now_s: float) -> float:
         age = request.generated_tokens
-        if age and age >= self._lock_age(request):
+        if age and age >= self.lock_share * request.predicted_output_tokens:
             if self.last and all(running is not request for running in view.running):
                 return inf
             if request.kv_tokens:
@@ -60,23 +60,27 @@ class Trail:
         return request.predicted_remaining_tokens
 
     def displaceable(self, view: OrderingView, now_s: float) -> Iterable[Place]:
-        young = view.young(self.lock_share)
+        """Those that do not rank before the first waiting request."""
+        first = view.first
+        if first is None:
+            return ()
         margin = self.margin_tokens
+        young = view.young(self.lock_share, self._bound(first))
         return [(left - margin, n, request) for left, n, request in young] if margin else young
 
     def holds(self, view: OrderingView, places: Iterable[Place], now_s: float) -> int:
         """Until the remainder of a request that may be displaced, and that ranks before the first
         waiting one, reaches that one's. Ranks that fall displace nobody."""
-        first = next(iter(view.waiting), None)
+        first = view.first
         if first is None:
             return FOREVER
         place = first.rank, first.id
-        bound = first.rank
-        if self.margin_tokens:
-            # Sums are rounded: rather look too early than too late.
-            bound = (bound + self.margin_tokens) * (1.0 - 1e-12)
-        before = [request for rank, number, request in places if (rank, number) < place]
-        return view.steps_below(before, bound, self.lock_share)
+        behind = {number for rank, number, _ in places if (rank, number) >= place}
+        return view.steps_below(self._bound(first), self.lock_share, behind)
 
-    def _lock_age(self, request: RequestView) -> float:
-        return self.lock_share * request.predicted_output_tokens
+    def _bound(self, first: RequestView) -> float:
+        """A remainder with which a running request ranks behind that waiting one, or just not."""
+        if not self.margin_tokens:
+            return first.rank
+        # Sums are rounded: rather look too early than too late.
+        return (first.rank + self.margin_tokens) * (1.0 - 1e-12)

@@ -22,6 +22,7 @@ def model_of(view: PartitionView, npu_model: str = "asymptotic") -> CostModel:
         nic=view.nic,
         cpu=view.cpu,
         stack=view.stack,
+        cores=view.cores,
         npu_model=npu_model,
     )
 
@@ -56,9 +57,7 @@ class Compiled:
         found = BranchAndBound(model, self.goal, self.options, whole=self.whole).run()
         if found.cost is not None:
             return found
-        fastest = BranchAndBound(
-            model, HighestRate(view.cores), self.options, whole=self.whole
-        ).run()
+        fastest = BranchAndBound(model, HighestRate(), self.options, whole=self.whole).run()
         if fastest.cost is None:
             raise CapacityError(
                 f"{type(self).__name__}: {view.program.name} has no plan of this family on "

@@ -34,7 +34,7 @@ class FewestCores:
     """Fewest busy host cores at a rate that the NIC and at most `cores` of the host hold with the
     stack's margin (problem A); of equals, that with the lower utilisation of the NIC.
 
-    rate_pps: None for the profile's. cores: None for all of the host's."""
+    rate_pps: None for the profile's. cores: None for all that packets may use."""
 
     def __init__(self, rate_pps: float | None = None, cores: float | None = None) -> None:
         _check("rate_pps", rate_pps)
@@ -44,7 +44,7 @@ class FewestCores:
 
     def score(self, model: CostModel, host_s: float, nic_s: float) -> Score:
         rate = model.profile.rate_pps if self.rate_pps is None else self.rate_pps
-        cores = model.cpu.cores if self.cores is None else self.cores
+        cores = model.cores if self.cores is None else self.cores
         most = model.stack.most_utilisation * _ROUNDING
         if rate * nic_s > most or rate * host_s > most * cores:
             return NO_SCORE
@@ -54,14 +54,14 @@ class FewestCores:
 class HighestRate:
     """Highest rate with so many host cores (problem B); of equals, that with fewer busy ones.
 
-    cores: None for all of the host's."""
+    cores: None for all that packets may use."""
 
     def __init__(self, cores: float | None = None) -> None:
         _check("cores", cores)
         self.cores = cores
 
     def score(self, model: CostModel, host_s: float, nic_s: float) -> Score:
-        cores = model.cpu.cores if self.cores is None else self.cores
+        cores = model.cores if self.cores is None else self.cores
         return max(nic_s, host_s / (cores * model.stack.most_utilisation)), host_s
 
 

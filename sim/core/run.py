@@ -30,10 +30,11 @@ def run(
 ) -> Result:
     """Simulate what `config` describes.
 
-    `config` holds `simulation` (seed, mode, until_s), `cluster`, `systems` and `observers`, each
-    part with the `_target_` that Hydra instantiates. With a `folder` the result is written there,
-    whole or not at all: an error or Ctrl-C leaves nothing behind, and what the folder held of an
-    earlier run is replaced at the end. Raises ConfigError for settings that cannot be.
+    `config` holds `simulation` (seed, mode, until_s), `cluster`, `sites`, `systems` and
+    `observers`, each part with the `_target_` that Hydra instantiates. With a `folder` the result
+    is written there, whole or not at all: an error or Ctrl-C leaves nothing behind, and what the
+    folder held of an earlier run is replaced at the end. Raises ConfigError for settings that
+    cannot be.
     """
     settings, plain = _resolve(config)
     target = None if folder is None else Path(folder)
@@ -95,7 +96,8 @@ def _assemble(config: dict[str, Any], folder: Path | None) -> Simulation:
     if not config.get("systems"):
         raise ConfigError("systems: nothing to simulate")
     cluster = instantiate("cluster", config.get("cluster"))
-    simulation = Simulation(**parts, cluster=cluster, folder=folder)
+    sites = instantiate("sites", config.get("sites"))
+    simulation = Simulation(**parts, cluster=cluster, folder=folder, sites=sites)
     for name, part in config["systems"].items():
         simulation.add(instantiate(f"systems.{name}", part))
     for name, part in (config.get("observers") or {}).items():

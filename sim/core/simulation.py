@@ -16,6 +16,7 @@ from sim.core.result import Draft
 from sim.core.streams import Streams
 
 if TYPE_CHECKING:
+    from sim.carbon.sites import Sites
     from sim.hardware.cluster import Cluster
 
 
@@ -42,9 +43,9 @@ class System(Protocol):
 
 
 class Simulation:
-    """One run. `cluster` is the hardware that the systems share. Tables stream into `folder`
-    (memory without one). `mode` is "jump" (exact jumps over unchanged steps) or "step" (every
-    step an event: the reference).
+    """One run. `cluster` is the hardware that the systems share, `sites` where it stands. Tables
+    stream into `folder` (memory without one). `mode` is "jump" (exact jumps over unchanged steps)
+    or "step" (every step an event: the reference). `over`: the run has ended.
 
     `until_s` ends the run at that time even if work is left; without it the run ends when every
     system is done, and `Stalled` is raised when events run out before.
@@ -58,6 +59,7 @@ class Simulation:
         until_s: float | None = None,
         cluster: Cluster | None = None,
         folder: Path | None = None,
+        sites: Sites | None = None,
     ) -> None:
         if mode not in ("jump", "step"):
             raise ConfigError(f"mode: {mode!r} is neither 'jump' nor 'step'")
@@ -70,12 +72,15 @@ class Simulation:
         self.until_s = until_s
         self.env = Environment()
         self.cluster = cluster
+        self.sites = sites
+        self.over = False
         self.results = Draft(folder)
         self.facts = Facts()
         self.systems: list[System] = []
         self.observers: list[Observer] = []
         self._streams = Streams(seed)
         self._samplers = 0
+        self._on_started: list[Callable[[], None]] = []
         self._ended = self.env.event()
 
     @property
@@ -117,20 +122,30 @@ class Simulation:
         """
         if not interval_s > 0:
             raise ConfigError(f"a sampling interval is a time > 0, not {interval_s!r} s")
-        self._samplers += 1
         start = self.now
         count = 0
 
-        def sample(_: simpy.Event) -> None:
+        def sample(now_s: float) -> float:
             nonlocal count
-            callback(self.env.now)
+            callback(now_s)
             count += 1
-            if self.env.scheduled >= self._samplers:
-                self.at(start + count * interval_s, sample, SAMPLE)
+            return start + count * interval_s
+
+        self.sample(start, sample)
+
+    def sample(self, first_s: float, callback: Callable[[float], float | None]) -> None:
+        """Call `callback(now)` at `first_s`, and again at each time that it returns, until that is
+        None; like `every` after all else of the instant, and without keeping a run alive."""
+        self._samplers += 1
+
+        def ring(_: simpy.Event) -> None:
+            next_s = callback(self.env.now)
+            if next_s is not None and self.env.scheduled >= self._samplers:
+                self.at(next_s, ring, SAMPLE)
             else:
                 self._samplers -= 1
 
-        self.at(start, sample, SAMPLE)
+        self.at(first_s, ring, SAMPLE)
 
     def listeners(self, fact: type) -> list[Listener]:
         """The live list of listeners of a fact type."""
@@ -152,14 +167,22 @@ class Simulation:
         if not self._ended.triggered and all(system.done() for system in self.systems):
             self._ended.succeed()
 
+    def on_started(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when all systems have started, before the first event."""
+        self._on_started.append(callback)
+
     def run(self) -> None:
         """Run until every system is done (or `until_s`)."""
         if not self.systems:
             raise ConfigError("systems: nothing to simulate")
         if self.cluster is not None:
             self.cluster.build(self)
+            if self.sites is not None:
+                self.sites.begin(self)
         for system in self.systems:
             system.start(self)
+        for callback in self._on_started:
+            callback()
         self.check_done()
         if self.until_s is not None:
             self.at(self.until_s, self._time_up, SAMPLE)
@@ -168,9 +191,12 @@ class Simulation:
 
     def finish(self) -> None:
         """Gather the figures of systems, hardware and observers."""
+        self.over = True
         for system in self.systems:
             system.finish(self.results)
         self.results.figure("simulated_s", self.now)
+        if self.cluster is not None and self.sites is not None:
+            self.sites.close(self.now)
         if self.cluster is not None:
             self.results.figure("energy_j", self.cluster.energy_j(self.now))
         for observer in self.observers:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from models.carbon.power import CappedSpeed
 from models.hardware.link_spec import LinkSpec
 from models.hardware.node_spec import NodeSpec
 from sim.core.errors import CapacityError, ConfigError, LawBroken
 from sim.core.simulation import Simulation
 from sim.hardware.cpu import Cpu
 from sim.hardware.device import Device
+from sim.hardware.facts import HoldersChanged
 from sim.hardware.faults import Faultable
 from sim.hardware.fpga import Fpga
 from sim.hardware.gpu import Gpu
@@ -35,7 +37,13 @@ class Node:
     """A server that lives in time. Its host is the network's endpoint of the node's name."""
 
     def __init__(
-        self, simulation: Simulation, spec: NodeSpec, name: str, network: Network, port: str
+        self,
+        simulation: Simulation,
+        spec: NodeSpec,
+        name: str,
+        network: Network,
+        port: str,
+        capped_speed: CappedSpeed | None = None,
     ) -> None:
         self.name = name
         self.spec = spec
@@ -43,7 +51,9 @@ class Node:
         self.memory = ByteStore(spec.host_memory_bytes, f"{name}/memory")
         self.gpus: list[Gpu] = []
         if spec.gpu is not None:
-            self.gpus = [Gpu(simulation, spec.gpu, f"{name}/gpu{i}") for i in range(spec.gpus)]
+            self.gpus = [
+                Gpu(simulation, spec.gpu, f"{name}/gpu{i}", capped_speed) for i in range(spec.gpus)
+            ]
         self.smartnic = (
             SmartNic(simulation, spec.smartnic, f"{name}/nic") if spec.smartnic else None
         )
@@ -88,19 +98,25 @@ class Cluster:
 
     `nodes`: a sequence (names node0, node1, ...) or a mapping from a name to nodes of that kind
     (names like prefill0, prefill1, decode0). `network`: the fabric that joins them; one switch
-    by default. The parts exist from `build` on.
+    by default. `power_cap`: of every GPU, as a share of its peak power; None for none;
+    `capped_speed`: what a cap leaves of a GPU's speed. The parts exist from `build` on.
     """
 
     def __init__(
         self,
         nodes: Sequence[NodeCount] | Mapping[str, NodeCount],
         network: Fabric | None = None,
+        power_cap: float | None = None,
+        capped_speed: CappedSpeed | None = None,
     ) -> None:
         self._ordered = nodes
         self._fabric = network
+        self._power_cap = power_cap
+        self._capped_speed = capped_speed
         self._network: Network | None = None
         self._node_of: dict[Gpu, Node] = {}
         self._free: dict[Gpu, None] = {}
+        self._holder: dict[Gpu, str] = {}
         self.nodes: list[Node] = []
         self.gpus: list[Gpu] = []
 
@@ -114,10 +130,14 @@ class Cluster:
         self.nodes = []
         for name, spec in templates:
             port = fabric.port(network, len(self.nodes))
-            self.nodes.append(Node(simulation, spec, name, network, port))
+            self.nodes.append(Node(simulation, spec, name, network, port, self._capped_speed))
         self._node_of = {gpu: node for node in self.nodes for gpu in node.gpus}
         self.gpus = list(self._node_of)
         self._free = dict.fromkeys(self.gpus)
+        self._holder = {}
+        if self._power_cap is not None:
+            for gpu in self.gpus:
+                gpu.cap(self._power_cap)
         return self
 
     @property
@@ -142,9 +162,14 @@ class Cluster:
         """The node that a GPU is in."""
         return self._node_of[gpu]
 
-    def allocate(self, gpus: int, model: str | None = None) -> list[Gpu]:
-        """Hand out free GPUs (of that model, by its spec's name), on one node if one has enough:
-        the one that is left with the fewest. Otherwise from the nodes with most free GPUs first.
+    def holder(self, gpu: Gpu) -> str | None:
+        """Who has a GPU; None while it is free."""
+        return None if gpu in self._free else self._holder[gpu]
+
+    def allocate(self, gpus: int, model: str | None = None, tenant: str = "") -> list[Gpu]:
+        """Hand out free GPUs (of that model, by its spec's name) to a tenant, on one node if one
+        has enough: the one that is left with the fewest. Otherwise from the nodes with most free
+        GPUs first.
 
         Raises CapacityError with the numbers if there are not as many.
         """
@@ -169,6 +194,8 @@ class Cluster:
             chosen = [gpu for here in fullest for gpu in here][:gpus]
         for gpu in chosen:
             del self._free[gpu]
+            self._holder[gpu] = tenant
+        self._tell()
         return chosen
 
     def release(self, gpus: Iterable[Gpu]) -> None:
@@ -179,10 +206,15 @@ class Cluster:
                 raise LawBroken(f"{gpu.name} is given back but was not handed out")
         for gpu in gpus:
             self._free[gpu] = None
+        self._tell()
 
     def energy_j(self, now_s: float) -> float:
         """Energy of nodes and links until the present, `now_s`."""
         return sum(node.energy_j(now_s) for node in self.nodes) + self.network.energy_j
+
+    def _tell(self) -> None:
+        simulation = self.network.simulation
+        simulation.facts.emit(HoldersChanged(simulation.now))
 
     def _templates(self) -> list[tuple[str, NodeSpec]]:
         if isinstance(self._ordered, Mapping):

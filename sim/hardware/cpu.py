@@ -75,7 +75,7 @@ class CpuTask(simpy.Event):
 
     def _ended(self) -> None:
         if self.use is not None:
-            self.cpu._forget(self.use)
+            self.cpu._forget(self.use, self.use.work)
         self.succeed()
         if self.cpu.listeners:
             now = self.cpu.simulation.now
@@ -127,15 +127,21 @@ class CpuLoad:
 class Reservation:
     """Cores and memory bandwidth that one tenant has for itself, busy all the time."""
 
-    def __init__(self, cpu: Cpu, cores: float, bandwidth_bytes_per_s: float) -> None:
+    def __init__(self, cpu: Cpu, cores: float, bandwidth_bytes_per_s: float, tenant: str) -> None:
         self.cpu = cpu
         self.cores = cores
         self.bandwidth_bytes_per_s = bandwidth_bytes_per_s
+        self.tenant = tenant
+        self.since_s = cpu.simulation.now
 
     def release(self) -> None:
         """Give them back; a second time is nothing."""
         if self in self.cpu.reservations:
             self.cpu.reservations.remove(self)
+            lasted_s = self.cpu.simulation.now - self.since_s
+            self.cpu._count(
+                self.tenant, self.cores * lasted_s, self.bandwidth_bytes_per_s * lasted_s
+            )
             self.cpu._rescale(self.cpu)
 
 
@@ -160,6 +166,8 @@ class Cpu(Device):
         self.listeners = simulation.listeners(TaskEnded)
         self.on_change.append(self._rescale)
         self._uses: dict[str, dict[CpuUse, CpuTask | None]] = {}
+        # Of each tenant, core-seconds and bytes of what has ended.
+        self._used: dict[str, tuple[float, float]] = {}
 
     @property
     def busy_cores(self) -> float:
@@ -170,6 +178,30 @@ class Cpu(Device):
     def core_seconds(self) -> float:
         """Core-seconds at the specified speed that tasks and loads have had until now."""
         return self.cores.amount(self.simulation.now)
+
+    def used_s(self, now_s: float) -> dict[str, float]:
+        """By tenant, the larger of the shares of cores and of bandwidth that it has had, in seconds
+        of the whole host until now; reservations count all the time."""
+        used = dict(self._used)
+        for tenant, mine in self._uses.items():
+            core_seconds, read_bytes = used.get(tenant, (0.0, 0.0))
+            for use in mine:
+                done = use.progress(now_s)
+                core_seconds += done * use.per_core
+                read_bytes += done * use.per_read
+            used[tenant] = (core_seconds, read_bytes)
+        for held in self.reservations:
+            core_seconds, read_bytes = used.get(held.tenant, (0.0, 0.0))
+            lasted_s = now_s - held.since_s
+            used[held.tenant] = (
+                core_seconds + held.cores * lasted_s,
+                read_bytes + held.bandwidth_bytes_per_s * lasted_s,
+            )
+        cores, bandwidth = self.spec.cores, self.spec.memory_bandwidth_bytes_per_s
+        return {
+            tenant: max(core_seconds / cores, read_bytes / bandwidth)
+            for tenant, (core_seconds, read_bytes) in used.items()
+        }
 
     @property
     def read_bytes(self) -> float:
@@ -224,7 +256,9 @@ class Cpu(Device):
         use.on_rate = on_grant
         return CpuLoad(self, use)
 
-    def reserve(self, cores: float, bandwidth_bytes_per_s: float = 0.0) -> Reservation:
+    def reserve(
+        self, cores: float, bandwidth_bytes_per_s: float = 0.0, tenant: str = ""
+    ) -> Reservation:
         """Take cores and bandwidth out of what is shared. Raises CapacityError with the numbers
         if they are reserved already."""
         free_cores = self.spec.cores - sum(r.cores for r in self.reservations)
@@ -236,7 +270,7 @@ class Cpu(Device):
                 f"{self.name}: {cores:g} cores and {bandwidth_bytes_per_s:g} bytes/s asked, "
                 f"{free_cores:g} and {free_bandwidth:g} are not reserved"
             )
-        reservation = Reservation(self, cores, bandwidth_bytes_per_s)
+        reservation = Reservation(self, cores, bandwidth_bytes_per_s, tenant)
         self.reservations.append(reservation)
         self._rescale(self)
         return reservation
@@ -263,17 +297,22 @@ class Cpu(Device):
 
     def _stop(self, use: CpuUse) -> float:
         done = self.sharing.stop(use)
-        self._forget(use)
+        self._forget(use, done)
         return done
 
-    def _forget(self, use: CpuUse) -> None:
+    def _forget(self, use: CpuUse, done: float) -> None:
         mine = self._uses.get(use.tenant, {})
         if mine.pop(use, self) is self:
             return
+        self._count(use.tenant, done * use.per_core, done * use.per_read)
         if mine:
             self._split(use.tenant)
         else:
             del self._uses[use.tenant]
+
+    def _count(self, tenant: str, core_seconds: float, read_bytes: float) -> None:
+        before = self._used.get(tenant, (0.0, 0.0))
+        self._used[tenant] = (before[0] + core_seconds, before[1] + read_bytes)
 
     def _rescale(self, _: Device) -> None:
         """Speed, state or reservations changed."""

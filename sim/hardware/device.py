@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from models.capped_cost import PowerLimit
 from models.step_cost import StepCost
 from sim.core.simulation import Simulation
 from sim.hardware.facts import DeviceChanged
@@ -25,7 +26,8 @@ class DeviceSpec(Protocol):
 class Device:
     """One device: its speed (1 as specified), whether it is up, its power, its work.
 
-    `on_change` holds callables that are called after it failed, was repaired or changed speed.
+    `limit`: what its power cap means to work; None without one. `on_change` holds callables that
+    are called after it failed, was repaired, or its speed or cap changed.
     """
 
     def __init__(self, simulation: Simulation, spec: DeviceSpec, name: str) -> None:
@@ -33,6 +35,7 @@ class Device:
         self.spec = spec
         self.name = name
         self.speed = 1.0
+        self.limit: PowerLimit | None = None
         self.up = True
         self.meter = PowerMeter(spec.idle_w, spec.peak_w, simulation.now)
         self.on_change: list[Callable[[Device], None]] = []
@@ -55,8 +58,7 @@ class Device:
         if not factor > 0.0:
             raise ValueError(f"{self.name}: a speed factor is > 0, not {factor}; use fail()")
         self.speed = factor
-        for group in self.meter.groups:
-            group.refresh()
+        self._refresh()
         self._changed("speed")
 
     def fail(self) -> None:
@@ -64,8 +66,7 @@ class Device:
         if not self.up:
             return
         self.up = False
-        for group in self.meter.groups:
-            group.refresh()
+        self._refresh()
         self.meter.stand(0.0, self.simulation.now)
         self._changed("fail")
 
@@ -75,10 +76,13 @@ class Device:
             return
         self.up = True
         self.speed = 1.0
-        for group in self.meter.groups:
-            group.refresh()
+        self._refresh()
         self.meter.stand(self.spec.idle_w, self.simulation.now)
         self._changed("repair")
+
+    def _refresh(self) -> None:
+        for group in self.meter.groups:
+            group.refresh()
 
     def _changed(self, what: str) -> None:
         self.simulation.facts.emit(
@@ -89,26 +93,30 @@ class Device:
 
 
 class DeviceGroup:
-    """Devices that act as one (a tensor-parallel group): the slowest sets the pace.
+    """Devices that act as one (a tensor-parallel group): the slowest sets the pace, and the lowest
+    power cap the pace and draw of all.
 
-    `up`: whether all devices are; `slow`: seconds that a second of specified work takes; `runs`:
-    the runs     under way, `active_s`: full-power-equivalent seconds of those that ended.
+    `up`: whether all devices are; `slow`: seconds that a second of specified work takes; `limit`:
+    the lowest cap. `runs`: the runs under way, `active_s`: full-power-equivalent seconds of those
+    that ended. `tenant`: for whom they work ("": nobody says).
 
     Where steps of several groups end at the same instant, those of lower `order` (0 to 2**20)
     come first, so that the sequence does not depend on which events were scheduled when.
     """
 
-    def __init__(self, devices: Sequence[Device], order: int = 0) -> None:
+    def __init__(self, devices: Sequence[Device], order: int = 0, tenant: str = "") -> None:
         if not devices:
             raise ValueError("a group needs a device")
         self.priority = order * 2.0**-20
         self.devices = list(devices)
+        self.tenant = tenant
         simulation = devices[0].simulation
         self.simulation = simulation
         self.env = simulation.env
         self.stepwise = simulation.stepwise
         self.up = all(device.up for device in self.devices)
         self.slow = 1.0 / min(device.speed for device in self.devices)
+        self.limit = self._lowest()
         self.runs: list[Run] = []
         self.active_s = 0.0
         for device in self.devices:
@@ -149,13 +157,18 @@ class DeviceGroup:
         return sum([device.meter.energy_j(now_s) for device in self.devices])
 
     def refresh(self) -> None:
-        """A device failed, came back or changed speed."""
+        """A device failed or came back, or its speed or cap changed."""
         up = all(device.up for device in self.devices)
         speed = min(device.speed for device in self.devices)
         self.slow = 1.0 / speed
+        self.limit = self._lowest()
         self.up = up
         for run in list(self.runs):
             if up:
                 run.rescale(speed)
             elif run.live:  # the failure of another may have ended it
                 run.fail()
+
+    def _lowest(self) -> PowerLimit | None:
+        limits = [device.limit for device in self.devices if device.limit is not None]
+        return min(limits, key=lambda limit: limit.share, default=None)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class DeviceChanged:
-    """A device or link failed, was repaired or changed speed.
+    """A device or link failed or was repaired, or its speed or power cap changed.
 
-    `what`: "fail", "repair" or "speed"; `speed`: factor from now on, 0 while it is down.
+    `what`: "fail", "repair", "speed" or "cap"; `speed`: factor from now on, 0 while it is down
+    (that of a cap depends on the work, and is no part of it).
     """
 
     time_s: float
@@ -44,3 +45,10 @@ class TaskEnded:
     tenant: str
     core_seconds: float
     read_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class HoldersChanged:
+    """GPUs of the cluster were handed out or given back at this moment."""
+
+    time_s: float

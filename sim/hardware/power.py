@@ -16,7 +16,7 @@ class PowerMeter:
     the device works in. Watts, joules, seconds.
     """
 
-    __slots__ = ("_since_s", "_standing_j", "_standing_w", "groups", "idle_w", "peak_w")
+    __slots__ = ("_idle_j", "_since_s", "_standing_j", "_standing_w", "groups", "idle_w", "peak_w")
 
     def __init__(self, idle_w: float, peak_w: float, now_s: float = 0.0) -> None:
         self.idle_w = idle_w
@@ -24,17 +24,25 @@ class PowerMeter:
         self.groups: list[DeviceGroup] = []
         self._standing_w = idle_w
         self._standing_j = 0.0
+        self._idle_j = 0.0
         self._since_s = now_s
 
     def stand(self, watts: float, now_s: float) -> None:
         """The standing draw changes (switched off, asleep, back to idle)."""
-        self._standing_j += self._standing_w * (now_s - self._since_s)
+        self._standing_j = self.standing_j(now_s)
+        self._idle_j = self.idle_j(now_s)
         self._since_s = now_s
         self._standing_w = watts
 
     def standing_j(self, now_s: float) -> float:
         """Energy of the standing draw until now."""
         return self._standing_j + self._standing_w * (now_s - self._since_s)
+
+    def idle_j(self, now_s: float) -> float:
+        """Energy drawn without work until now: of the standing draw, what does not exceed
+        `idle_w`."""
+        watts = min(self._standing_w, self.idle_w)
+        return self._idle_j + watts * (now_s - self._since_s)
 
     def dynamic_j(self, now_s: float) -> float:
         """Energy of work until now, over what stands."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import simpy
 
+from models.capped_cost import CappedCost
 from models.step_cost import StepCost
 from sim.core.environment import BOUNDARY, Alarm
 
@@ -23,12 +24,15 @@ class Run:
     anchor. `on_boundary(steps)` is called with the steps done since the last call; the caller
     then ends the run or lets it hold on. `on_failure(steps)` is called, likewise, when a device
     fails; the run is over then. A run that has ended may begin anew with other work.
+
+    `asked`: what the steps cost on devices without a power cap; `cost`: as they are at present.
     """
 
     __slots__ = (
         "_alarm",
         "_anchor_s",
         "_anchor_work",
+        "_drawn",
         "_env",
         "_group",
         "_on_boundary",
@@ -37,11 +41,13 @@ class Run:
         "_slow",
         "_stepwise",
         "_target",
+        "asked",
         "cost",
         "done",
         "live",
         "start_s",
     )
+    asked: StepCost
     cost: StepCost
 
     def __init__(
@@ -56,8 +62,10 @@ class Run:
         self._on_failure = on_failure
         self._stepwise = group.stepwise
         self._alarm = Alarm(group.env, self._fire, BOUNDARY + group.priority)
-        # Spans of nominal work done at other speeds: (from, to, seconds per second of work).
-        self._past: list[tuple[float, float, float]] | None = None
+        # Spans of work done before: its cost, from, to, seconds per second of work.
+        self._past: list[tuple[StepCost, float, float, float]] | None = None
+        # Active seconds until now over those that `cost` gives: what was drawn under other caps.
+        self._drawn = 0.0
         self._anchor_work = 0.0
         self._target = 0
         self.live = False
@@ -71,7 +79,8 @@ class Run:
         if self.live:
             done = self.done
             old = self.cost
-            group.active_s += old.active_first if done == 1 else old.active_total(done)
+            drawn = old.active_first if done == 1 else old.active_total(done)
+            group.active_s += self._drawn + drawn
         else:
             self.live = True
             group.runs.append(self)
@@ -81,7 +90,11 @@ class Run:
         self._anchor_work = 0.0
         self._slow = slow = group.slow
         self._past = None
+        self._drawn = 0.0
         self.done = 0
+        self.asked = cost
+        if group.limit is not None:
+            cost = CappedCost(cost, group.limit, 1.0 / slow)
         self.cost = cost
         self._target = steps
         # The same formula as in `boundary`, at the anchor.
@@ -128,10 +141,21 @@ class Run:
 
     def active_at(self, now_s: float) -> float:
         """Full-power-equivalent seconds until `now_s`, a step under way counted in part."""
+        k, part = self.progress(now_s)
+        return self._drawn + self.cost.active_total(k) + part * self.cost.active_step(k)
+
+    def used_at(self, now_s: float | None = None) -> float:
+        """The same of all that it comes to, until `now_s` or in the steps told."""
+        if now_s is None:
+            return self._drawn + self.cost.active_total(self.done)
+        return self.active_at(now_s)
+
+    def progress(self, now_s: float) -> tuple[int, float]:
+        """Steps complete at `now_s`, and what part is done of the next one."""
         k = self.steps_done(now_s)
         lasts = self.cost.step(k) * self._slow
         part = (now_s - self.boundary(k)) / lasts if lasts > 0.0 else 0.0
-        return self.cost.active_total(k) + min(1.0, max(0.0, part)) * self.cost.active_step(k)
+        return k, min(1.0, max(0.0, part))
 
     def intensity_at(self, now_s: float) -> float:
         """Share of the dynamic power range drawn at `now_s`."""
@@ -145,7 +169,7 @@ class Run:
         self.live = False
         group = self._group
         group.runs.remove(self)
-        group.active_s += self.cost.active_total(self.done)
+        group.active_s += self._drawn + self.cost.active_total(self.done)
 
     def halt(self) -> int:
         """The run is over at this moment, a step under way lost but not its energy. Returns the
@@ -166,30 +190,48 @@ class Run:
         if self._on_failure is not None:
             self._on_failure(steps)
 
-    def step_number_s(self) -> float:
-        """Integral over time of the number of the step under way, over the steps done. Asked when
-        the last of them has just ended."""
-        cost = self.cost
-        if self._past is None:
-            return self._slow * cost.moment(self.done)
-        end = cost.total(self.done)
+    def step_number_s(self, now_s: float | None = None) -> float:
+        """Integral over time of the number of the step under way: until now, or over the steps
+        done, where the last of them has just ended."""
+        past = self._past
+        if now_s is not None:
+            end = self._anchor_work + (now_s - self._anchor_s) / self._slow
+        elif past is None:
+            return self._slow * self.cost.moment(self.done)
+        else:
+            end = self.cost.total(self.done)
         area = 0.0
-        for low, high, slow in [*self._past, (self._anchor_work, end, self._slow)]:
-            for sign, work in ((1.0, min(high, end)), (-1.0, min(low, end))):
+        for cost, low, high, slow in [
+            *(past or []),
+            (self.cost, self._anchor_work, end, self._slow),
+        ]:
+            most = high if now_s is not None else cost.total(self.done)
+            for sign, work in ((1.0, min(high, most)), (-1.0, min(low, most))):
                 k = cost.steps_within(work)
                 area += sign * slow * (cost.moment(k) + k * (work - cost.total(k)))
         return area
 
     def rescale(self, speed: float) -> None:
-        """The devices' speed changed at this moment."""
+        """The devices' speed or power cap changed at this moment."""
         now = self._env.now
+        cost = self.cost
         low = self._anchor_work
         k = self.steps_done(now)
         if self.boundary(k) == now:
-            self._anchor_work = self.cost.total(k)
+            work = cost.total(k)
         else:
-            self._anchor_work += (now - self._anchor_s) / self._slow
-        self._past = [*(self._past or []), (low, self._anchor_work, self._slow)]
+            work = low + (now - self._anchor_s) / self._slow
+        self._past = [*(self._past or []), (cost, low, work, self._slow)]
+        limit = self._group.limit
+        if limit is not None or cost is not self.asked:
+            active = self.active_at(now)
+            lasts = cost.step(k)
+            part = (work - cost.total(k)) / lasts if lasts > 0.0 else 0.0
+            cost = self.asked if limit is None else CappedCost(self.asked, limit, speed)
+            self.cost = cost
+            work = cost.total(k) + part * cost.step(k)
+            self._drawn = active - (cost.active_total(k) + part * cost.active_step(k))
+        self._anchor_work = work
         self._anchor_s = now
         self._slow = 1.0 / speed
         if self._alarm.waiting:

@@ -192,6 +192,10 @@ class Calls:
                 request.handling = "discard"
                 self._replica.changes.forget(request)
         back = [*self.fetched.values(), *self._returned]
+        if self._replica.batch.meter is not None:
+            # After a last call nothing is lost: it ends here when that returns.
+            gone = [*self.paused.values(), *back]
+            self._replica.batch.meter.lose([r for r in gone if r._generated < r._output_tokens])
         for request in self._returned:
             self._replica.changes.forget(request)
         self.fetched.clear()

@@ -71,19 +71,22 @@ class Changes:
 
     def _check_names(self, plan: Plan) -> None:
         """A plan names each request once, and repeats at most one piece."""
-        where = f"replica {self._replica.index}: a plan"
         chunks = plan.chunks
-        alone = [*plan.resume]
+        named = [*plan.resume]
         if plan.offload is not None:
-            alone += [*plan.offload.out, *plan.offload.back]
-        named = len(chunks) + len(plan.preempt) + len(plan.evict) + len(alone)
-        ids = {request.id for request in alone}
-        for pairs in (chunks, plan.preempt, plan.evict):
-            ids |= {request.id for request, _ in pairs}
-        if len(ids) < named:
-            raise LawBroken(f"{where} names {named} requests, {len(ids)} different ones")
+            named += [*plan.offload.out, *plan.offload.back]
+        for request, _ in (*chunks, *plan.preempt, *plan.evict):
+            named.append(request)
+        different = len(set(named))
+        where = self._replica.index
+        if different < len(named):
+            raise LawBroken(
+                f"replica {where}: a plan names {len(named)} requests, {different} different ones"
+            )
         if plan.steps > 1 and len(chunks) > 1:
-            raise LawBroken(f"{where} of {len(chunks)} pieces holds for {plan.steps} steps")
+            raise LawBroken(
+                f"replica {where}: a plan of {len(chunks)} pieces holds for {plan.steps} steps"
+            )
 
     def forget(self, request: Request) -> None:
         """A request's KV is thrown away, on the GPU and on the host."""
@@ -103,6 +106,8 @@ class Changes:
                 batch.leave(request)
         replica.host.abandon()
         replica.swap.abandon()
+        if replica.batch.meter is not None:
+            replica.batch.meter.lose(requests)
         for request in requests:
             request.waits_since = -1
             self.forget(request)
@@ -112,6 +117,8 @@ class Changes:
         """A waiting request begins to prefill, or goes on; `to_host`: its KV goes there."""
         self._dequeue(request, now_s)
         replica = self._replica
+        if replica.batch.meter is not None:
+            replica.batch.meter.admit(request)
         blocks = request.blocks_missing(replica.batch.block_tokens)
         if to_host:
             if request._kv:
@@ -173,6 +180,8 @@ class Changes:
             replica.host.leave(request)
         elif request in replica.prefilling:
             replica.prefilling.remove(request)
+            if replica.batch.meter is not None:
+                replica.batch.meter.withdraw(request)
         else:
             raise LawBroken(f"replica {replica.index}: a plan preempts {request!r}, not running")
         request.preemptions += 1

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING
 
 from sim.serving.request import Request
+
+if TYPE_CHECKING:
+    from sim.serving.use_meter import RequestUse
 
 NEVER = 1 << 60
 
@@ -25,6 +29,8 @@ class DecodeBatch:
         "block_tokens",
         "context",
         "members",
+        "meter",
+        "newcomers",
         "next_end",
         "size",
         "steps",
@@ -37,15 +43,20 @@ class DecodeBatch:
         self.context = 0
         self.next_end = NEVER
         self.members: dict[int, Request] = {}
+        # Those that join, where somebody watches.
+        self.newcomers: list[Request] | None = None
         # Members that need a new block in steps whose number is congruent to the index.
         self._offsets = [0] * block_tokens
         self._ends: list[tuple[int, int, Request]] = []
+        self.meter: RequestUse | None = None
 
     def __iter__(self) -> Iterator[Request]:
         return iter(self.members.values())
 
     def join(self, request: Request) -> None:
         """A request whose KV is complete but for its last token begins to decode."""
+        if self.meter is not None:
+            self.meter.join(request)
         kv = request._kv
         number = request.id
         request._batch = self
@@ -56,12 +67,16 @@ class DecodeBatch:
         if ends < self.next_end:
             self.next_end = ends
         self.members[number] = request
+        if self.newcomers is not None:
+            self.newcomers.append(request)
         self.size += 1
         self.context += kv + 1
         self._offsets[(steps - kv) % self.block_tokens] += 1
 
     def leave(self, request: Request) -> None:
         """A member leaves; its counts are its own again, `blocks` what it holds."""
+        if self.meter is not None:
+            self.meter.leave(request)
         steps = self.steps
         block = self.block_tokens
         joined = request._joined

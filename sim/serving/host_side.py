@@ -21,13 +21,15 @@ from sim.serving.staged_run import StagedRun
 
 if TYPE_CHECKING:
     from sim.serving.replica import Replica
+    from sim.serving.use_meter import RequestUse
 
 
 class HostSide:
     """Who decodes on the host, and what iterations cost in which they do.
 
     `batch`: them; `queue`: the same in rank order, as last asked. `taking_part`, `read_tokens`: of
-    the iteration under way, those of them that make a token, and the KV tokens that they read.
+    the iteration under way, those of them that make a token, and the KV tokens that they read;
+    `aside`: those that sit it out.
     `iterations`, `tokens`: made until now with a part of the host, and by those here; `busy_s`:
     seconds of the host's thread in them. With `shared`, or where GPUs or host are not as specified
     when it begins, an iteration's stages are events of their own, on devices that others may use;
@@ -45,7 +47,8 @@ class HostSide:
         self.iterations = 0
         self.tokens = 0
         self.busy_s = 0.0
-        self._aside: list[Request] = []
+        self.aside: list[Request] = []
+        self.meter: RequestUse | None = None
         self._parts: tuple[SubBatch, SubBatch] | None = None
         self._replica = replica
         self._pool = replica.swap.pool
@@ -58,7 +61,7 @@ class HostSide:
         self.cost = cost
         self.shared = shared
         self._cpu = cpu
-        self._meter = DeviceGroup([cpu])
+        self._meter = DeviceGroup([cpu], tenant=tenant)
         # Share of the power range that a second on one core draws, and one of reading KV.
         bandwidth = host.read_bytes_per_s / spec.memory_bandwidth_bytes_per_s
         self._cores = spec.cores
@@ -97,6 +100,8 @@ class HostSide:
 
     def join(self, request: Request) -> None:
         """A request whose KV is here begins to decode."""
+        if self.meter is not None:
+            self.meter.join(request)
         self.batch.join(request)
         self.queue.add(request)
 
@@ -110,6 +115,8 @@ class HostSide:
         self._left(request)
 
     def _left(self, request: Request) -> None:
+        if self.meter is not None:
+            self.meter.leave_host(request)
         self.queue.remove(request)
         request.swapped_blocks = request.blocks
         request.blocks = 0
@@ -144,13 +151,13 @@ class HostSide:
             return plain
         if run.live and run is not staged:
             run.end()
-        staged.start(self._priced().iteration(*parts), expected.step(0))
+        staged.start(self._priced().iteration(*parts), expected)
         return staged
 
     def _off_pace(self) -> bool:
         """Whether GPUs or host are not as specified now."""
-        cpu = self._cpu
-        return self._replica.group.slow != 1.0 or cpu.speed != 1.0 or not cpu.up
+        group, cpu = self._replica.group, self._cpu
+        return group.slow != 1.0 or group.limit is not None or cpu.speed != 1.0 or not cpu.up
 
     def sub_batches(self, plan: Plan, decodes: int) -> tuple[SubBatch, SubBatch]:
         """The two parts of an iteration, as the cost model takes them."""
@@ -165,7 +172,7 @@ class HostSide:
             out += request.prefill_tokens
         context = replica.batch.context if decodes else 0
         if not offload.split:
-            self._aside = []
+            self.aside = []
             return SubBatch(prompts, decodes, context, 0, 0, out, sampled), NOTHING
         named: list[Request] = [*offload.beside, *offload.aside]  # type: ignore[list-item]
         batch = self.batch
@@ -176,7 +183,7 @@ class HostSide:
                 f"which {len(here)} decode there, each once"
             )
         beside, rest = len(offload.beside), batch.size - len(named)
-        self._aside = aside = named[beside:]
+        self.aside = aside = named[beside:]
         steps = batch.steps + 1
         beside_tokens = beside * steps + sum([r._kv - r._joined for r in named[:beside]])
         aside_tokens = len(aside) * steps + sum([r._kv - r._joined for r in aside])
@@ -193,8 +200,9 @@ class HostSide:
         if self._stages and self._replica.run is not self.staged:
             self._tell_all(self._replica.run.start_s)
         self._parts = None
-        blocks = batch.advance_without(self._aside)
-        self._aside = []
+        self._replica.tally.settle()
+        blocks = batch.advance_without(self.aside)
+        self.aside = []
         if blocks:
             self._pool.take(blocks)
         self.iterations += 1
@@ -250,7 +258,7 @@ class HostSide:
 
     def abandon(self) -> None:
         """The devices failed: the iteration under way will not end."""
-        self._aside = []
+        self.aside = []
         self._parts = None
         self.taking_part = self.read_tokens = 0
 
@@ -260,7 +268,7 @@ class HostSide:
         if free >= self.taking_part:
             return
         block = self.batch.block_tokens
-        sitting = sum([request.kv_tokens % block == 0 for request in self._aside])
+        sitting = sum([request.kv_tokens % block == 0 for request in self.aside])
         need = self.batch.growth(1) - sitting
         if need > free:
             raise LawBroken(

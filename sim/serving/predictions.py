@@ -56,7 +56,7 @@ class Predictions:
         """A request has ended."""
         self._without.pop(request.id, None)
         self._ready.pop(request.id, None)
-        request._path = None
+        request._path = request._most = None
 
     def path(self, request: Request) -> Sequence[float]:
         """The path of a request, made with those of others that have none yet."""

@@ -52,7 +52,7 @@ def check_step(run: Run, alone: StepCost) -> None:
 
     Raises LawBroken with both figures.
     """
-    cost = run.cost
+    cost = run.asked
     done = run.done
     for what, found, expected in (
         ("seconds", cost.step(done), alone.step(0)),

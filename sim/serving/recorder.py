@@ -8,6 +8,7 @@ import numpy as np
 
 from sim.core.records import Table
 from sim.core.result import Draft, Value
+from sim.core.spread import spread
 from sim.serving.request import Request
 
 COLUMNS = {
@@ -179,13 +180,3 @@ class Recorder:
             # A single-token answer has no time per output token to miss.
             good &= ~(columns["tpot_s"] > self._slo_tpot_s)
         self._good += int(good.sum())
-
-
-def spread(name: str, values: Any) -> dict[str, Value]:
-    """Mean, percentiles (linear interpolation) and maximum of values; None of no values."""
-    keys = ("mean", "p50", "p90", "p99", "max")
-    if not len(values):
-        return {f"{name}.{key}": None for key in keys}
-    p50, p90, p99 = np.percentile(values, [50, 90, 99]).tolist()
-    numbers = (float(values.mean()), p50, p90, p99, float(values.max()))
-    return {f"{name}.{key}": number for key, number in zip(keys, numbers, strict=True)}

@@ -27,7 +27,7 @@ from sim.serving.pricing import check_step, price
 from sim.serving.rank_queue import RankQueue
 from sim.serving.request import Request
 from sim.serving.swap import SwapSpace
-from sim.serving.tally import Tally, iterations_done, kv_tokens_in_batch
+from sim.serving.tally import Tally, iterations_done
 from sim.serving.view import ReplicaView
 
 
@@ -91,8 +91,7 @@ class Replica:
         # Of the run: one chunk that repeats until the prompt is complete; decodes; on the host.
         self.repeats = self.decodes = self.split = self._changed = self._planning = False
         self._open = True
-        # Whether a request arrived while swaps were under way, after the plan was made.
-        self._missed = False
+        self._missed = False  # a request arrived during swaps, after the plan was made
         self._planned: Plan | None = None  # waits for swaps
         self._told_s = 0.0
         self._iterations = simulation.listeners(Iterations)
@@ -156,6 +155,7 @@ class Replica:
 
     def drain(self) -> list[Request]:
         """A device failed: give up all unfinished requests but those in a call, and their KV."""
+        self.tally.stand(self, self._env.now)
         lost = self.changes.lose(self._ready()) + self.calls.lose()
         self.prefilling.clear()
         self._incoming.clear()
@@ -170,6 +170,7 @@ class Replica:
 
     def close(self) -> None:
         """The simulation is over: account for the steps done and the part of one."""
+        self.tally.stand(self, self._env.now)
         if self.run.live:
             self._stopped(self.run.halt(), begun=True)
 
@@ -233,6 +234,7 @@ class Replica:
         if request.first_token_s < 0.0:
             request.first_token_s = now_s
         if request._generated >= request._stop:
+            self.tally.settle()
             self._leave(request, now_s)
         else:
             (self.host if request.swapped else self.batch).join(request)
@@ -304,8 +306,8 @@ class Replica:
     def _moved(self, out_bytes: float, in_bytes: float) -> None:
         """Swaps are done: the iteration that waited for them begins."""
         now = self._env.now
-        self.tally.kv_token_s += kv_tokens_in_batch(self) * (now - self._told_s)
         fact = Swapped(self._told_s, now, self.index, out_bytes, in_bytes)
+        self.tally.stand(self, now)
         self.simulation.facts.emit(fact)
         plan, self._planned = self._planned, None
         assert plan is not None
@@ -359,10 +361,9 @@ class Replica:
             run.begin(cost, steps)
 
     def _end_run(self) -> None:
-        run = self.run
-        if run.live:
-            run.end()
-            self.tally.end(run, self._env.now)
+        if self.run.live:
+            self.run.end()
+            self.tally.end(self.run, self._env.now)
 
     def _stopped(self, steps: int, begun: bool = False) -> None:
         """The run was stopped, `steps` iterations after the last boundary told; `begun`: even at
@@ -373,8 +374,7 @@ class Replica:
         # The iteration under way has its blocks.
         if self.decodes and (begun or run.boundary(run.done) < now):
             self.pool.take(self.batch.growth(1))
-        self.tally.end(run, now)
-        self.tally.cut_off(run, now)
+        self.tally.cut(run, now)
         self.host.cut_off(run, now)
 
     def enqueue(self, request: Request) -> None:

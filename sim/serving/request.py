@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sim.serving.decode_batch import DecodeBatch
     from sim.serving.foretelling import Foretold
     from sim.serving.predictions import Predictions
+    from sim.serving.used import Used
     from workloads.demand import Call
 
 
@@ -34,12 +35,14 @@ class Request:
         "_joined",
         "_kv",
         "_leaving",
+        "_most",
         "_output_tokens",
         "_path",
         "_predicted",
         "_predictions",
         "_ready",
         "_stop",
+        "_use",
         "arrival_s",
         "blocks",
         "call_s",
@@ -105,6 +108,9 @@ class Request:
         self.waits_since = -1
         self._predictions: Predictions | None = None
         self._path: Sequence[float] | None = None
+        self._use: Used | None = None
+        # The most that it predicts at each age or later, the last age first.
+        self._most: Sequence[float] | None = None
 
     @property
     def generated_tokens(self) -> int:

@@ -22,6 +22,7 @@ from sim.hardware.cluster import Cluster, Node
 from sim.hardware.device import DeviceGroup
 from sim.hardware.gpu import Gpu
 from sim.hardware.memory import BlockPool
+from sim.hardware.metering import MeterOpened
 from sim.serving.clients import Client
 from sim.serving.gateway import Gateway
 from sim.serving.limits import EngineLimits
@@ -31,6 +32,7 @@ from sim.serving.replica import Replica
 from sim.serving.request import Request
 from sim.serving.series import Series
 from sim.serving.swap import PcieChannel, SwapSpace
+from sim.serving.use_meter import RequestUse
 
 
 class Serving:
@@ -97,7 +99,7 @@ class Serving:
             rng = simulation.stream(f"{self.name}.prediction")
             predictions = Predictions(self._predictor, int(seed), rng)
         for index in range(self.count):
-            gpus = cluster.allocate(self.served.gpus, self._gpu)
+            gpus = cluster.allocate(self.served.gpus, self._gpu, self.name)
             self.replicas.append(self._replica(simulation, index, gpus, cluster))
         self.gateway = Gateway(
             simulation,
@@ -115,6 +117,11 @@ class Serving:
         self._series: Series | None = None
         if self._series_interval_s is not None:
             self._series = Series(simulation, self.name, self.replicas, self._series_interval_s)
+        if simulation.listeners(MeterOpened):
+            for replica in self.replicas:
+                meter = RequestUse(replica)
+                opened = MeterOpened(simulation.now, self.name, replica.group, meter)
+                simulation.facts.emit(opened)
         self.client.start(simulation, self.gateway, self.name)
 
     def _replica(
@@ -143,7 +150,7 @@ class Serving:
         replica = Replica(
             simulation,
             index,
-            DeviceGroup(gpus, index),
+            DeviceGroup(gpus, index, self.name),
             cost,
             BlockPool(blocks),
             self._ordering(),

@@ -32,6 +32,7 @@ class StagedRun(Run):
         "_copy",
         "_copy_end_s",
         "_cpu",
+        "_drawn_s",
         "_ended_s",
         "_gpu",
         "_gpu_end_s",
@@ -44,6 +45,7 @@ class StagedRun(Run):
         "_tell",
         "_tenant",
         "_thread_end_s",
+        "_total_s",
         "_turn",
     )
 
@@ -73,9 +75,12 @@ class StagedRun(Run):
         self._ended_s = 0.0
         cpu.on_change.append(self._host_changed)
 
-    def start(self, iteration: Iteration, expected_s: float) -> None:
-        """Begin at this moment; `expected_s`: where nobody else wants the host and the link."""
-        self.begin(StepCost(expected_s), 1)
+    def start(self, iteration: Iteration, expected: StepCost) -> None:
+        """Begin at this moment; `expected`: where nobody else wants the host and the link."""
+        self.begin(StepCost(expected.step(0)), 1)
+        # Weighted seconds of the whole, and of the stages whose GPU work is over.
+        self._total_s = expected.active_first
+        self._drawn_s = 0.0
         self._alarm.cancel()
         self._stages: Iterator[Stage] = iter(iteration)
         self._least_s = self.start_s + iteration.least_s
@@ -90,6 +95,16 @@ class StagedRun(Run):
     def steps_done(self, now_s: float) -> int:
         return self.done
 
+    def progress(self, now_s: float) -> tuple[int, float]:
+        """As for any run, by the weighted seconds of its stages."""
+        return (1, 0.0) if self.done else (0, min(1.0, self.used_at(now_s) / self._total_s))
+
+    def used_at(self, now_s: float | None = None) -> float:
+        """What its stages have come to."""
+        if now_s is not None and self._gpu.live:
+            return self._drawn_s + self._gpu.active_at(now_s)
+        return self._drawn_s
+
     def cut(self) -> None:
         """It ends where it ends."""
 
@@ -99,6 +114,7 @@ class StagedRun(Run):
     def halt(self) -> int:
         self._turn += 1
         if self._gpu.live:
+            self._drawn_s += self._gpu.active_at(self._env.now)
             self._gpu.halt()
         if self._task is not None:
             self._task.cancel()
@@ -107,7 +123,7 @@ class StagedRun(Run):
         self._group.runs.remove(self)
         return 0
 
-    def step_number_s(self) -> float:
+    def step_number_s(self, now_s: float | None = None) -> float:
         return 0.0
 
     def _next(self) -> None:
@@ -176,6 +192,7 @@ class StagedRun(Run):
             self._launch(self._stage)
 
     def _gpu_done(self, steps: int) -> None:
+        self._drawn_s += self._gpu.active_at(self._env.now)
         self._gpu.end()
         self._gpu_end_s = self._env.now
         self._part_done()

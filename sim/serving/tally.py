@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from sim.hardware.run import Run
     from sim.serving.replica import Replica
     from sim.serving.request import Request
+    from sim.serving.use_of_runs import RunUse
 
 
 class Tally:
     """What a replica has done: tokens, iterations, seconds by phase, KV token seconds of the batch.
 
     Of the run under way: `phase`, `first_kv` tokens in the batch in its first iteration, `kv_slope`
-    more in each later one.
+    more in each later one. `runs`: where somebody asks who used what.
     """
 
     __slots__ = (
@@ -31,6 +32,7 @@ class Tally:
         "preemptions",
         "prefill_tokens",
         "recomputed_tokens",
+        "runs",
     )
 
     def __init__(self) -> None:
@@ -43,32 +45,68 @@ class Tally:
         self.phase = "decode"
         self.first_kv = 0
         self.kv_slope = 0
+        self.runs: RunUse | None = None
 
-    def begin(self, replica: Replica, decodes: int, chunks: Sequence[tuple[Request, int]]) -> None:
+    def begin(
+        self,
+        replica: Replica,
+        decodes: int,
+        chunks: Sequence[tuple[Request, int]],
+    ) -> None:
         """A run of iterations begins."""
         self.kv_slope = decodes
         if chunks:
             for _, tokens in chunks:
                 self.kv_slope += tokens
             self.phase = "mixed" if decodes else "prefill"
-            self.first_kv = kv_tokens_in_batch(replica)
         else:
             self.phase = "decode"
+        if replica.prefilling:
+            self.first_kv = kv_tokens_in_batch(replica)
+        else:
             self.first_kv = replica.batch.context - replica.batch.size
+        if self.runs is not None:
+            self.runs.open = True
+            if chunks or replica.split:
+                self.runs.begin(decodes, chunks)
 
     def end(self, run: Run, now_s: float) -> None:
-        """A run of iterations is over."""
-        done = run.done
+        """A run of iterations is over, at a boundary."""
         lasted_s = now_s - run.start_s
         self.phase_s[self.phase] += lasted_s
         self.kv_token_s += self.first_kv * lasted_s
-        if done > 1:
+        if self.runs is not None:
+            if self.runs.open:
+                self.runs.advance()
+            self.kv_token_s += self.kv_slope * self.runs.number_s
+        elif run.done > 1:
             self.kv_token_s += self.kv_slope * run.step_number_s()
 
-    def cut_off(self, run: Run, now_s: float) -> None:
-        """The run that has ended was stopped in the middle of an iteration."""
-        part_s = max(0.0, now_s - run.boundary(run.done))
-        self.kv_token_s += self.kv_slope * run.done * part_s
+    def cut(self, run: Run, now_s: float) -> None:
+        """A run of iterations was stopped, perhaps in the middle of one."""
+        self.phase_s[self.phase] += now_s - run.start_s
+        self.kv_token_s += self.held_in_run(run, now_s)
+        if self.runs is not None:
+            self.runs.cut(run, now_s)
+
+    def held_in_run(self, run: Run, now_s: float) -> float:
+        """KV token seconds of the batch since the run under way began."""
+        return self.first_kv * (now_s - run.start_s) + self.kv_slope * run.step_number_s(now_s)
+
+    def settle(self) -> None:
+        """At a boundary, before that is forgotten which says who was in the run."""
+        if self.runs is not None and self.runs.open:
+            self.runs.advance()
+
+    def stand(self, replica: Replica, now_s: float) -> None:
+        """The batch has stood since the last boundary, if it waited for swaps."""
+        if replica._planned is not None:
+            lasted_s = now_s - replica._told_s
+            replica._told_s = now_s
+            held = kv_tokens_in_batch(replica)
+            self.kv_token_s += held * lasted_s
+            if self.runs is not None:
+                self.runs.stand(lasted_s)
 
 
 def iterations_done(replica: Replica, start_s: float, now_s: float, steps: int) -> Iterations:

@@ -172,6 +172,8 @@ class Timeline:
         elif fact.what == "repair":
             if self._down.pop(fact.device, None) is not None:
                 self._write(now, event("E", "down", *place, now, cat="device"))
+        elif fact.what == "cap":
+            self._write(now, event("i", "power cap", *place, now, s="t", cat="device"))
         else:
             self._write(now, event("i", f"speed x{fact.speed:g}", *place, now, s="t", cat="device"))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Container, Iterable, Iterator
+from math import inf
+from typing import TYPE_CHECKING
 
-from policies.ordering.contract import FOREVER, Place, RequestView
+from policies.ordering.contract import Place, RequestView
+from sim.serving.reach import Reach
 from sim.serving.request import Request
 from sim.serving.tally import kv_tokens_in_batch
 
@@ -19,6 +21,7 @@ class ReplicaView:
     __slots__ = (
         "_batch",
         "_pool",
+        "_reach",
         "_replica",
         "_waiting",
         "block_tokens",
@@ -35,6 +38,7 @@ class ReplicaView:
         self._replica = replica
         self._batch = replica.batch
         self._pool = replica.pool
+        self._reach = Reach(replica.batch)
         self._waiting = replica.waiting
         self.prefilling = replica.prefilling
         self.block_tokens = replica.batch.block_tokens
@@ -64,6 +68,10 @@ class ReplicaView:
         return iter(self._waiting)
 
     @property
+    def first(self) -> Request | None:
+        return self._waiting.head
+
+    @property
     def holders(self) -> Iterator[Request]:
         replica = self._replica
         if replica.calls.paused or replica.calls.fetched:
@@ -75,44 +83,21 @@ class ReplicaView:
     def running(self) -> Iterable[Request]:
         return [*self.prefilling, *self._batch]
 
-    def young(self, share: float) -> list[Place]:
+    def young(self, share: float, tokens: float = -inf) -> list[Place]:
         found: list[Place] = []
         for request in self.prefilling:
             left = request.remaining_while_young(share)
-            if left is not None:
+            if left is not None and left >= tokens:
                 found.append((left, request.id, request))
-        steps = self._batch.steps
-        members = self._batch.members.values()
-        found += [
-            (path[age], request.id, request)
-            for request in members
-            if (path := request._path) is not None
-            and (age := request._generated + steps - request._joined) < share * request._predicted  # type: ignore[operator]
-        ]
-        for request in members:
-            if request._path is None and (left := request.remaining_while_young(share)) is not None:
+        if tokens > -inf:
+            return found + self._reach.at_least(tokens, share)
+        for request in self._batch:
+            if (left := request.remaining_while_young(share)) is not None:
                 found.append((left, request.id, request))
         return found
 
-    def steps_below(self, requests: Iterable[RequestView], tokens: float, share: float) -> int:
-        request: Any
-        batch = self._batch
-        # Somebody ends at the last of these: then all is asked again.
-        least = ends = batch.next_end - batch.steps + 1
-        for request in requests:
-            path = request._path
-            # A prediction that nobody refines only falls.
-            if path is None or request._batch is not batch:
-                continue
-            after = request._generated + batch.steps - request._joined + 1
-            window = path[after : after + least - 1]
-            if len(window) and max(window) >= tokens:
-                lock = share * request._predicted
-                for later, left in enumerate(window, 1):
-                    if left >= tokens and after + later - 1 < lock:
-                        least = later
-                        break
-        return least if least < ends else FOREVER
+    def steps_below(self, tokens: float, share: float, besides: Container[int]) -> int:
+        return self._reach.steps_below(tokens, share, besides)
 
     @property
     def batch_size(self) -> int:

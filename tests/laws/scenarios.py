@@ -17,7 +17,7 @@ from hydra.utils import get_class, instantiate
 from hypothesis import strategies as st
 from offload_kit import STEEP, times
 from omegaconf import OmegaConf
-from serving_kit import Listed, Outcome, simulate
+from serving_kit import Cap, Listed, Outcome, simulate
 
 from models.constant_cost import ConstantCost, LinearCost, ProportionalCost
 from models.prediction import Asked, Oracle
@@ -154,6 +154,7 @@ class Scenario:
     over_context: str = "reject"
     frontend: tuple[float, float] = (0.0, 0.0)
     faults: tuple[Fault, ...] = ()
+    caps: tuple[Cap, ...] = ()
     until_s: float | None = None
     series_interval_s: float | None = 0.25
     tools: str = "preserve"
@@ -215,6 +216,7 @@ class Scenario:
             "replicas": self.replicas,
             "gpus": self.gpus,
             "faults": self.faults,
+            "caps": self.caps,
             "until_s": self.until_s,
             "series_interval_s": self.series_interval_s,
             # A block goes to the host in block_tokens / 64 seconds.
@@ -269,10 +271,23 @@ def _faults(draw: st.DrawFn, replicas: int, gpus: int) -> tuple[Fault, ...]:
 
 
 @st.composite
+def _caps(draw: st.DrawFn, replicas: int, gpus: int) -> tuple[Cap, ...]:
+    number = draw(st.sampled_from([0, 0, 1, 2, 4]))
+    return tuple(
+        (
+            draw(_times(6.0)),
+            f"node{draw(st.integers(0, replicas - 1))}/gpu{draw(st.integers(0, gpus - 1))}",
+            draw(st.sampled_from([None, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0])),
+        )
+        for _ in range(number)
+    )
+
+
+@st.composite
 def scenarios(
     draw: st.DrawFn, *, faults: bool = True, until: bool = True, closed: bool = True
 ) -> Scenario:
-    """Random scenarios; the keywords leave something out."""
+    """Random scenarios; the keywords leave something out (power caps along with faults)."""
     requests = draw(_traces())
     replicas = draw(st.integers(1, 3))
     gpus = draw(st.sampled_from([1, 1, 2]))
@@ -304,6 +319,7 @@ def scenarios(
         over_context=draw(st.sampled_from(["reject", "truncate"])),
         frontend=draw(st.sampled_from([(0.0, 0.0), (0.05, 0.01)])),
         faults=draw(_faults(replicas, gpus)) if faults else (),
+        caps=draw(_caps(replicas, gpus)) if faults else (),
         until_s=draw(st.none() | _times(6.0).filter(lambda x: x > 0.0)) if until else None,
     )
 

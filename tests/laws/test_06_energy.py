@@ -97,3 +97,17 @@ def test_law_06_a_failed_device_draws_nothing_and_a_slow_one_less() -> None:
     idle_j = IDLE_W * (8.0 + 8.0 - 1.0)
     assert run["energy_j"] == dynamic_j + idle_j
     assert run.result["energy_j"] == dynamic_j + idle_j + 2 * NODE_W * 8.0
+
+
+def test_law_06_caps_that_change_within_a_step_by_hand() -> None:
+    """One iteration of full draw and 4 s on a GPU of 50 to 400 W. From 1 s on it may draw 160 W,
+    at which it makes 0.4^0.4 of its speed; from 3 s on it is free again."""
+    run = simulate(
+        [(0.0, 1, 1)],
+        cost=ConstantCost(4.0),
+        caps=[(1.0, "node0/gpu0", 0.4), (3.0, "node0/gpu0", None)],
+    )
+    done = 1.0 + 2.0 * 0.4**0.4
+    assert run.rows[0]["finish_s"] == pytest.approx(3.0 + 4.0 - done, rel=1e-12)
+    expected = 400.0 * 1.0 + 160.0 * 2.0 + 400.0 * (4.0 - done)
+    assert run["energy_j"] == pytest.approx(expected, rel=1e-12)

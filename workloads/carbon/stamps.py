@@ -68,6 +68,11 @@ def day(text: str, zone: str = "UTC") -> float:
     return seconds
 
 
+def stamp(time_s: float) -> str:
+    """Seconds since 1970 as a date and time in UTC."""
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def weekday_and_hour(time_s: float, zone: str = "UTC") -> tuple[int, float]:
     """Day of the week (0 is Monday) and hour of the day, with its fraction, in a zone."""
     local = datetime.fromtimestamp(time_s, UTC).astimezone(Stamps(zone).zone)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import repeat
 
@@ -81,8 +80,8 @@ class ZipfFlows:
         places = round(self.phases[0].profile.flows)
         flow_at = list(range(places))
         place_of_rank = np.arange(places)
-        vacant: deque[int] = deque()
-        empty: set[int] = set()
+        #: Place whose flow has ended and whose next has not begun.
+        vacant = -1
         unborn = places
         now = 0.0
         made = 0
@@ -103,18 +102,16 @@ class ZipfFlows:
                 size = next(sizes)
                 if not ends:
                     at = int(place_of_rank[rank])
-                    if at in empty:
+                    if at == vacant:
                         at = (at + 1) % places
                     yield Packet(now, flow_at[at], size, "E", int(rank_of_place[at]))
-                elif vacant:
-                    at = vacant.popleft()
-                    empty.discard(at)
+                elif vacant >= 0:
+                    at, vacant = vacant, -1
                     flow_at[at] = unborn
                     unborn += 1
                     yield Packet(now, flow_at[at], size, "N", int(rank_of_place[at]))
                 else:
-                    vacant.append(place)
-                    empty.add(place)
+                    vacant = place
                     yield Packet(now, flow_at[place], size, "T", int(rank_of_place[place]))
                 made += 1
                 if made == self.limit:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from experiments.reproduce.claim import Paper, Plot
-from experiments.reproduce.papers.carbon import decade, shape, unit_values, waiting
+from experiments.reproduce.papers.carbon import decade, refresh, shape, unit_values, waiting
 from experiments.reproduce.papers.carbon.plots import (
     draw_coverage,
     draw_days,
@@ -25,7 +25,7 @@ PAPER = Paper(
     "arithmetic on published data, but for the draw of jobs in scenario II, errors of forecasts, "
     "and means over cities, which have intervals. Solar output is measured; "
     "no measured output of wind farms is at hand, so the wind is made up.",
-    claims=[*unit_values.CLAIMS, *waiting.CLAIMS, *shape.CLAIMS, *decade.CLAIMS],
+    claims=[*unit_values.CLAIMS, *waiting.CLAIMS, *shape.CLAIMS, *refresh.CLAIMS, *decade.CLAIMS],
     plots=[
         Plot(
             name="greensku",

@@ -18,7 +18,7 @@ from experiments.reproduce.papers.carbon.decade import (
 from experiments.reproduce.papers.carbon.shape import (
     BATTERIES,
     FLEXIBLE,
-    WINDS,
+    MIXES,
     Coverages,
     Server,
     coverage,
@@ -106,13 +106,13 @@ def draw_shares(figure: Figure, servers: dict[str, Server]) -> None:
 
 def draw_coverage(figure: Figure, found: Coverages) -> None:
     """Coverage by battery, for several flexible shares: sun alone, and with wind."""
-    for axes, wind in zip(figure.subplots(1, 2, sharey=True), WINDS, strict=True):
+    for axes, farms in zip(figure.subplots(1, 2, sharey=True), MIXES, strict=True):
         for flexible, colour in zip(FLEXIBLE, SHADES, strict=True):
-            values = [coverage(found, (wind, flexible, hours)).value for hours in BATTERIES]
+            values = [coverage(found, (farms, flexible, hours)).value for hours in BATTERIES]
             label = f"{100 * flexible:g} %"
             axes.plot(BATTERIES, values, "o-", markersize=3, color=colour, label=label)
         axes.set_ylim(0.0, 100.0)
-        axes.set_xlabel(f"battery (hours), {'half wind' if wind else 'sun alone'}")
+        axes.set_xlabel(f"battery (hours), {farms}")
     theme.legend(figure.axes[0])
     figure.axes[0].set_ylabel("hourly coverage (%)")
 

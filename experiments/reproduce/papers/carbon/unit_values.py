@@ -21,7 +21,13 @@ UNITS = {
     "DRAM, 10 GB of DDR3 at 30 nm": 10.0 * 230.0 / 0.9 + 2 * 150.0,
 }
 R740 = {"CPU": 23.143, "main DRAM": 330.43, "main SSDs": 8 * (136.046 + 1.95)}
-SKUS = {"Baseline": "baseline", "Resized": "resized", "Efficient": "efficient"}
+SKUS = {
+    "Baseline": "baseline",
+    "Resized": "resized",
+    "Efficient": "efficient",
+    "CXL": "cxl",
+    "Full": "full",
+}
 #: Mean of GreenSKU's eight regions.
 INTENSITY = 98.694
 
@@ -92,7 +98,7 @@ def savings(skus: Skus, released: bool) -> dict[str, float]:
     base = skus["Baseline", released]
     return {
         f"{name}, {figure}": 100.0 * (1.0 - getattr(skus[name, released], key) / getattr(base, key))
-        for name in ("Resized", "Efficient")
+        for name in list(SKUS)[1:]
         for figure, key in (
             ("operational", "operational_kg"),
             ("embodied", "embodied_kg"),
@@ -171,7 +177,7 @@ CLAIMS: list[Claim[Any, Any]] = [
         id="greensku-table",
         where="GreenSKU, table VIII",
         what="savings for a core against the baseline, as released, in whole percent",
-        published="6 / 10 / 8 and 16 / 14 / 15 %",
+        published="6 / 10 / 8, 16 / 14 / 15, 15 / 32 / 24 and 14 / 38 / 26 %",
         accepted=Table(
             {
                 "Resized, operational": 6.0,
@@ -180,6 +186,12 @@ CLAIMS: list[Claim[Any, Any]] = [
                 "Efficient, operational": 16.0,
                 "Efficient, embodied": 14.0,
                 "Efficient, total": 15.0,
+                "CXL, operational": 15.0,
+                "CXL, embodied": 32.0,
+                "CXL, total": 24.0,
+                "Full, operational": 14.0,
+                "Full, embodied": 38.0,
+                "Full, total": 26.0,
             }
         ),
         study=GREENSKU,
@@ -198,6 +210,6 @@ CLAIMS: list[Claim[Any, Any]] = [
         measure=lambda skus: exact(savings(skus, False)),
         unit="%",
         note="The released code multiplies what making parts costs by PUE and power factor; the "
-        "order of the kinds stays",
+        "order of the kinds stays, and reused memory and drives (CXL, Full) save 24.8 and 28.1 %",
     ),
 ]

@@ -21,9 +21,9 @@ from workloads.demand import Demand
 #: Measured over predicted area of all requests of a run by handling and calls, and by prediction,
 #: one for each seed.
 Areas = dict[tuple[str, str], list[float]]
-#: Areas that the measured one is compared with: the rank's, and one that has an iteration less for
-#: each segment.
-WAYS = ("as ranked", "an iteration less")
+#: Areas that the measured one is compared with: the rank's, and one that has an iteration for each
+#: token.
+WAYS = ("as ranked", "an iteration each")
 
 IN_PIECES = ", in pieces"
 
@@ -131,19 +131,18 @@ def _ratios(task: tuple[str, str, int, int]) -> dict[str, float]:
         )
     )
     ranked = fsum(predicted_area(demand, handling, line) for demand in demands)
-    exact = fsum(predicted_area(demand, handling, line, exact=True) for demand in demands)
+    each = fsum(predicted_area(demand, handling, line, each=True) for demand in demands)
     if calls == "one call":
         # Then the segment that is ranked is the request.
         ranked = result.number("areas.rank")
     held = result.number("areas.held")
-    return {"as ranked": held / ranked, "an iteration less": held / exact}
+    return {"as ranked": held / ranked, "an iteration each": held / each}
 
 
-def predicted_area(demand: Demand, handling: Any, line: ForwardTime, exact: bool = False) -> float:
+def predicted_area(demand: Demand, handling: Any, line: ForwardTime, each: bool = False) -> float:
     """Token seconds of a request that has the GPU for itself, all its calls handled alike.
 
-    `exact`: a segment's first token comes out of the pass over its prompt, with no iteration of its
-    own, and the last is computed with what the call returns; the rank has an iteration for each.
+    Counted by the engine's passes, as in the rank; `each`: every token has an iteration.
     """
     # After a last token nothing is held.
     calls = [call for call in demand.calls if call.after_tokens < demand.output_tokens]
@@ -152,15 +151,8 @@ def predicted_area(demand: Demand, handling: Any, line: ForwardTime, exact: bool
         demand.output_tokens,
         [(call.after_tokens, call.duration_s, call.returned_tokens) for call in calls],
     )
-    if exact:
-        parts = [
-            part._replace(
-                before_tokens=max(part.before_tokens - 1, 0),
-                returned_tokens=part.returned_tokens + (i < len(calls)),
-                after_tokens=max(part.after_tokens - 1, 0),
-            )
-            for i, part in enumerate(parts)
-        ]
+    if not each:
+        parts = [part.computed for part in parts]
     return request_area(parts, [handling] * len(calls), line, line(1), 0.0)
 
 

@@ -1,0 +1,1 @@
+"""When devices are replaced, and where the old ones go."""

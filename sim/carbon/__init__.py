@@ -1,0 +1,1 @@
+"""Sites with their power supply, and the ledger of what they emit."""

@@ -1,0 +1,108 @@
+"""Whose carbon it is, by several methods side by side; each hands out every gram."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import fsum
+from typing import Any
+
+import numpy as np
+
+from models.carbon.attribution.shapley import slot_carbon
+from models.carbon.attribution.shares import IDLE, Interval, by_use, equally, proportional, spread
+from sim.core.errors import LawBroken
+
+COLUMNS = {"method": "string", "account": "string", "grams": "float64"}
+_TOLERANCE = 1e-9
+_NOTHING = 1e-30
+
+
+@dataclass(slots=True)
+class Slot:
+    """A step of the ledger as the methods see it.
+
+    dynamic_g: for work; standing_g: idle draw and making. work_j: energy of work. By user, use: of
+    it in joules; held_g: of standing_g what he has reserved, the account `idle` among them.
+    """
+
+    lasted_s: float
+    dynamic_g: float = 0.0
+    standing_g: float = 0.0
+    work_j: float = 0.0
+    use: dict[str, float] = field(default_factory=dict)
+    held_g: dict[str, float] = field(default_factory=dict)
+
+    def work(self, user: str, energy_j: float, grams: float) -> None:
+        """Work for a user."""
+        self.dynamic_g += grams
+        self.work_j += energy_j
+        self.use[user] = self.use.get(user, 0.0) + energy_j
+
+    def hold(self, user: str, grams: float) -> None:
+        """What stands by for a user."""
+        self.standing_g += grams
+        self.held_g[user] = self.held_g.get(user, 0.0) + grams
+
+    def split(self, tenant: str, use: Mapping[str, float], held_g: Mapping[str, float]) -> None:
+        """A tenant's own users: what they leave of his work stays his, of what he holds is idle."""
+        left = self.use.pop(tenant, 0.0) - fsum(use.values())
+        _add(self.use, {**use, tenant: max(0.0, left)})
+        unused = self.held_g.pop(tenant, 0.0) - fsum(held_g.values())
+        _add(self.held_g, {**held_g, IDLE: unused})
+
+
+def attribute(slots: Sequence[Slot]) -> dict[str, dict[str, float]]:
+    """Grams by method and user.
+
+    usage_and_reservation: work by use, standing carbon by reservation, the rest idle (Google's
+    method); spread: the same with idle shared out in a second pass; usage: all by use (RUP);
+    equal: in equal parts to who used anything in a step; shapley: standing carbon, which is there
+    for the peak, to those who cause it, by the Shapley value of the steps' power and inside a step
+    by use (Fair-CO2), and work by use.
+    """
+    by_held: dict[str, float] = {}
+    usage: dict[str, float] = {}
+    equal: dict[str, float] = {}
+    for slot in slots:
+        whole = Interval(slot.dynamic_g, slot.standing_g)
+        _add(by_held, proportional(slot.dynamic_g, slot.use, IDLE))
+        _add(by_held, slot.held_g)
+        _add(usage, by_use(whole, slot.use))
+        _add(equal, equally(whole, [name for name, use in slot.use.items() if use]))
+    return {
+        "usage_and_reservation": by_held,
+        "spread": spread(by_held, [IDLE]) if IDLE in by_held else by_held,
+        "usage": usage,
+        "equal": equal,
+        "shapley": _shapley(slots),
+    }
+
+
+def write(results: Any, slots: Sequence[Slot]) -> None:
+    """The table `carbon_attribution`. Raises LawBroken where a method loses a gram."""
+    table = results.table("carbon_attribution", COLUMNS)
+    whole = fsum(slot.dynamic_g + slot.standing_g for slot in slots)
+    for method, accounts in attribute(slots).items():
+        handed = fsum(accounts.values())
+        if abs(handed - whole) > max(_TOLERANCE * whole, _NOTHING):
+            raise LawBroken(f"carbon: {method} hands out {handed!r} g of {whole!r} g")
+        for account, grams in sorted(accounts.items()):
+            table.append((method, account, grams))
+
+
+def _shapley(slots: Sequence[Slot]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    power = np.array([slot.work_j / slot.lasted_s for slot in slots])
+    shares = [slot.standing_g for slot in slots]
+    if power.size and power.max() > 0.0:
+        work = np.array([slot.work_j for slot in slots])
+        shares = slot_carbon(fsum(shares), power, work).tolist()
+    for slot, grams in zip(slots, shares, strict=True):
+        _add(found, proportional(grams + slot.dynamic_g, slot.use, IDLE))
+    return found
+
+
+def _add(accounts: dict[str, float], more: Mapping[str, float]) -> None:
+    for name, grams in more.items():
+        accounts[name] = accounts.get(name, 0.0) + grams

@@ -1,0 +1,141 @@
+"""The sites of a run, settled step by step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from models.carbon.supply import Settled
+from models.errors import TraceError
+from sim.carbon.site import Site
+from sim.core.errors import ConfigError
+from sim.core.simulation import Simulation
+from sim.hardware.cluster import Cluster, Node
+from sim.hardware.facts import HoldersChanged
+from sim.hardware.link import Link
+
+
+class SitesSettled(NamedTuple):
+    """All sites were supplied for a step in which no signal of theirs changed, nor who has which
+    GPU; `settled`: by site, in order."""
+
+    start_s: float
+    end_s: float
+    settled: list[Settled[float]]
+
+
+class Sites:
+    """Where the nodes of a cluster stand.
+
+    `sites`: by name. Every node belongs to one: to the first that names it, or to the one that
+    names none. Links belong to the site of the node at either end (the sender's first). Raises
+    ConfigError for a node that no site takes, or for two sites that take all the rest.
+    """
+
+    def __init__(self, sites: Mapping[str, Site]) -> None:
+        if not sites:
+            raise ConfigError("sites: name at least one")
+        self.sites = list(sites.values())
+        self._names = list(sites)
+        rest = [name for name, site in sites.items() if site.nodes is None]
+        if len(rest) > 1:
+            raise ConfigError(f"sites: {', '.join(rest)} all take the nodes that no other names")
+        self.nodes: list[list[Node]] = []
+        self.links: list[list[Link]] = []
+        self._of: dict[str, int] = {}
+
+    def begin(self, simulation: Simulation) -> None:
+        """Draw the signals, place the nodes, and settle at every step from now on."""
+        cluster = simulation.cluster
+        assert cluster is not None
+        self._simulation = simulation
+        for name, site in zip(self._names, self.sites, strict=True):
+            site.begin(name, simulation.stream(f"sites.{name}"))
+        until_s = simulation.until_s
+        if until_s is not None:
+            for site in self.sites:
+                if until_s > site.end_s:
+                    raise self._ends(site, until_s)
+        self._place(cluster)
+        self._drawn_j = [self._energy_j(i, simulation.now) for i in range(len(self.sites))]
+        self._start_s = simulation.now
+        self._listeners = simulation.listeners(SitesSettled)
+        simulation.facts.subscribe(HoldersChanged, self._holders_changed)
+        simulation.sample(self._next_s(simulation.now), self._edge)
+
+    def site_of(self, node: str) -> Site:
+        """The site of a node."""
+        return self.sites[self._of[node]]
+
+    def close(self, now_s: float) -> None:
+        """Settle the step under way. Raises TraceError where a signal has ended before."""
+        start_s = self._start_s
+        if now_s == start_s:
+            return
+        for site in self.sites:
+            if now_s > site.end_s:
+                raise self._ends(site, now_s)
+        settled = []
+        for i, site in enumerate(self.sites):
+            drawn_j = self._energy_j(i, now_s)
+            settled.append(site.settle(start_s, now_s, max(0.0, drawn_j - self._drawn_j[i])))
+            self._drawn_j[i] = drawn_j
+        self._start_s = now_s
+        fact = SitesSettled(start_s, now_s, settled)
+        for listener in self._listeners:
+            listener(fact)
+
+    def _place(self, cluster: Cluster) -> None:
+        rest = next((i for i, site in enumerate(self.sites) if site.nodes is None), None)
+        self.nodes = [[] for _ in self.sites]
+        self.links = [[] for _ in self.sites]
+        for node in cluster.nodes:
+            at = next((i for i, site in enumerate(self.sites) if site.names(node.name)), rest)
+            if at is None:
+                raise ConfigError(
+                    f"sites: no site takes node {node.name}; give it to one of "
+                    f"{', '.join(self._names)} (nodes), or leave out `nodes` of one"
+                )
+            self.nodes[at].append(node)
+            self._of[node.name] = at
+        for name, at_nodes in zip(self._names, self.nodes, strict=True):
+            if not at_nodes:
+                raise ConfigError(
+                    f"sites.{name}: has none of the cluster's {len(cluster.nodes)} nodes"
+                )
+        for link in cluster.network.links.values():
+            ends = (link.source.split("/")[0], link.target.split("/")[0])
+            at = next((self._of[end] for end in ends if end in self._of), 0)
+            self.links[at].append(link)
+
+    def _energy_j(self, at: int, now_s: float) -> float:
+        nodes_j = sum([node.energy_j(now_s) for node in self.nodes[at]])
+        return nodes_j + sum([link.energy_j for link in self.links[at]])
+
+    def _next_s(self, now_s: float) -> float:
+        """When something changes next; just after the end of a signal, to say that it has ended."""
+        return min(
+            math.nextafter(site.end_s, math.inf) if now_s >= site.end_s else site.next_edge_s(now_s)
+            for site in self.sites
+        )
+
+    def _edge(self, now_s: float) -> float:
+        self.close(now_s)
+        return self._next_s(now_s)
+
+    def _holders_changed(self, _: HoldersChanged) -> None:
+        now = self._simulation.now
+        if now > self._start_s:
+            self._simulation.sample(now, self._once)
+
+    def _once(self, now_s: float) -> None:
+        self.close(now_s)
+
+    @staticmethod
+    def _ends(site: Site, now_s: float) -> TraceError:
+        first = min(site.signals(), key=lambda signal: signal.end_s)
+        return TraceError(
+            f"sites.{site.name}: {first.name} ends at {first.end_s:g} s of the run, which goes on "
+            f"to {now_s:g} s or beyond; give a longer signal"
+        )

@@ -1,0 +1,75 @@
+"""How a system says who used its devices, so that energy and carbon can be shared out.
+
+A system that can tell opens a `UseMeter` for devices that act as one and tells of it by the fact
+`MeterOpened`. Who listens closes the meter's steps, one after another, at times of its own (the
+edges of a carbon-intensity signal, say); a system opens no meter where nobody listens to that
+fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from sim.hardware.device import DeviceGroup
+
+
+class Part(NamedTuple):
+    """What one consumer used in one step of a meter: `step` counts from 0.
+
+    active_s: full-power-equivalent seconds of the group (as `DeviceGroup.active_at`) spent for it.
+    held_s: seconds x share of the group's memory that it held (a reservation).
+    """
+
+    step: int
+    active_s: float
+    held_s: float
+
+
+class Consumer(NamedTuple):
+    """One consumer (a request, a job) that ended in a step, or that the end of the run cut off.
+
+    `kind` names its class (chat, code, ...); `work`: what it got done, by unit (prompt tokens,
+    output tokens). `parts`: by step, each step at most once, rising; those of steps in which it
+    used nothing may be left out.
+    """
+
+    id: int
+    kind: str
+    parts: Sequence[Part]
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    finished: bool = True
+
+
+@dataclass(slots=True)
+class StepUse:
+    """What happened on the devices of a meter in one step.
+
+    active_s: by account, all active seconds of the group in the step: sums to the difference of
+    `DeviceGroup.active_at`. held_s: seconds x share of memory, by account; what is left of the
+    step's length stood by for nobody. ended: consumers that ended in the step.
+    """
+
+    active_s: Mapping[str, float]
+    held_s: Mapping[str, float]
+    ended: Sequence[Consumer] = field(default_factory=list)
+
+
+class UseMeter(Protocol):
+    """Who used devices that act as one."""
+
+    def close_step(self, now_s: float, last: bool = False) -> StepUse:
+        """End the step under way at this moment, after all else of the instant, and begin the
+        next. `last`: the run is over; consumers still there are told as unfinished."""
+        ...
+
+
+class MeterOpened(NamedTuple):
+    """A tenant's meter of these devices begins to count now."""
+
+    time_s: float
+    tenant: str
+    group: DeviceGroup
+    meter: UseMeter

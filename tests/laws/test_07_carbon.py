@@ -1,0 +1,101 @@
+"""Law 7: attributed carbon = total carbon = what the meters drew, at the intensity of its time."""
+
+from __future__ import annotations
+
+from math import fsum
+from typing import Any
+
+import pytest
+from carbon_kit import GPU_G_PER_S, NODE_G_PER_S, PUE, Given, accounted
+from hypothesis import given
+from hypothesis import strategies as st
+from scenarios import Scenario, scenarios
+from serving_kit import Outcome
+
+from sim.core.simulation import Simulation
+from sim.serving.serving import Serving
+
+
+@st.composite
+def signals(draw: st.DrawFn) -> Given:
+    """Intensities that change at all sorts of times."""
+    times = draw(
+        st.lists(st.floats(0.01, 30.0) | st.sampled_from([0.125, 0.5, 1.0, 2.5]), max_size=6)
+    )
+    edges = [0.0, *sorted(set(times)), 1e9]
+    values = st.floats(0.0, 2000.0) | st.just(0.0)
+    return Given(edges, [draw(values) for _ in edges[1:]])
+
+
+class Emitted:
+    """Integrates power x PUE x intensity from one event of step mode to the next."""
+
+    def __init__(self, signal: Given) -> None:
+        self._signal = signal.signal
+        self.grams = 0.0
+
+    def __call__(self, simulation: Simulation, _: Serving, next_s: float) -> None:
+        now = simulation.now
+        if next_s > now and simulation.cluster is not None:
+            middle = 0.5 * (now + next_s)
+            for node in simulation.cluster.nodes:
+                watts = sum(device.meter.power_w(middle) for device in node.devices)
+                drawn_j = (watts + node.spec.base_w) * (next_s - now)
+                self.grams += drawn_j * PUE * self._signal.at(middle) / 3.6e6
+
+
+@given(scenarios(), signals())
+def test_law_07_carbon_is_the_integral(scenario: Scenario, signal: Given) -> None:
+    emitted = Emitted(signal)
+    run = scenario.run("step", before_event=emitted, **accounted(signal))
+    assert run.result["carbon.operational_g"] == pytest.approx(emitted.grams, rel=1e-9, abs=1e-15)
+    made_g_per_s = scenario.replicas * (NODE_G_PER_S + scenario.gpus * GPU_G_PER_S)
+    lasted_s = run.result.number("simulated_s")
+    made_g = made_g_per_s * min(lasted_s, 100.0)  # the drives' life ends first
+    if lasted_s < 100.0:
+        assert run.result["carbon.embodied_g"] == pytest.approx(made_g, rel=1e-9)
+
+
+@given(scenarios(), signals(), st.booleans())
+def test_law_07_every_gram_is_somebodys(scenario: Scenario, signal: Given, requests: bool) -> None:
+    run = scenario.run(**accounted(signal, requests=requests))
+    whole = run.result.number("carbon_g")
+    booked = run.table("carbon")
+    for key, total in (
+        ("energy_j", run.result.number("energy_j")),
+        ("operational_g", run.result.number("carbon.operational_g")),
+        ("embodied_g", run.result.number("carbon.embodied_g")),
+    ):
+        assert fsum(row[key] for row in booked) == pytest.approx(total, rel=1e-9, abs=1e-15)
+        assert all(row[key] >= -1e-12 for row in booked)
+    by_method: dict[str, float] = {}
+    for row in run.table("carbon_attribution"):
+        by_method[row["method"]] = by_method.get(row["method"], 0.0) + row["grams"]
+    if run.result.number("simulated_s") > 0.0:
+        assert len(by_method) == 5
+    for total in by_method.values():
+        assert total == pytest.approx(whole, rel=1e-9, abs=1e-15)
+    if requests:
+        rows = run.table("carbon_requests")
+        for key in ("energy_j", "operational_g", "embodied_g"):
+            own = fsum(row[key] for row in booked if row["account"] in ("prefill", "decode"))
+            assert fsum(row[key] for row in rows) == pytest.approx(own, rel=1e-9, abs=1e-12)
+
+
+@given(scenarios(), signals())
+def test_law_07_jump_is_step(scenario: Scenario, signal: Given) -> None:
+    jump, step = (scenario.run(mode, **accounted(signal)) for mode in ("jump", "step"))
+    assert _carbon(jump) == pytest.approx(_carbon(step), rel=1e-9, abs=1e-12)
+
+
+@given(scenarios(), signals())
+def test_law_07_the_ledger_only_reads(scenario: Scenario, signal: Given) -> None:
+    plain, watched = scenario.run(), scenario.run(**accounted(signal))
+    summary = watched.result.summary
+    assert {key: summary[key] for key in plain.result.summary} == plain.result.summary
+    assert plain.rows == watched.rows
+
+
+def _carbon(run: Outcome) -> dict[str, Any]:
+    figures = run.result.summary.items()
+    return {key: value for key, value in figures if "carbon" in key and value is not None}

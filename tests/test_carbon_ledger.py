@@ -1,0 +1,438 @@
+"""Sites and the ledger against hand examples, and what bad input they refuse."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from carbon_kit import (
+    CPU,
+    GPU,
+    GPU_G_PER_S,
+    NODE_G_PER_S,
+    PARTS,
+    PUE,
+    Given,
+    accounted,
+    always,
+    catalogue,
+    site,
+    sites,
+)
+from serving_kit import IDLE_W, NODE_W, PEAK_W, Outcome, gpu_spec, node_spec, simulate
+
+from experiments.embodied_catalogue import catalogue as made_anew
+from models.carbon.battery import Battery, BatterySpec
+from models.carbon.catalogue import EmbodiedCatalogue
+from models.carbon.hourly import Deployment, hourly_accounts
+from models.carbon.pue import TemperaturePue
+from models.carbon.supply import FarmEnergy
+from models.errors import ConfigError, TraceError
+from sim.carbon.ledger import Ledger
+from sim.carbon.site import Farm
+from sim.carbon.sites import Sites, SitesSettled
+from sim.core.simulation import Simulation
+from sim.hardware.cluster import Cluster, NodeCount
+
+G_PER_J = PUE * 1e-3  # of the computers, on the kit's grid
+BUSY_W = PEAK_W - IDLE_W
+
+run = partial(simulate, log=False)
+
+
+def books(outcome: Outcome) -> dict[tuple[str, str, str], list[float]]:
+    """Energy, operational and embodied grams by part, tenant and account."""
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for row in outcome.table("carbon"):
+        sums = found.setdefault((row["component"], row["tenant"], row["account"]), [0.0] * 3)
+        for i, key in enumerate(("energy_j", "operational_g", "embodied_g")):
+            sums[i] += row[key]
+    return found
+
+
+def test_a_run_by_hand() -> None:
+    """Four tokens in four steps of a second at full power, on a GPU, a chassis and a processor."""
+    outcome = run([(0.0, 1, 4)], **accounted())
+    booked = books(outcome)
+    assert booked["gpu", "serving", "work"] == pytest.approx([4 * BUSY_W, 4 * BUSY_W * G_PER_J, 0])
+    idle = [4 * IDLE_W, 4 * IDLE_W * G_PER_J, 4 * GPU_G_PER_S]
+    assert booked["gpu", "serving", "idle"] == pytest.approx(idle)
+    host = [4 * NODE_W, 4 * NODE_W * G_PER_J, 4 * PARTS["host"][1] / PARTS["host"][3]]
+    assert booked["host", "serving", "idle"] == pytest.approx(host)
+    assert booked["cpu", "serving", "idle"] == pytest.approx([0, 0, 4 * CPU[1] / CPU[3]])
+    assert booked["dram", "serving", "idle"] == pytest.approx([0, 0, 4 * 100.0 / 500.0])
+    operational_g = 4 * (PEAK_W + NODE_W) * G_PER_J
+    embodied_g = 4 * (NODE_G_PER_S + GPU_G_PER_S)
+    figures = outcome.result
+    assert figures["carbon.operational_g"] == pytest.approx(operational_g)
+    assert figures["carbon.embodied_g"] == pytest.approx(embodied_g)
+    assert figures["carbon_g"] == pytest.approx(operational_g + embodied_g)
+    assert figures["serving.carbon_per_request_g"] == pytest.approx(operational_g + embodied_g)
+    # One prompt token and four of output.
+    per_1k = (operational_g + embodied_g) / 5 * 1000
+    assert figures["serving.carbon_per_1k_tokens_g"] == pytest.approx(per_1k)
+    assert figures["carbon.cue_kg_per_kwh"] == pytest.approx(PUE * 3.6)
+    assert figures["carbon.tcdp_gs"] == pytest.approx(4 * (operational_g + embodied_g))
+    assert figures["sites.home.energy_j"] == pytest.approx(PUE * figures.number("energy_j"))
+
+
+def test_intensity_counts_at_its_time() -> None:
+    """A request from 1 to 3 s; the grid goes from 3,600 to 0 and to 7,200 g/kWh at 1.5 and 2.5."""
+    signal = Given([0.0, 1.5, 2.5, 100.0], [3600.0, 0.0, 7200.0])
+    outcome = run([(1.0, 1, 2)], **accounted(signal))
+    by_step = [row for row in outcome.table("carbon") if row["component"] == "gpu"]
+    work = [row["operational_g"] for row in by_step if row["account"] == "work"]
+    assert work == pytest.approx([0.5 * BUSY_W * G_PER_J, 0.0, 0.5 * BUSY_W * 2 * G_PER_J])
+    idle = [row["operational_g"] for row in by_step if row["account"] == "idle"]
+    assert idle == pytest.approx([1.5 * IDLE_W * G_PER_J, 0.0, 0.5 * IDLE_W * 2 * G_PER_J])
+
+
+def test_nothing_to_do_is_idle() -> None:
+    outcome = run([(50.0, 1, 1)], until_s=10.0, **accounted())
+    assert {account for _, _, account in books(outcome)} == {"idle"}
+    assert outcome.result["carbon.operational_g"] == pytest.approx(600 * G_PER_J)
+    assert outcome.result["carbon.embodied_g"] == pytest.approx(10 * (NODE_G_PER_S + GPU_G_PER_S))
+    assert outcome.result["serving.carbon_per_request_g"] is None
+
+
+def test_what_is_linear() -> None:
+    def figures(**changes: Any) -> tuple[float, float]:
+        outcome = run([(0.0, 3, 4), (1.0, 2, 9)], **accounted(**changes))
+        return (
+            outcome.result.number("carbon.operational_g"),
+            outcome.result.number("carbon.embodied_g"),
+        )
+
+    operational_g, embodied_g = figures()
+    assert figures(intensity=always(7200.0)) == pytest.approx((2 * operational_g, embodied_g))
+    assert figures(level="high") == pytest.approx((operational_g, 2 * embodied_g))
+    assert figures(level="low")[0] == operational_g
+
+
+def test_making_is_written_off_once() -> None:
+    """Hardware at the end of its life costs nothing more."""
+    old = Ledger(catalogue(), age_years=1.0)
+    outcome = run([(0.0, 1, 4)], sites=sites(), observers=[old])
+    assert outcome.result["carbon.embodied_g"] == 0.0
+    longest_s = 3000.0
+    whole = GPU[1] + CPU[1] + 100 * PARTS["dram"][1] + 10.0 + 10.0 + PARTS["host"][1]
+    outcome = run([(0.0, 1, 1), (longest_s, 1, 1)], **accounted())
+    assert outcome.result["carbon.embodied_g"] == pytest.approx(whole)
+
+
+def test_a_gpu_that_nobody_has() -> None:
+    """Two GPUs, a replica on one: half of the host and one GPU are nobody's."""
+    nodes = [NodeCount(node_spec(2))]
+    simulation = Simulation(cluster=Cluster(nodes), sites=sites())
+    system = Holder([(0.0, 1, 10.0)])
+    simulation.add(system)
+    simulation.observe(Ledger(catalogue()))
+    simulation.run()
+    simulation.finish()
+    rows = simulation.results.close({}, {})._tables["carbon"].to_pylist()
+    made = {(row["component"], row["tenant"]): row["embodied_g"] for row in rows}
+    assert made["gpu", "holder"] == made["gpu", "idle"] == pytest.approx(10 * GPU_G_PER_S)
+    half = 5 * PARTS["host"][1] / PARTS["host"][3]
+    assert made["host", "holder"] == made["host", "idle"] == pytest.approx(half)
+
+
+class Holder:
+    """A system that holds GPUs for a while: (from, how many, for seconds)."""
+
+    name = "holder"
+
+    def __init__(self, spans: list[tuple[float, int, float]]) -> None:
+        self._spans = spans
+        self._left = len(spans)
+
+    def start(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        for start_s, gpus, lasts_s in self._spans:
+            if start_s:
+                simulation.at(start_s, lambda _, g=gpus, s=lasts_s: self._take(g, s))  # type: ignore[misc]
+            else:
+                self._take(gpus, lasts_s)
+
+    def _take(self, gpus: int, lasts_s: float) -> None:
+        cluster = self._simulation.cluster
+        assert cluster is not None
+        taken = cluster.allocate(gpus, tenant=self.name)
+        now = self._simulation.now
+
+        def give(_: object) -> None:
+            cluster.release(taken)
+            self._left -= 1
+            self._simulation.check_done()
+
+        self._simulation.at(now + lasts_s, give)
+
+    def done(self) -> bool:
+        return not self._left
+
+    def snapshot(self) -> dict[str, object]:
+        return {"left": self._left}
+
+    def finish(self, results: Any) -> None:
+        pass
+
+
+def test_who_holds_a_gpu_may_change() -> None:
+    simulation = Simulation(cluster=Cluster([NodeCount(node_spec(1))]), sites=sites())
+    simulation.add(Holder([(2.0, 1, 3.0), (7.0, 1, 1.0)]))
+    simulation.observe(Ledger(catalogue()))
+    simulation.run()
+    simulation.finish()
+    rows = simulation.results.close({}, {})._tables["carbon"].to_pylist()
+    held = [(row["start_s"], row["end_s"]) for row in rows if row["tenant"] == "holder"]
+    assert set(held) == {(2.0, 5.0), (7.0, 8.0)}
+    made = sum(r["embodied_g"] for r in rows if (r["component"], r["tenant"]) == ("gpu", "holder"))
+    assert made == pytest.approx(4 * GPU_G_PER_S)
+
+
+class Cores:
+    """Two tenants' tasks on one host."""
+
+    name = "cores"
+
+    def start(self, simulation: Simulation) -> None:
+        assert simulation.cluster is not None
+        self._simulation = simulation
+        cpu = simulation.cluster.nodes[0].cpu
+        self._left = [
+            cpu.task(core_seconds=3.0, cores_wanted=1.0, tenant="cores one"),
+            cpu.task(core_seconds=6.0, cores_wanted=2.0, tenant="other"),
+            cpu.task(core_seconds=2.0, cores_wanted=1.0),
+        ]
+        for task in self._left:
+            task.callbacks.append(lambda _: simulation.check_done())
+
+    def done(self) -> bool:
+        return all(task.triggered for task in self._left)
+
+    def snapshot(self) -> dict[str, object]:
+        return {}
+
+    def finish(self, results: Any) -> None:
+        pass
+
+
+def test_a_hosts_work_goes_to_its_tenants() -> None:
+    """A processor of 8 cores that draws up to 80 W over idle: a core-second is 10 J."""
+    from dataclasses import replace
+
+    spec = node_spec(1)
+    spec = replace(spec, cpu=replace(spec.cpu, peak_w=80.0))
+    simulation = Simulation(cluster=Cluster([NodeCount(spec)]), sites=sites())
+    simulation.add(Cores())
+    simulation.observe(Ledger(catalogue()))
+    simulation.run()
+    simulation.finish()
+    rows = simulation.results.close({}, {})._tables["carbon"].to_pylist()
+    work = {r["tenant"]: r["energy_j"] for r in rows if r["account"] == "work"}
+    assert work == pytest.approx({"cores": 30.0, "other": 60.0, "shared": 20.0})
+
+
+BATTERY = BatterySpec(
+    name="test",
+    charge=0.9,
+    discharge=1.1,
+    c_rate=1000.0,
+    taper_h=0.0,
+    upper=1.0,
+    lower_h=0.0,
+    lower=0.0,
+    embodied_g_per_kwh=0.0001,
+    cycles=10,
+    source=dict.fromkeys(
+        ("charge", "discharge", "c_rate", "taper_h", "upper", "lower_h", "lower", "cycles",
+         "embodied_g_per_kwh"), "made up for tests"
+    ),
+)  # fmt: skip
+
+
+def test_farm_and_battery_by_hand() -> None:
+    """Ten seconds of idling at 60 W, 90 W with PUE; a farm of 200 W blows for the first four."""
+    farm = Farm(Given([0.0, 4.0, 100.0], [1.0, 0.0], "wind"), 200.0, 36.0)
+    settled: list[SitesSettled] = []
+    outcome = run(
+        [(50.0, 1, 1)],
+        until_s=10.0,
+        sites=sites(farms=[farm], battery=Battery(BATTERY, 1e6)),
+        observers=[Ledger(catalogue()), Listener(settled)],
+    )
+    first, second = (fact.settled[0] for fact in settled)
+    assert (first.load_j, first.matched_j, first.charged_j) == pytest.approx((360.0, 360.0, 440.0))
+    assert first.farm_g == pytest.approx(360.0 * 36.0 / 3.6e6)
+    out_j = 0.9 * 440.0 / 1.1
+    assert second.discharged_j == pytest.approx(out_j)
+    assert second.grid_j == pytest.approx(540.0 - out_j)
+    # All that went in comes out, with what it cost to make.
+    assert second.stored_g == pytest.approx(440.0 * 36.0 / 3.6e6)
+    figures = outcome.result
+    assert figures["sites.home.coverage"] == pytest.approx(360.0 / 900.0)
+    assert figures["sites.home.annual_share"] == pytest.approx(800.0 / 900.0)
+    assert figures.number("sites.home.coverage") <= figures.number("sites.home.annual_share")
+    assert figures["sites.home.location_g"] == pytest.approx(900.0 * 1e-3)
+    assert figures["sites.home.battery.content_j"] == pytest.approx(0.0, abs=1e-9)
+    grid_g = (540.0 - out_j) * 1e-3
+    wear_g = BATTERY.worn_g(out_j)
+    farm_g = 800.0 * 36.0 / 3.6e6
+    assert figures["carbon.operational_g"] == pytest.approx(grid_g + farm_g + wear_g)
+
+
+class Listener:
+    """Keeps what the sites tell."""
+
+    def __init__(self, facts: list[SitesSettled]) -> None:
+        self._facts = facts
+
+    def attach(self, simulation: Simulation) -> None:
+        simulation.facts.subscribe(SitesSettled, self._facts.append)
+
+    def finish(self, results: Any) -> None:
+        pass
+
+
+def test_pue_follows_the_temperature() -> None:
+    outside = Given([0.0, 2.0, 100.0], [8.0, 38.0], "outside")
+    pue = TemperaturePue(0.1, 0.01, 18.0)
+    outcome = run([(0.0, 1, 4)], **accounted(pue=pue, outside=outside))
+    site_j = (PEAK_W + NODE_W) * (2 * 1.1 + 2 * 1.3)
+    assert outcome.result["sites.home.energy_j"] == pytest.approx(site_j)
+
+
+def test_two_sites() -> None:
+    two = Sites(
+        {
+            "clean": site(always(360.0), nodes=["node1"]),
+            "dirty": site(always(3600.0)),
+        }
+    )
+    outcome = run(
+        [(0.0, 1, 4), (0.0, 1, 4)], replicas=2, sites=two, observers=[Ledger(catalogue())]
+    )
+    operational = {key: outcome.result.number(f"sites.{key}.operational_g") for key in two._names}
+    assert operational["dirty"] == pytest.approx(4 * (PEAK_W + NODE_W) * G_PER_J)
+    assert operational["clean"] == pytest.approx(0.1 * operational["dirty"])
+    assert two.site_of("node1").name == "clean"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"a": site(nodes=["node0"])}, "no site takes node node1; give it to one of a"),
+        ({"a": site(), "b": site()}, "a, b all take the nodes that no other names"),
+        ({"a": site(), "b": site(nodes=["nodeX"])}, "sites.b: has none of the cluster's 2 nodes"),
+        ({}, "sites: name at least one"),
+        ({"a": site(pue=TemperaturePue(0.1, 0.0, 18.0))}, "needs an outside temperature"),
+    ],
+)
+def test_sites_that_cannot_be(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        run([(0.0, 1, 1)], replicas=2, sites=Sites(given))
+
+
+def test_a_signal_that_ends_before_the_run() -> None:
+    short = Given([0.0, 3.0], [100.0], "grid.csv")
+    with pytest.raises(TraceError, match=r"sites.home: grid.csv ends at 3 s .* to 3 s or beyond"):
+        run([(0.0, 1, 9)], **accounted(short))
+    with pytest.raises(TraceError, match=r"sites.home: grid.csv ends at 3 s .* to 50 s"):
+        run([(0.0, 1, 1)], until_s=50.0, **accounted(short))
+    # To its very end it holds.
+    assert run([(0.0, 1, 3)], **accounted(short)).result["simulated_s"] == 3.0
+    late = Given([1.0, 9.0], [100.0], "grid.csv")
+    with pytest.raises(TraceError, match=r"grid.csv: is known from 1.0 to 9.0 s; 0.0 s was asked"):
+        run([(0.0, 1, 1)], **accounted(late))
+
+
+def test_a_ledger_needs_sites_and_a_catalogue_that_knows_the_parts() -> None:
+    with pytest.raises(ConfigError, match="carbon: needs sites"):
+        run([(0.0, 1, 1)], observers=[Ledger(catalogue())])
+    poor = catalogue(devices={"test-cpu": CPU})
+    with pytest.raises(ConfigError, match=r"carbon.embodied.devices: has no test-gpu; give its"):
+        run([(0.0, 1, 1)], sites=sites(), observers=[Ledger(poor)])
+    with pytest.raises(ConfigError, match=r"devices.x is \[1.0\]; it must be \[low_g"):
+        catalogue(devices={"x": [1.0]})
+    with pytest.raises(ConfigError, match=r"carbon.embodied.devices.x: low = 3.0"):
+        catalogue(devices={"x": [3.0, 2.0, 1.0, 10.0]})
+    with pytest.raises(ConfigError, match=r"carbon.embodied.level is 'best'"):
+        catalogue(level="best")
+    with pytest.raises(ConfigError, match=r"carbon.age_years is -1"):
+        Ledger(catalogue(), age_years=-1)
+
+
+def test_part_of_a_server_has_part_of_its_making() -> None:
+    from dataclasses import replace
+
+    spec = replace(node_spec(1), cores=2)
+    lives = catalogue().node(spec)
+    assert lives["cpu"].embodied_g == CPU[1] / 4
+    assert lives["host"].embodied_g == PARTS["host"][1] / 4
+    assert lives["drives"].embodied_g == PARTS["drives"][1] / 4
+    assert lives["dram"].embodied_g == 100 * PARTS["dram"][1]
+    assert "smartnic" not in lives
+    edge = catalogue(hosts={"test-node": [1.0, 2.0, 3.0, 10.0]})
+    assert edge.node(spec)["host"].embodied_g == 0.5
+    assert gpu_spec().name in catalogue().devices
+
+
+def test_the_catalogues_file_is_its_bills_priced() -> None:
+    """`python -m experiments.embodied_catalogue` has nothing to write."""
+    from hydra.utils import instantiate
+
+    from experiments.compose import compose
+
+    composed = compose([]).carbon.embodied
+    assert isinstance(instantiate(composed, _convert_="all"), EmbodiedCatalogue)
+    anew = made_anew()
+    assert composed.devices.keys() == anew["devices"].keys()
+    for group in ("devices", "parts", "hosts"):
+        for name, row in anew[group].items():
+            assert np.allclose(composed[group][name], row, rtol=1e-6), name
+
+
+def test_hourly_accounts_agree_with_events() -> None:
+    """Two days with a few requests, farm and battery: hour by hour from the mean loads alone."""
+    hours = 48
+    rng = np.random.default_rng(3)
+    edges = [3600.0 * i for i in range(hours + 1)]
+    grid, wind = rng.uniform(50.0, 400.0, hours), rng.uniform(0.0, 1.0, hours)
+    long = {name: [g, g, g, 1e7] for name, (_, g, _, _) in PARTS.items()}
+    devices = {"test-gpu": [9.0, 9.0, 9.0, 1e6], "test-cpu": [7.0, 7.0, 7.0, 2e6]}
+    battery = Battery(BATTERY, 2e5)
+    settled: list[SitesSettled] = []
+    times = [*rng.uniform(0.0, edges[-1], 40).tolist(), edges[-1] - 10.0]
+    requests = [(at, 3, 400) for at in times]
+    outcome = run(
+        sorted(requests),
+        until_s=edges[-1],
+        sites=sites(
+            Given(edges, grid.tolist()),
+            farms=[Farm(Given(edges, wind.tolist()), 150.0, 12.0)],
+            battery=battery,
+        ),
+        observers=[Ledger(catalogue(devices=devices, parts=long)), Listener(settled)],
+    )
+    by_hour = [fact.settled[0] for fact in settled]
+    assert len(by_hour) == hours
+    lives = {**catalogue(devices=devices, parts=long).node(node_spec(1))}
+    lives["gpu"] = catalogue(devices=devices, parts=long).device("test-gpu")
+    accounts = hourly_accounts(
+        it_w=np.array([step.it_j for step in by_hour]) / 3600.0,
+        intensity_g_per_kwh=grid,
+        pue=PUE,
+        farms=[FarmEnergy(wind * 150.0 * 3600.0, 12.0)],
+        battery=battery,
+        devices=[Deployment(name=name, life=life, from_s=0.0) for name, life in lives.items()],
+    )
+    operational = [step.total_g for step in by_hour]
+    assert accounts.supply.total_g == pytest.approx(operational, rel=1e-6)
+    content = [step.content_j for step in by_hour]
+    assert accounts.supply.content_j == pytest.approx(content, rel=1e-6, abs=1e-6)
+    assert accounts.embodied_g.sum() == pytest.approx(outcome.result["carbon.embodied_g"], rel=1e-6)
+    assert accounts.total_g.sum() == pytest.approx(outcome.result["carbon_g"], rel=1e-6)
+    charged = [step.charged_j for step in by_hour]
+    assert sum(charged) > 0.0
+    assert max(content) > 1e5

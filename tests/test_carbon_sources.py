@@ -1,0 +1,113 @@
+"""Signals on the clock of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments.compose import compose
+from models.carbon.factors import FactorTable
+from models.carbon.signal import StepSignal
+from models.carbon.synthetic import PeakAndTrough, SyntheticIntensity
+from models.errors import ConfigError, TraceError
+from sim.core.run import run
+from workloads.carbon.sources import Constant, FromFile, MadeUp, OfPlace
+
+RNG = np.random.default_rng(0)
+HOURS = "time,g\n2024-02-28T23:00:00,1\n2024-02-29T00:00:00,2\n2024-02-29T01:00:00,3\n"
+TABLE = FactorTable(name="t", unit="g/kWh", values={"here": 7.0}, source={"values": "made up"})
+
+
+def made_up(**changes: Any) -> MadeUp:
+    day = PeakAndTrough(name="day", amplitude=0.5, peak_hour=18.0, trough_hour=6.0)
+    keys = ("mean_g_per_kwh", "day", "weekend_drop", "noise_sd", "noise_hourly", "floor")
+    intensity = SyntheticIntensity(
+        name="made up",
+        mean_g_per_kwh=100.0,
+        day=day,
+        weekend_drop=0.0,
+        noise_sd=0.0,
+        noise_hourly=0.0,
+        floor=0.0,
+        source=dict.fromkeys(keys, "made up"),
+    )
+    return MadeUp(intensity, **{"days": 7, "step_s": 3600.0} | changes)
+
+
+def test_constant_lasts() -> None:
+    signal = Constant(5.0).on_clock(RNG)
+    assert signal.at(0.0) == signal.at(1e12) == 5.0
+    with pytest.raises(ConfigError, match="must be finite"):
+        Constant(float("nan"))
+
+
+def test_made_up_begins_at_its_hour() -> None:
+    whole = made_up().on_clock(np.random.default_rng(0))
+    later = made_up(from_hour=6.0).on_clock(np.random.default_rng(0))
+    assert later.at(0.0) == whole.at(6 * 3600.0)
+    assert later.end_s == whole.end_s - 6 * 3600.0
+    for changes, says in (
+        ({"days": 0}, "days is 0"),
+        ({"step_s": -1.0}, "step_s is -1"),
+        ({"first_weekday": 7}, "first_weekday is 7"),
+        ({"from_hour": 168.0}, "from_hour is 168.0"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            made_up(**changes)
+
+
+def test_a_file_begins_at_its_date(tmp_path: Path) -> None:
+    path = tmp_path / "grid.csv"
+    path.write_text(HOURS)
+
+    def signal(**changes: Any) -> StepSignal:
+        settings = {"path": str(path), "starts": "2024-02-29"} | changes
+        return FromFile(**settings).on_clock(RNG)
+
+    assert [signal().at(t) for t in (-1.0, 0.0, 3599.0, 3600.0)] == [1.0, 2.0, 2.0, 3.0]
+    assert signal().end_s == 7200.0
+    assert signal(scale=10.0).at(0.0) == 20.0
+    # Midnight in Paris is 23:00 in Greenwich, for the file's times and for the start alike.
+    assert signal(zone="Europe/Paris").at(0.0) == 2.0
+    assert signal(starts="2024-02-28T23:30:00").at(0.0) == 1.0
+    with pytest.raises(TraceError, match=r"starts = 2024-03-01T00:00:00 lies outside .*02-28T23"):
+        signal(starts="2024-03-01")
+    with pytest.raises(ConfigError, match="'yesterday' is no date"):
+        signal(starts="yesterday")
+    with pytest.raises(ConfigError, match="layout is 'xml'"):
+        signal(layout="xml")
+    path.write_text(HOURS + "2024-02-29T09:00:00,4\n")
+    with pytest.raises(TraceError, match=r"grid.csv, line 5, .*gaps=hold"):
+        signal()
+
+
+def test_a_place_has_its_factor() -> None:
+    assert OfPlace("here", TABLE).on_clock(RNG).at(1e6) == 7.0
+    with pytest.raises(ConfigError, match="no 'there'; there are here"):
+        OfPlace("there", TABLE).on_clock(RNG)
+
+
+def test_sites_of_configs_run(tmp_path: Path) -> None:
+    path = tmp_path / "grid.csv"
+    path.write_text("time,g\n2024-01-01T00:00:00,100\n2024-01-01T01:00:00,200\n")
+    where = "sites.sites.home.intensity"
+    at = ["sites=from_file", f"{where}.path={path}", f"{where}.starts=2024-01-01T00:59:50"]
+    result = run(compose(["workload.count=40", *at]))
+    mean = result.number("sites.home.intensity_g_per_kwh.mean")
+    lasted_s = result.number("simulated_s")
+    assert mean == pytest.approx((10.0 * 100.0 + (lasted_s - 10.0) * 200.0) / lasted_s)
+    path.write_text("time,g\n2024-01-01T00:00:00,1\n2024-01-01T01:00:00,2\n2024-01-01T09:00:00,3\n")
+    with pytest.raises(TraceError, match="line 4"):
+        run(compose(["workload.count=5", *at]))
+    held = run(compose(["workload.count=5", *at, f"{where}.odd.gaps=hold"]))
+    assert held["sites.home.intensity_g_per_kwh.mean"] == pytest.approx(1.0, abs=1.0)
+    place = run(compose(["workload.count=5", "sites=place", f"{where}.place=iceland"]))
+    assert place["sites.home.intensity_g_per_kwh.mean"] == pytest.approx(7.3)
+    none = run(compose(["workload.count=5", "carbon=none"]))
+    assert "carbon_g" not in none.summary
+    assert place["energy_j"] == none["energy_j"]
+    assert set(place.tables) == {"carbon", "carbon_attribution", "requests", "series"}
+    assert set(none.tables) == {"requests", "series"}

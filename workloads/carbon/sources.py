@@ -1,0 +1,170 @@
+"""Signals on the clock of a run: constant, made up, or from a file from a date on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.carbon.factors import FactorTable
+from models.carbon.farm import WindFarm
+from models.carbon.signal import StepSignal
+from models.carbon.synthetic import SyntheticIntensity
+from models.errors import ConfigError, TraceError
+from workloads.carbon.codecarbon import codecarbon_countries
+from workloads.carbon.columns import read_column
+from workloads.carbon.eia930 import read_eia930
+from workloads.carbon.electricity_maps import read_electricity_maps
+from workloads.carbon.stamps import day, stamp
+from workloads.carbon.steps import STRICT, Oddities
+from workloads.checks import positive
+
+#: As long as no run lasts.
+FOREVER_S = 1e15
+
+
+class Constant:
+    """The same value always."""
+
+    def __init__(self, value: float, unit: str = "g/kWh") -> None:
+        if not np.isfinite(value):
+            raise ConfigError(f"signal: value = {value!r} must be finite")
+        self._signal = StepSignal([0.0, FOREVER_S], [value], "constant", unit)
+
+    def on_clock(self, rng: np.random.Generator) -> StepSignal:
+        return self._signal
+
+
+class MadeUp:
+    """A synthetic intensity of so many `days`, in steps of `step_s`. The run begins at midnight of
+    `first_weekday` (0 is a Monday), `from_hour` later."""
+
+    def __init__(
+        self,
+        intensity: SyntheticIntensity,
+        days: float,
+        step_s: float,
+        first_weekday: int = 0,
+        from_hour: float = 0.0,
+    ) -> None:
+        positive("days", days)
+        positive("step_s", step_s)
+        if first_weekday not in range(7):
+            raise ConfigError(f"first_weekday is {first_weekday!r}; 0 (Monday) to 6 (Sunday)")
+        if not 0.0 <= from_hour < 24.0 * days:
+            raise ConfigError(f"from_hour is {from_hour!r}; it must lie within {days!r} days")
+        self._intensity = intensity
+        self._days = days
+        self._step_s = step_s
+        self._first_weekday = first_weekday
+        self._from_hour = from_hour
+
+    def on_clock(self, rng: np.random.Generator) -> StepSignal:
+        made = self._intensity.signal(rng, 24.0 * self._days, self._step_s, self._first_weekday)
+        return made.shifted(-3600.0 * self._from_hour)
+
+
+class MadeUpWind:
+    """Output of a synthetic wind farm, by hour."""
+
+    def __init__(self, farm: WindFarm, days: float) -> None:
+        self._farm = farm
+        self._hours = round(24.0 * positive("days", days))
+
+    def on_clock(self, rng: np.random.Generator) -> StepSignal:
+        return self._farm.output(rng, self._hours)
+
+
+class OfPlace:
+    """The annual factor of a place, all the time: from the table `factors`, or from codecarbon's
+    (countries by three letters), where that package is installed and `library` asks for it."""
+
+    def __init__(self, place: str, factors: FactorTable, library: bool = False) -> None:
+        self._place = place
+        self._factors = factors
+        self._library = library
+
+    def on_clock(self, rng: np.random.Generator) -> StepSignal:
+        factors = codecarbon_countries() if self._library else self._factors
+        return StepSignal([0.0, FOREVER_S], [factors[self._place]], self._place)
+
+
+class FromFile:
+    """A file's signal; the run begins at `starts` (a date, or date and time, of `zone`).
+
+    layout: "column" (CSV with a column of times and one of values, named or the only two), or
+    "electricity_maps". factors: of the latter, lifecycle or direct. scale: factor on all values
+    (MW to a share of the rated power, say). odd: what is done about rows that do not fit. Raises
+    TraceError with file and line, and where the file does not hold the start.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        starts: str,
+        layout: str = "column",
+        zone: str = "UTC",
+        value: str | None = None,
+        time: str | None = None,
+        factors: str = "lifecycle",
+        scale: float = 1.0,
+        unit: str = "g/kWh",
+        odd: Oddities = STRICT,
+    ) -> None:
+        if layout not in ("column", "electricity_maps"):
+            raise ConfigError(f"layout is {layout!r}; it is column or electricity_maps")
+        if scale != 1.0:
+            positive("scale", scale)
+        self._path = path
+        self._starts_s = day(starts, zone)
+        self._layout = layout
+        self._columns = (value, time)
+        self._zone = zone
+        self._factors = factors
+        self._scale = scale
+        self._unit = unit
+        self._odd = odd
+
+    def on_clock(self, rng: np.random.Generator) -> StepSignal:
+        if self._layout == "column":
+            signal = read_column(
+                self._path, *self._columns, zone=self._zone, odd=self._odd, unit=self._unit
+            )
+        else:
+            signal = read_electricity_maps(self._path, self._factors, odd=self._odd)
+        if self._scale != 1.0:
+            signal = signal.mapped(lambda values: self._scale * values)
+        return _from(signal, self._starts_s, self._path)
+
+
+class FromEia930:
+    """Intensity of a balancing authority's own generation in a six-month file of form EIA-930, by
+    emission factors of its sources; the run begins at `starts` (UTC). Raises TraceError."""
+
+    def __init__(
+        self,
+        path: str,
+        starts: str,
+        authority: str,
+        factors: FactorTable,
+        odd: Oddities = STRICT,
+    ) -> None:
+        self._path = path
+        self._starts_s = day(starts)
+        self._authority = authority
+        self._factors = factors
+        self._odd = odd
+
+    def on_clock(self, rng: np.random.Generator) -> StepSignal:
+        signal = read_eia930(self._path, self._authority, self._factors, odd=self._odd)
+        return _from(signal, self._starts_s, self._path)
+
+
+def _from(signal: StepSignal, starts_s: float, path: str) -> StepSignal:
+    """A file's signal on the clock of a run that begins at a time. Raises TraceError where that
+    lies outside the file."""
+    if not signal.start_s <= starts_s < signal.end_s:
+        first, last = (stamp(time_s) for time_s in (signal.start_s, signal.end_s))
+        raise TraceError(
+            f"{path}: starts = {stamp(starts_s)} lies outside the file, which holds {first} to "
+            f"{last} UTC"
+        )
+    return signal.shifted(-starts_s)

@@ -21,10 +21,8 @@ from sim.dataplane.limits import QueueLimits
 from sim.dataplane.monitor import Monitor
 from sim.dataplane.phases import PhasedTraffic
 from sim.dataplane.places import Places
+from sim.dataplane.rate_costs import by_station, drop_place, type_weights
 from sim.dataplane.transition import PricedStage, copy_rounds, entries_per_flow
-
-#: Where packets are dropped for want of a resource of the NIC; elsewhere in the queue of its cores.
-_PLACE_OF = {"mac": "wire", "line": "wire", "match tables": "match tables"}
 
 
 class RateMode:
@@ -266,21 +264,14 @@ class RateMode:
     def _step(self, lasts_s: float) -> None:
         """Rates as they are now, for so long."""
         profile, plan = self._phase.profile, self._cost.plan
-        edge = 1.0 / profile.packets_per_flow
-        hit = self.places.hit if plan.split else 0.0
-        established = 1.0 - 2.0 * edge
-        weights = {
-            "EH": established * hit,
-            "EM": established * (1.0 - hit),
-            "N": edge,
-            "T": edge,
-        }
+        weights = type_weights(profile, self.places.hit if plan.split else 0.0)
+        edge = weights["N"]
         arrived = profile.rate_pps * lasts_s
         sums = self._sums
         sums["arrived"] += arrived
         sums["bytes"] += arrived * profile.packet_bytes
         sums["new"] += arrived * edge
-        self._established += arrived * established
+        self._established += arrived * (1.0 - 2.0 * edge)
         served = self._at_nic(arrived, weights, lasts_s)
         moved = self._tables(arrived * edge, served, weights, lasts_s)
         served -= moved[1]
@@ -308,12 +299,8 @@ class RateMode:
         served = min(offered, most)
         waiting = offered - served
         self._waiting["nic"] = min(waiting, float(self._limits.nic))
-        self._dropped[_PLACE_OF.get(binding, "nic")] += waiting - self._waiting["nic"]
-        merged = {
-            "wire": max(seconds.pop("mac"), seconds.pop("line")),
-            "pcie up": max(seconds.pop("pcie bytes"), seconds.pop("pcie packets")),
-        }
-        for key, each in {**seconds, **merged}.items():
+        self._dropped[drop_place(binding)] += waiting - self._waiting["nic"]
+        for key, each in by_station(seconds).items():
             self._busy[key] = self._busy.get(key, 0.0) + served * each
         return served
 

@@ -129,6 +129,7 @@ class Runtime:
             nic=self.nic,
             cpu=self.cpu,
             stack=self.stack,
+            cores=self.cores,
             npu_model=self._npu_model,
         )
 

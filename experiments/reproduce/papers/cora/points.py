@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from models.hardware.node_spec import NodeSpec
 from models.network_functions.cost_model import CostModel, PlanCost
 from models.network_functions.plan import SPLIT, Plan
 from models.network_functions.program import Program
@@ -96,14 +97,41 @@ def simulate(
     **settings: Any,
 ) -> dict[str, float]:
     """Figures of a run at a rate, or with a window."""
-    found = parts(point.nic)
     profile = replace(point.profile, rate_pps=rate_pps)
-    duration_s = bursts * burst / rate_pps
+    return run_system(
+        program(point.program),
+        point.sides,
+        point.offloaded,
+        profile,
+        parts(point.nic)["node"],
+        duration_s=bursts * burst / rate_pps,
+        window=window,
+        burst=burst,
+        seed=seed,
+        **settings,
+    )
+
+
+def run_system(
+    made: Program,
+    sides: str,
+    offloaded: float,
+    profile: TrafficProfile,
+    node: NodeSpec,
+    *,
+    duration_s: float,
+    burst: int,
+    window: int | None = None,
+    seed: int = 1,
+    **settings: Any,
+) -> dict[str, float]:
+    """Figures of a data path under a plan by hand, 32 host cores in one pool."""
+    found = parts("agilio-cx")
     system = DataPlane(
-        program=program(point.program),
+        program=made,
         packets=ZipfFlows(profile, burst=burst),
         traffic=profile,
-        partition=Fixed(point.sides, point.offloaded),
+        partition=Fixed(sides, offloaded),
         stack=found["stack"],
         limits=found["queue_limits"],
         monitor=found["traffic_monitor"],
@@ -112,8 +140,7 @@ def simulate(
         warm_up_s=WARM_UP * duration_s,
         **{"fixed_cores": 32, "steering": "any", **settings},
     )
-    cluster = Cluster([NodeCount(found["node"])])
-    simulation = Simulation(seed=seed, until_s=duration_s, cluster=cluster)
+    simulation = Simulation(seed=seed, until_s=duration_s, cluster=Cluster([NodeCount(node)]))
     simulation.add(system)
     simulation.run()
     simulation.finish()

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
+import numpy as np
 import pytest
 from dataplane_kit import Run, profile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_function_kit import FUNCTIONS, agilio, bluefield, function, part
 
+from experiments.compose import compose
 from models.errors import ConfigError
 from models.network_functions.cost_model import CostModel, PlanCost
 from models.network_functions.plan import Plan
 from models.network_functions.program_text import program
 from models.network_functions.traffic import PACKET_TYPES
+from models.network_functions.trip import Trips
+from sim.core.run import run as run_config
 from sim.hardware.cluster import Cluster, NodeCount
 
 NICS = {"agilio": agilio, "bluefield": bluefield}
@@ -210,12 +215,12 @@ def test_rates_are_as_packets(name, sides, offloaded, cores):
             traffic,
             offloaded=offloaded,
             packets=None,
-            until_s=0.06,
+            until_s=0.04,
             burst=1 if rates else 4,
             rates=rates,
             fixed_cores=cores,
             steering="any",
-            warm_up_s=0.02,
+            warm_up_s=0.005,
             log=False,
         )
         figures = run.go()
@@ -239,6 +244,43 @@ def test_caches_of_its_own_cost_an_unpopular_flow_more():
         for own in (False, True)
     ]
     assert figures[1]["busy_cores"] > 1.1 * figures[0]["busy_cores"]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("nic", sorted(NICS))
+def test_trips_are_what_the_cost_model_averages(name, nic):
+    """By type of packet: cycles of the NIC's cores and its waits, look-ups, time at the host."""
+    made, traffic = NICS[nic](), profile()
+    found = function(name)
+    for sides in product(*[state.options for state in found.states]):
+        plan = Plan("".join(sides), 500.0 if "S" in sides else 0.0, (True,) * len(found.blocks))
+        model = CostModel(
+            program=found,
+            profile=traffic,
+            nic=made,
+            cpu=part("hardware/cpu", "server-32"),
+            stack=part("packet_stack", "poll_mode"),
+        )
+        cost = model.cost(plan)
+        if not isinstance(cost, PlanCost):
+            continue
+        trips = Trips(model, cost)
+        for i, kind in enumerate(PACKET_TYPES):
+            trip, work = trips.find(i, 0), cost.nic.work[kind]
+            segments = [each for leg in (*trip.before, *trip.after) for each in leg.segments]
+            cycles = sum(each.issue_s for each in segments) * made.clock_hz
+            waits = sum(each.wait_s for each in segments) * made.clock_hz
+            assert cycles == pytest.approx(work.issue_cycles)
+            assert waits == pytest.approx(work.wait_cycles)
+            looked_up = trip.match_before_s + trip.match_after_s
+            states = model.at_nic.states
+            assert looked_up == pytest.approx(
+                sum(states.lookup_s(s, plan.sides[s], plan.offloaded) for s in work.tables)
+            )
+            host = model.host.path_cycles(cost.paths[kind], plan.sides) / model.cpu.clock_hz
+            assert trips.host_s(i, 0, 256.0) == pytest.approx(host)
+            by_rank = np.mean([trips.host_s(i, rank, 256.0) for rank in (1, 20_000)])
+            assert (by_rank > 0.0) == (host > 0.0)
 
 
 # Anchors of the Agilio: measurements of 60-byte packets (CoNEXT 2021)
@@ -302,6 +344,25 @@ def test_anchors(made, sides, cores, mpps):
         log=False,
     )
     assert run.go()["throughput_mpps"] == pytest.approx(mpps, rel=0.03)
+
+
+# From the command line's settings
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["experiment=cora", "program=nat", "until_s=5e-4", "warm_up_s=1e-4", "traffic.flows=1e4"],
+        ["experiment=cora", "program=upf", "smartnic=bluefield-2", "until_s=3e-4", "warm_up_s=0"],
+        ["experiment=cora", "partition=fixed", "partition.sides=CCC", "until_s=2e-4", "burst=4"],
+        ["experiment=cora_runtime", "program=firewall", "until_s=1.2"],
+    ],
+    ids=["nat", "upf", "by hand", "runtime"],
+)
+def test_experiments(settings):
+    result = run_config(compose([*settings, "warm_up_s=0.0"]))
+    assert result.number("dataplane.throughput_mpps") == pytest.approx(14.5, rel=0.1)
+    assert len(result.table("dataplane_plans")) == result.number("dataplane.plans") - 1
 
 
 # Bad input

@@ -56,6 +56,82 @@ def test_flows_move_both_ways_without_loss_or_reordering():
         assert fact.end_s - fact.start_s > 1e-6 + 3 / 1e6
 
 
+def test_drops_amid_moves_lose_no_update_and_no_order():
+    """Full queues drop packets between others of their flow that are still under way."""
+    nat = function("nat")
+    run = Run(
+        "nat",
+        traffic=profile(flows=30.0, rate_pps=6e6, zipf_exponent=1.2, packets_per_flow=200.0),
+        policy=Scripted(*[plan(nat, "SCS", k) for k in (3.0, 25.0) * 8]),
+        packets=20_000,
+        decide_s=2e-4,
+        limits={"ring": 4, "moving": 8},
+        fixed_cores=2,
+    )
+    figures = run.go()
+    assert figures["packets_dropped"] > 500
+    assert figures["flows_moved"] > 100
+    run.check_conserved()
+    run.log.check_order()
+    entries = run.system.path.entries
+    assert not set(entries.counts[0]) & set(entries.counts[1])
+
+
+def test_copies_of_counters_add_up():
+    """Two additions of each packet, on either side, merged now and then."""
+    run = Run(
+        "flow_monitor",
+        "SRC",
+        profile(rate_pps=10e6),
+        offloaded=1000.0,
+        packets=20_000,
+        monitor={"interval_s": 3e-4},
+        log=False,
+    )
+    run.go()
+    path = run.system.path
+    entries = path.entries
+    assert entries.merged > 0.0
+    assert path.counts.all_dropped == 0
+    assert entries.merged + sum(entries.added) == 2.0 * path.counts.all_left
+
+
+def test_a_nic_that_fails_loses_what_is_under_way_and_comes_back():
+    run = Run("firewall", "CCC", profile(rate_pps=5e6), packets=20_000)
+    nic_at = run.simulation.at
+    nic_at(1e-3, lambda _: run.cluster.nodes[0].smartnic.fail())
+    nic_at(2e-3, lambda _: run.cluster.nodes[0].smartnic.repair())
+    figures = run.go()
+    run.check_conserved()
+    run.log.check_order()
+    assert {fact.place for fact in run.log.dropped} == {"down"}
+    assert figures["packets_dropped"] == pytest.approx(5000, rel=0.1)
+    quiet = [fact for fact in run.log.left if 1e-3 < fact.time_s < 2e-3]
+    assert not quiet
+
+
+def test_a_slower_nic_takes_longer():
+    means = []
+    for speed in (1.0, 0.5):
+        run = Run("load_balancer", "NNNN", profile(rate_pps=1e5), packets=500)
+        nic = run.cluster
+        run.simulation.at(
+            0.0, lambda _, nic=nic, speed=speed: nic.nodes[0].smartnic.set_speed(speed)
+        )
+        run.go()
+        means.append(np.mean([fact.latency_s for fact in run.log.left if fact.kind == "EM"]))
+    assert means[1] == pytest.approx(2 * means[0], rel=0.02)
+
+
+def test_a_host_that_fails_gets_no_packets():
+    run = Run("firewall", "CCC", profile(rate_pps=5e6), packets=20_000)
+    run.simulation.at(1e-3, lambda _: run.cluster.nodes[0].cpu.fail())
+    run.go()
+    run.check_conserved()
+    assert {fact.place for fact in run.log.dropped} == {"ring"}
+    assert max(fact.time_s for fact in run.log.left) < 1.2e-3
+
+
 @settings(max_examples=10)
 @given(
     st.lists(
@@ -323,9 +399,7 @@ def runtime(policy, phases=(), until_s=9.0, **changes):
 
 
 def cora():
-    return Adaptive(
-        FewestCores(), saving=0.1, patience=3, retune=0.01, swap_margin=2.0, interval_s=1.0
-    )
+    return Adaptive(FewestCores(), saving=0.1, patience=3, margin=2.0, payback_s=10.0)
 
 
 def test_the_runtime_follows_a_change_that_a_static_plan_does_not():

@@ -16,7 +16,7 @@ from models.network_functions.cost_model import CostModel, PlanCost
 from models.network_functions.locality import cached_flows
 from models.network_functions.nic_states import MATCH_TABLES
 from models.network_functions.path import Path
-from models.network_functions.plan import SPLIT
+from models.network_functions.plan import BOTH, SPLIT
 from models.network_functions.traffic import PACKET_TYPES
 
 
@@ -43,7 +43,8 @@ class Leg(NamedTuple):
 class Trip(NamedTuple):
     """The way of a packet: match tables, NIC, host (where it crosses), match tables, NIC.
 
-    inserts: entries put into tables of the NIC.
+    inserts: entries put into tables of the NIC. nic_adds, host_adds: additions to counters of which
+    both sides keep a copy.
     """
 
     match_before_s: float
@@ -52,6 +53,8 @@ class Trip(NamedTuple):
     match_after_s: float
     after: tuple[Leg, ...]
     inserts: float
+    nic_adds: float
+    host_adds: float
 
 
 class Trips:
@@ -140,6 +143,23 @@ class Trips:
             match_after_s=matched[1],
             after=self._legs(kind, path.after, rank, first=False),
             inserts=self._inserts(path),
+            nic_adds=self._adds(path.nic),
+            host_adds=self._adds(path.host),
+        )
+
+    def _adds(self, blocks: Sequence[int]) -> float:
+        """Additions of blocks to states that both sides have."""
+        program = self.model.program
+        copied = {
+            state.name
+            for state, side in zip(program.states, self._sides, strict=True)
+            if side == BOTH
+        }
+        return self.burst * sum(
+            uses.adds
+            for b in blocks
+            for name, uses in program.blocks[b].uses.items()
+            if name in copied
         )
 
     def _host(self, path: Path, rank: float) -> tuple[float, float]:

@@ -10,14 +10,14 @@ from policies.partition.contract import Decision, PartitionView
 
 class Fixed:
     """The plan with these sides (a letter for each state, see `models.network_functions.plan`),
-    so many offloaded flows where one is split, and all blocks but those in `off` on the NIC."""
+    so many offloaded flows where one is split, and all blocks but those of `at_host` on the NIC."""
 
-    def __init__(self, sides: str, offloaded: float = 0.0, off: Sequence[str] = ()) -> None:
+    def __init__(self, sides: str, offloaded: float = 0.0, at_host: Sequence[str] = ()) -> None:
         self.sides = sides
         self.offloaded = offloaded
-        self.off = tuple(off)
+        self.at_host = tuple(at_host)
 
     def decide(self, view: PartitionView, now_s: float) -> Decision:
         if view.plan is not None:
             return Decision()
-        return Decision(plan=plan(view.program, self.sides, self.offloaded, self.off))
+        return Decision(plan=plan(view.program, self.sides, self.offloaded, self.at_host))

@@ -72,6 +72,10 @@ class Carrier(Protocol):
         """Who waits where."""
         ...
 
+    def merge(self) -> None:
+        """Merge the copies of counters that both sides keep."""
+        ...
+
     def provide(self, count: int, speed: float) -> None:
         """Serve with so many host cores of that speed from now on."""
         ...

@@ -170,6 +170,8 @@ class DataPlane:
             meter = nic.meter
             assert isinstance(meter, BusyMeter)
             meter.watch(self.path.cores, simulation.now)
+            path = self.path
+            nic.on_change.append(lambda nic: path.set_speed(nic.speed if nic.up else 0.0))
             self.carrier = PacketMode(self.path)
         self.recorder = Recorder(simulation, self.name)
         self.provision.take(first)

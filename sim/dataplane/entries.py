@@ -17,6 +17,9 @@ class Entries:
         self.counts: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self.updates = 0
         self.changed: set[int] | None = None
+        #: Additions at the host and at the NIC since the last merge, and those merged.
+        self.added = [0.0, 0.0]
+        self.merged = 0.0
 
     def update(self, flow: int, on_nic: bool, by: int) -> None:
         """A packet updates its flow's entries on a side. Raises LawBroken if they are not there."""
@@ -49,6 +52,11 @@ class Entries:
             self.at_nic.add(flow)
         else:
             self.at_nic.discard(flow)
+
+    def merge(self) -> None:
+        """Both copies of replicated counters become their sum; each side counts from zero."""
+        self.merged += self.added[0] + self.added[1]
+        self.added = [0.0, 0.0]
 
     def end(self, flow: int) -> None:
         """The flow is over; its entries at the host go."""

@@ -20,7 +20,7 @@ class HostCores:
     steering: "flow" gives each core a queue and each flow a core, by a hash (RSS); "any" has one
     queue for all cores. A queue has `limit` places for each core, from the start of a packet's
     transfer to the end of its service. leave(time_s, packet): called when a packet is served.
-    speed: of a core, where the host gives less than whole ones.
+    speed: of a core, where the host gives less than whole ones; 0 where it is down.
     """
 
     def __init__(
@@ -62,6 +62,8 @@ class HostCores:
     def admit(self, time_s: float, here_s: float, service_s: float, packet: Transit) -> bool:
         """A packet whose transfer begins now and that will be here at `here_s`, later than those
         before it; `service_s` at full speed. False where its queue is full."""
+        if self.speed <= 0.0:
+            return False
         free, places = self._free, self._places
         own = self.steering == "flow"
         queue = (packet.flow * _GOLDEN >> 12) % len(places) if own else 0
@@ -88,7 +90,7 @@ class HostCores:
         """Other work of these cores (moving an entry of a flow); returns when it is done."""
         queue = (flow * _GOLDEN >> 12) % len(self._places) if self.steering == "flow" else 0
         self._work_s += service_s
-        end = max(here_s, self._free[queue]) + service_s / self.speed
+        end = max(here_s, self._free[queue]) + service_s / (self.speed or 1.0)
         if self.steering == "flow":
             self._free[queue] = end
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import nlargest
 
 import numpy as np
@@ -83,9 +83,9 @@ class Monitor:
             active_flows=max(1.0, self._flows + totals.new - totals.ended),
             top_counts=self.top_counts(carrier),
         )
-        self.profile = smoothed(
-            self.profile, estimate(seen, self.settings.ranks), self.settings.weight
-        )
+        mean = smoothed(self.profile, estimate(seen, self.settings.ranks), self.settings.weight)
+        # Whole flows: a plan for a millionth of a flow more is no other plan.
+        self.profile = replace(mean, flows=float(round(mean.flows)))
 
     def top_counts(self, carrier: Carrier) -> list[float]:
         """Packets of the most popular flows since the last decision. Where sampling sees a flow

@@ -38,6 +38,8 @@ class NicCores:
         self.waiting: deque[Transit] = deque()
         self.queued = Area()
         self.waited_s = 0.0
+        #: Times of cores, memory and engines, relative to the specified ones.
+        self.slow = 1.0
         self.held = Area()
         self._busy_s = 0.0
         self._heap = calendar.heap
@@ -95,7 +97,7 @@ class NicCores:
             ready.append(packet)
 
     def _issue(self, time_s: float, packet: Transit) -> None:
-        issue_s = packet.segments[packet.step].issue_s
+        issue_s = packet.segments[packet.step].issue_s * self.slow
         self._busy_s += issue_s
         end = self._until[packet.core] = time_s + issue_s
         heappush(self._heap, (end, next(self._order), self._issued, packet))
@@ -103,11 +105,11 @@ class NicCores:
     def _issued(self, time_s: float, packet: Transit) -> None:
         core = packet.core
         _, wait_s, uses = packet.segments[packet.step]
-        end = time_s + wait_s
+        end = time_s + wait_s * self.slow
         for engine, service_s, slack_s in uses:
             line = self._engines[engine]
             late = line.free_s - time_s
-            line.serve(time_s, service_s)
+            line.serve(time_s, service_s * self.slow)
             if late > slack_s:
                 end += late - slack_s
         if end > time_s:
@@ -159,7 +161,7 @@ class NicCores:
         leg = packet.legs[packet.leg]
         packet.leg += 1
         if leg.accelerator >= 0:
-            service_s = leg.accelerator_s_per_byte * packet.size_bytes
+            service_s = leg.accelerator_s_per_byte * packet.size_bytes * self.slow
             end = self._engines[leg.accelerator].serve(time_s, service_s)
             heappush(self._heap, (end, next(self._order), self._accelerated, packet))
         else:

@@ -97,6 +97,10 @@ class PacketMode:
             "held for moving flows": path.moves.held(),
         }
 
+    def merge(self) -> None:
+        """Merge the copies of counters that both sides keep."""
+        self.path.entries.merge()
+
     def provide(self, count: int, speed: float) -> None:
         """Serve with so many host cores of that speed from now on."""
         self.path.host.resize(max(1, count))

@@ -6,26 +6,22 @@ from collections.abc import Callable, Iterator
 from heapq import heappush
 from math import inf
 
-from models.network_functions.traffic import CLASS_OF, PACKET_TYPES
 from models.network_functions.trip import Trips
 from sim.core.simulation import Simulation
 from sim.dataplane.calendar import Calendar
 from sim.dataplane.counts import Counts
+from sim.dataplane.departures import Departures
 from sim.dataplane.entries import Entries
-from sim.dataplane.facts import FlowMoved, PacketDropped, PacketLeft
+from sim.dataplane.facts import FlowMoved
 from sim.dataplane.host_cores import HostCores
 from sim.dataplane.limits import QueueLimits
 from sim.dataplane.monitor import Monitor
 from sim.dataplane.moves import Moves
 from sim.dataplane.nic_cores import NicCores
 from sim.dataplane.stations import Area, Stations
-from sim.dataplane.transit import Transit
+from sim.dataplane.transit import HIT, KINDS, LAST, MISS, Transit
 from sim.dataplane.transition import entries_per_flow
 from workloads.demand import Packet
-
-_HIT, _MISS = PACKET_TYPES.index("EH"), PACKET_TYPES.index("EM")
-_KINDS = {CLASS_OF[kind]: i for i, kind in enumerate(PACKET_TYPES)}
-_NEW, _LAST = _KINDS["N"], _KINDS["T"]
 
 
 class PacketPath:
@@ -35,8 +31,7 @@ class PacketPath:
     of them: the same system, slowed down. So its rates are those of packets, and its delays
     are divided by `burst` where they are counted.
 
-    Packets of a flow leave in the order in which they came: one that overtook another waits for
-    it at the port. window: so many packets are under way at any time, whatever the times of the
+    window: so many packets are under way at any time, whatever the times of the
     workload say (None: those hold); nothing is dropped at the NIC's queues then.
     by_rank: flows within the plan's number by their true rank are moved to the NIC as they begin.
     own_caches: at the host, a packet's entries are in a cache as its flow's rank says; else as
@@ -69,6 +64,9 @@ class PacketPath:
         self.monitor = monitor
         #: Packets of each flow at the NIC since the last decision, as its counter there says.
         self.hits: dict[int, int] = {}
+        self.nic_up = True
+        #: Packets up to this one were lost as the NIC failed.
+        self._lost = 0
         self.held: list[Packet] | None = None
         self._drained: Callable[[float], None] | None = None
         self._rank_before = 1
@@ -78,10 +76,10 @@ class PacketPath:
         self.under_way = Area()
         self.exhausted = False
         self.told_moves = simulation.listeners(FlowMoved)
-        self._told_left = simulation.listeners(PacketLeft)
-        self._told_dropped = simulation.listeners(PacketDropped)
         self._packets = packets
-        self._ended = ended
+        departures = Departures(simulation, self, ended)
+        self._out, self._drop = departures.out, departures.drop
+        self._drop_packet, self.gone = departures.drop_packet, departures.gone
         self._number = 0
         spec = trips.model.nic
         unbounded = window is not None
@@ -119,7 +117,7 @@ class PacketPath:
     def start(self, time_s: float) -> None:
         """Let the packets come."""
         for _ in range(self.window or 1):
-            self._pull(time_s)
+            self.pull(time_s)
 
     def known(self, flow: int) -> bool:
         """Whether a flow may still have packets."""
@@ -137,7 +135,7 @@ class PacketPath:
 
     # In
 
-    def _pull(self, time_s: float) -> None:
+    def pull(self, time_s: float) -> None:
         """The next packet of the workload, as it will have come in whole."""
         while True:
             packet = next(self._packets, None)
@@ -162,8 +160,13 @@ class PacketPath:
 
     def _enter(self, time_s: float, packet: Packet) -> None:
         if self.window is None:
-            self._pull(time_s)
+            self.pull(time_s)
         moves = self.moves
+        if not self.nic_up:
+            self.under_way.change(time_s, -1)
+            self._drop_packet(time_s, packet, "down")
+            self.gone(time_s)
+            return
         if self.held is not None:
             full = len(self.held) >= self.limits.nic and self.window is None
             if not full:
@@ -177,6 +180,15 @@ class PacketPath:
             self.under_way.change(time_s, -1)
             self._drop_packet(time_s, packet, "moving")
             self.gone(time_s)
+
+    def set_speed(self, speed: float) -> None:
+        """The NIC works at another speed from now on; at 0 it has failed: what is under way is
+        lost where it comes next to the NIC, what comes is dropped. Its tables stay."""
+        self.nic_up = speed > 0.0
+        if self.nic_up:
+            self.cores.slow = 1.0 / speed
+        else:
+            self._lost = self._number
 
     def hold_all(self, time_s: float, then: Callable[[float], None]) -> None:
         """Hold what comes from now on; call `then` once nothing else is under way."""
@@ -213,10 +225,10 @@ class PacketPath:
                 # Not where its rank wants it: it came to be popular, or found no room before.
                 self.moves.begin(time_s, flow, popular, 1).held.append(packet)
                 return
-            kind = _HIT if at_nic else _MISS
+            kind = HIT if at_nic else MISS
         else:
-            kind = _KINDS[kind_name]
-            if kind == _LAST and flow in self.entries.at_nic:
+            kind = KINDS[kind_name]
+            if kind == LAST and flow in self.entries.at_nic:
                 # The removal runs at the host, so the entries go there first.
                 move = self.moves.begin(time_s, flow, False, self.burst)
                 move.held.append(packet)
@@ -261,6 +273,9 @@ class PacketPath:
     def _left_cores(self, time_s: float, transit: Transit) -> None:
         """A visit of the NIC is over."""
         trip = transit.trip
+        if transit.number <= self._lost:
+            self._drop(time_s, transit, "down")
+            return
         if trip.crosses and not transit.back:
             size = transit.size_bytes
             self.counts.crossed_bytes += size * self.burst
@@ -268,8 +283,10 @@ class PacketPath:
             if not self.host.admit(time_s, here, transit.host_s, transit):
                 self._drop(time_s, transit, "ring")
             return
+        if trip.nic_adds:
+            self.entries.added[1] += trip.nic_adds
         if self.split:
-            if transit.kind == _HIT:
+            if transit.kind == HIT:
                 self.entries.update(transit.flow, True, self.burst)
                 if self.monitor is not None:
                     self.hits[transit.flow] = self.hits.get(transit.flow, 0) + self.burst
@@ -282,11 +299,13 @@ class PacketPath:
 
     def _served(self, time_s: float, transit: Transit) -> None:
         """The host has done its part."""
-        if self.split and transit.kind != _HIT:
+        if transit.trip.host_adds:
+            self.entries.added[0] += transit.trip.host_adds
+        if self.split and transit.kind != HIT:
             self.entries.update(transit.flow, False, self.burst)
         elif self.entries.changed is not None:
             self.entries.changed.add(transit.flow)
-        if self.monitor is not None and transit.kind == _MISS:
+        if self.monitor is not None and transit.kind == MISS:
             self.monitor.sample(transit.flow, self.burst)
         if transit.trip.inserts:
             self._insert(time_s, transit, self._return)
@@ -308,6 +327,9 @@ class PacketPath:
 
     def _back(self, time_s: float, transit: Transit) -> None:
         trip = transit.trip
+        if transit.number <= self._lost:
+            self._drop(time_s, transit, "down")
+            return
         transit.back = True
         transit.legs = trip.after
         transit.leg = 0
@@ -317,76 +339,3 @@ class PacketPath:
             self._out(time_s, transit)
         elif not self.cores.enter(time_s, transit):
             self._drop(time_s, transit, "nic")
-
-    # Out
-
-    def _out(self, time_s: float, transit: Transit) -> None:
-        """To the port, in the order of the flow."""
-        before = transit.previous
-        while before is not None and before.gone:
-            before = before.previous
-        if before is not None:
-            before.follower = transit
-            transit.previous = before
-            return
-        self._leave(time_s, transit)
-
-    def _leave(self, time_s: float, transit: Transit) -> None:
-        while True:
-            latency_s = (time_s - transit.born_s) / self.burst
-            self.counts.leave(transit, latency_s)
-            if self._told_left:
-                kind = PACKET_TYPES[transit.kind]
-                fact = PacketLeft(time_s, transit.flow, transit.number, kind, latency_s)
-                for listener in self._told_left:
-                    listener(fact)
-            transit.previous = None
-            follower = self._end(time_s, transit)
-            if follower is None:
-                return
-            transit = follower
-
-    def _drop(self, time_s: float, transit: Transit, place: str) -> None:
-        self.counts.drop(transit.kind, transit.size_bytes, place)
-        if self._told_dropped:
-            fact = PacketDropped(time_s, transit.flow, transit.number, place)
-            for listener in self._told_dropped:
-                listener(fact)
-        follower = self._end(time_s, transit)
-        if follower is not None:
-            self._out(time_s, follower)
-
-    def _drop_packet(self, time_s: float, packet: Packet, place: str) -> None:
-        """One that has not begun its way."""
-        self.counts.drop(_KINDS[packet.kind], packet.size_bytes, place)
-        for listener in self._told_dropped:
-            listener(PacketDropped(time_s, packet.flow, 0, place))
-
-    def _end(self, time_s: float, transit: Transit) -> Transit | None:
-        """No more of this packet. Returns the one that waited for it."""
-        transit.gone = True
-        flow = transit.flow
-        if self.last.get(flow) is transit:
-            del self.last[flow]
-        follower, transit.follower = transit.follower, None
-        self.under_way.change(time_s, -1)
-        if transit.kind == _LAST:
-            self.counts.over.add(flow)
-            self.entries.end(flow)
-        if transit.afterwards is not None:
-            transit.afterwards(time_s)
-        if transit.kind == _NEW:
-            self.counts.born.add(flow)
-            if self.split and self.moves.install(time_s, transit):
-                return follower
-        self.gone(time_s)
-        if self.held is not None:
-            self.check_drained(time_s)
-        return follower
-
-    def gone(self, time_s: float) -> None:
-        """A packet is no more under way."""
-        if self.window is not None:
-            self._pull(time_s)
-        if self.exhausted and not self.under_way.count:
-            self._ended(time_s)

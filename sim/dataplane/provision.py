@@ -71,8 +71,6 @@ class Provision:
     def _granted(self) -> None:
         granted = self._load.cores
         speed = min(1.0, granted / self.count) if self.count else 1.0
-        if self.count and not speed > 0.0:
-            return
         if abs(speed - self.speed) > 1e-12:
             self.speed = speed
             self._changed()

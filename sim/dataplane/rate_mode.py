@@ -126,6 +126,9 @@ class RateMode:
         """What waits where."""
         return {**self._waiting, "moves": len(self._pending)}
 
+    def merge(self) -> None:
+        """Nothing to do: rates keep no counters."""
+
     def provide(self, count: int, speed: float) -> None:
         """Serve with so many host cores of that speed from now on."""
         self._advance(self._simulation.now)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from models.network_functions.traffic import CLASS_OF, PACKET_TYPES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from models.network_functions.trip import Leg, Segment, Trip
+
+#: Positions in PACKET_TYPES: of an offloaded flow, of another, and by class.
+HIT, MISS = PACKET_TYPES.index("EH"), PACKET_TYPES.index("EM")
+KINDS = {CLASS_OF[kind]: i for i, kind in enumerate(PACKET_TYPES)}
+NEW, LAST = KINDS["N"], KINDS["T"]
 
 
 class Transit:

@@ -47,7 +47,7 @@ class Provision:
         self._changed()
 
     def adjust(self, busy: float, pressed: bool) -> None:
-        """Take what `busy` cores of work need; `pressed`: packets were dropped for want of them.
+        """Take what `busy` cores of work need; `pressed`: packets were dropped for want of cores.
 
         One core is given back at a time, and only where the rest keep a tenth of the margin free,
         so that noise does not move flows between cores."""
@@ -56,7 +56,7 @@ class Provision:
             self.take(max(self.count + 1, wanted))
         elif wanted > self.count:
             self.take(wanted)
-        elif busy < 0.9 * self.margin * (self.count - 1) or (busy == 0.0 and self.count):
+        elif self.count > 1 and busy < 0.9 * self.margin * (self.count - 1):
             self.take(self.count - 1)
 
     def provided_s(self, now_s: float) -> float:

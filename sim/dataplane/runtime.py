@@ -17,7 +17,7 @@ from policies.partition.contract import Decision, Partition
 from sim.core.errors import CapacityError
 from sim.core.result import Value
 from sim.core.simulation import Simulation
-from sim.dataplane.carrier import Carrier
+from sim.dataplane.carrier import Carrier, Totals
 from sim.dataplane.facts import EpochEnded, PlanDecided
 from sim.dataplane.monitor import Monitor
 from sim.dataplane.provision import Provision
@@ -170,10 +170,21 @@ class Runtime:
             for listener in self._told_epochs:
                 listener(fact)
         if not self._fixed:
-            self._provision.adjust(busy, totals.dropped["ring"] > before.dropped["ring"])
+            lost = totals.dropped["ring"] - before.dropped["ring"]
+            self._provision.adjust(busy * self._pressure(before, totals, lost), lost > 0.0)
         if self._learn:
             self._refill(now)
         self._next(self._epochs + 1)
+
+    @staticmethod
+    def _pressure(before: Totals, totals: Totals, lost: float) -> float:
+        """Packets for the host, those lost at its rings among them, for each that it served."""
+        packets = totals.arrived - before.arrived
+        if not lost or not packets:
+            return 1.0
+        mean_bytes = (totals.arrived_bytes - before.arrived_bytes) / packets
+        came = (totals.crossed_bytes - before.crossed_bytes) / mean_bytes
+        return came / (came - lost) if came > lost else 2.0
 
     def _refill(self, now: float) -> None:
         """Flows for free places at the NIC, the heaviest first."""
@@ -233,6 +244,8 @@ class Runtime:
                 fact = PlanDecided(asked_s, now, plan, decision.nodes)
                 for listener in self._told_plans:
                     listener(fact)
+            if not self._fixed and not self._provision.count:
+                self._provision.take(1)
         elif decision.swaps:
             moves: dict[int, bool] = {}
             for out, into in decision.swaps:

@@ -310,6 +310,41 @@ def test_cores_follow_the_load():
     assert not late
 
 
+def test_others_have_their_share_of_pcie():
+    """A copy to the host gets half of the link where packets want more than half; they are dropped
+    at the rate that is left, and come through again when the copy is done."""
+    traffic = profile(rate_pps=16e6)
+    run = Run(
+        "firewall",
+        "CCC",
+        traffic,
+        packets=None,
+        until_s=9e-3,
+        fixed_cores=16,
+        steering="any",
+        burst=4,
+    )
+    took = []
+
+    def copy(_):
+        began = run.simulation.now
+        sent = run.cluster.network.send(3.125e9 * 2e-3, "node0/nic", "node0")
+        sent.callbacks.append(lambda _: took.append(run.simulation.now - began))
+
+    run.simulation.at(3e-3, copy)
+    run.go()
+    # 16 M x 316 bytes of 6.25 GB/s: four fifths.
+    assert took == [pytest.approx(2e-3, rel=0.01)]
+    rates = [
+        4 * sum(low < fact.time_s <= low + 1e-3 for fact in run.log.left) / 1e-3
+        for low in (1.5e-3, 3.8e-3, 7e-3)
+    ]
+    assert rates[0] == pytest.approx(16e6, rel=0.05)
+    assert rates[1] == pytest.approx(3.125e9 / 316, rel=0.05)
+    # What waited at the rings comes, too.
+    assert rates[2] > 16e6
+
+
 # What the runtime knows
 
 

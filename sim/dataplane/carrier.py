@@ -12,7 +12,8 @@ from sim.dataplane.transition import PricedStage
 
 
 class Totals(NamedTuple):
-    """Counts from the start of a run. new, ended: flows. pressed: packets dropped for want of host
+    """Counts from the start of a run. new, ended: flows. crossed_bytes: of packets that crossed
+    PCIe; crossing_bytes: with what the bus adds. pressed: packets dropped for want of host
     cores. work_s: of host cores, at full speed."""
 
     arrived: float
@@ -22,6 +23,7 @@ class Totals(NamedTuple):
     left: float
     left_bytes: float
     crossed_bytes: float
+    crossing_bytes: float
     dropped: Mapping[str, float]
     work_s: float
 
@@ -78,6 +80,10 @@ class Carrier(Protocol):
 
     def provide(self, count: int, speed: float) -> None:
         """Serve with so many host cores of that speed from now on."""
+        ...
+
+    def provide_pcie(self, up: float, down: float) -> None:
+        """Cross PCIe at so large a part of its bandwidth from now on."""
         ...
 
     # Flows at the NIC

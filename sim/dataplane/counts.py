@@ -68,6 +68,7 @@ class Counts:
         self.arrived_bytes = 0.0
         self.left = [0] * len(PACKET_TYPES)
         self.left_bytes = 0.0
+        self.crossed = 0
         self.crossed_bytes = 0.0
         self.dropped = {place: [0] * len(PACKET_TYPES) for place in PLACES}
         self.dropped_bytes = 0.0

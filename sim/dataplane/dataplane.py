@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import simpy
 
 from models.network_functions.cost_model import CostModel
@@ -19,6 +21,7 @@ from sim.dataplane.limits import QueueLimits
 from sim.dataplane.monitor import Monitor, MonitorSettings
 from sim.dataplane.packet_mode import PacketMode
 from sim.dataplane.packet_path import PacketPath
+from sim.dataplane.pcie import PcieShare
 from sim.dataplane.phases import PhasedTraffic
 from sim.dataplane.provision import Provision
 from sim.dataplane.rate_mode import RateMode
@@ -40,6 +43,7 @@ class DataPlane:
     too. window: so many packets are under way all the time, to find the highest rate. learn: flows
     for the NIC are learned by the runtime; else popular ones are known by their rank.
     own_caches: see `PacketPath`. rates: follow rates instead of packets (see `RateMode`).
+    informed: the policy sees the traffic as it is, for an oracle.
     warm_up_s: figures are of what comes later.
     """
 
@@ -62,6 +66,7 @@ class DataPlane:
         learn: bool = False,
         own_caches: bool = False,
         rates: bool = False,
+        informed: bool = False,
         npu_model: str = "asymptotic",
         warm_up_s: float = 0.0,
         name: str = "dataplane",
@@ -95,7 +100,13 @@ class DataPlane:
         self._decide_s = decide_s
         self._learn = learn
         self._own_caches = own_caches
+        if informed and not (rates and not learn):
+            raise ConfigError(
+                f"informed is true with rates={rates} and learn={learn}; traffic is known as it is "
+                "with rates=true and learn=false"
+            )
         self._rates = rates
+        self._informed = informed
         self._npu_model = npu_model
         self._warm_up_s = warm_up_s
 
@@ -139,8 +150,9 @@ class DataPlane:
         first = cost.whole_cores(self.traffic.rate_pps) if self._fixed is None else self._fixed
         rng = simulation.stream(f"{self.name}.packets")
         self.carrier: Carrier
+        true_profile: Callable[[], TrafficProfile] | None = None
         if self._rates:
-            self.carrier = RateMode(
+            self.carrier = rates = RateMode(
                 simulation,
                 self._phased(),
                 hardware,
@@ -150,6 +162,8 @@ class DataPlane:
                 by_rank=not self._learn,
                 rng=rng,
             )
+            if self._informed:
+                true_profile = rates.true_profile
         else:
             self.path = PacketPath(
                 simulation,
@@ -178,7 +192,13 @@ class DataPlane:
         self.window = Window(simulation, self.carrier, self.provision, cpu.spec.clock_hz)
         if self._warm_up_s:
             simulation.at(self._warm_up_s, self._warm)
-        self.runtime.start(self.carrier, self.provision, fixed=self._fixed is not None)
+        fixed = self._fixed is not None
+        assert simulation.cluster is not None
+        network = simulation.cluster.network
+        self.pcie = PcieShare(network, nic.name, node.name, self._pcie_changed)
+        each_bytes = self.traffic.packet_bytes + self.stack.crossing_bytes
+        self.pcie.want(cost.crossing_share * self.traffic.rate_pps * each_bytes)
+        self.runtime.start(self.carrier, self.provision, fixed, self.pcie, true_profile)
         self.carrier.start(simulation.now)
 
     def done(self) -> bool:
@@ -219,6 +239,9 @@ class DataPlane:
 
     def _provisioned(self) -> None:
         self.carrier.provide(self.provision.count, self.provision.speed)
+
+    def _pcie_changed(self) -> None:
+        self.carrier.provide_pcie(*self.pcie.speeds)
 
     def _warm(self, _: simpy.Event) -> None:
         self.window.begin()

@@ -37,7 +37,8 @@ class FlowMoved(NamedTuple):
 
 
 class PlanDecided(NamedTuple):
-    """A plan was decided (`nodes` of a search); it is in force from `end_s` on."""
+    """A plan was asked for, and decided after a search of so many nodes; it is carried out from
+    `end_s` on."""
 
     start_s: float
     end_s: float

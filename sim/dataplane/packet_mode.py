@@ -46,6 +46,7 @@ class PacketMode:
             counts.all_left,
             counts.left_bytes,
             counts.crossed_bytes,
+            counts.crossed_bytes + counts.crossed * self.path.trips.model.stack.crossing_bytes,
             {place: float(sum(dropped)) for place, dropped in counts.dropped.items()},
             self.path.host.busy_s(now_s),
         )
@@ -105,6 +106,10 @@ class PacketMode:
         """Serve with so many host cores of that speed from now on."""
         self.path.host.resize(max(1, count))
         self.path.host.speed = speed
+
+    def provide_pcie(self, up: float, down: float) -> None:
+        """Cross PCIe at so large a part of its bandwidth from now on."""
+        self.path.stations.pcie_speeds = (up, down)
 
     @property
     def offloaded(self) -> int:

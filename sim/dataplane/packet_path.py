@@ -278,8 +278,13 @@ class PacketPath:
             return
         if trip.crosses and not transit.back:
             size = transit.size_bytes
+            self.counts.crossed += self.burst
             self.counts.crossed_bytes += size * self.burst
-            here = self.up.serve(time_s, self._crossing_s(size)) + self._transfer_s
+            speed = self.stations.pcie_speeds[0]
+            if not speed:
+                self._drop(time_s, transit, "ring")
+                return
+            here = self.up.serve(time_s, self._crossing_s(size, speed)) + self._transfer_s
             if not self.host.admit(time_s, here, transit.host_s, transit):
                 self._drop(time_s, transit, "ring")
             return
@@ -322,7 +327,12 @@ class PacketPath:
             heappush(self.calendar.heap, (end, next(self.calendar.order), then, transit))
 
     def _return(self, time_s: float, transit: Transit) -> None:
-        end = self.down.serve(time_s, self._crossing_s(transit.size_bytes)) + self._transfer_s
+        speed = self.stations.pcie_speeds[1]
+        if not speed:
+            self._drop(time_s, transit, "ring")
+            return
+        seconds = self._crossing_s(transit.size_bytes, speed)
+        end = self.down.serve(time_s, seconds) + self._transfer_s
         heappush(self.calendar.heap, (end, next(self.calendar.order), self._back, transit))
 
     def _back(self, time_s: float, transit: Transit) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import simpy
 
 from models.network_functions.cost_model import CostModel, NoPath, PlanCost
-from models.network_functions.traffic import PACKET_TYPES
+from models.network_functions.traffic import PACKET_TYPES, TrafficProfile
 from models.network_functions.trip import Trips
 from sim.core.errors import CapacityError, LawBroken
 from sim.core.result import Value
@@ -66,10 +66,16 @@ class RateMode:
             ("arrived", "bytes", "new", "left", "left bytes", "crossed", "work", "moved"), 0.0
         )
         self._dropped = dict.fromkeys(PLACES, 0.0)
-        self._busy: dict[str, float] = {}
+        self._busy = {"inserts": 0.0}
+        self._pcie_speed = 1.0
         self._use(cost)
         if cost.plan.split:
             self.places.set(self.places.place_of_rank[: self._target], True)
+
+    def true_profile(self) -> TrafficProfile:
+        """The traffic as it is."""
+        self._advance(self._simulation.now)
+        return self._phase.profile
 
     def start(self, now_s: float) -> None:
         """Nothing to do: packets are counted when they are asked for."""
@@ -90,7 +96,7 @@ class RateMode:
     def totals(self, now_s: float) -> Totals:
         """Counts from the start until now."""
         self._advance(now_s)
-        sums = self._sums
+        sums, profile = self._sums, self._phase.profile
         return Totals(
             sums["arrived"],
             sums["bytes"],
@@ -98,7 +104,8 @@ class RateMode:
             sums["new"],
             sums["left"],
             sums["left bytes"],
-            sums["crossed"],
+            sums["crossed"] * profile.packet_bytes,
+            sums["crossed"] * (profile.packet_bytes + self._model.stack.crossing_bytes),
             dict(self._dropped),
             sums["work"],
         )
@@ -134,7 +141,10 @@ class RateMode:
         self._advance(self._simulation.now)
         self._count, self._speed = count, speed
 
-    # Flows at the NIC
+    def provide_pcie(self, up: float, down: float) -> None:
+        """Cross PCIe at so large a part of its bandwidth from now on."""
+        self._advance(self._simulation.now)
+        self._pcie_speed = max(1e-9, min(up, down))
 
     @property
     def offloaded(self) -> int:
@@ -158,8 +168,6 @@ class RateMode:
         """Count hits anew."""
         self._advance(now_s)
         self._established = 0.0
-
-    # Decisions
 
     @property
     def changing(self) -> bool:
@@ -253,15 +261,7 @@ class RateMode:
                 self._at_s = until_s
             if self._phases and self._phases[0].start_s <= self._at_s:
                 self._phase = self._phases.popleft()
-                model = self._model
-                self._model = CostModel(
-                    program=model.program,
-                    profile=self._phase.profile,
-                    nic=model.nic,
-                    cpu=model.cpu,
-                    stack=model.stack,
-                    npu_model=model.at_nic.npu_model,
-                )
+                self._model = self._model.under(self._phase.profile)
                 self.places.follow(self._phase.profile, self._phase.reshuffled)
 
     def _step(self, lasts_s: float) -> None:
@@ -296,6 +296,7 @@ class RateMode:
         if isinstance(demand, NoPath):
             raise CapacityError(f"plan {plan}: {demand.reason}")
         seconds = {key: each for key, each in demand.seconds.items() if key != "inserts"}
+        seconds["pcie bytes"] /= self._pcie_speed
         binding = max(seconds, key=lambda key: seconds[key])
         most = lasts_s / seconds[binding]
         offered = arrived + self._waiting["nic"]
@@ -348,7 +349,7 @@ class RateMode:
                 self._sums["moved"] += len(came)
                 moved += entries * len(came)
                 used += entries * len(came)
-        self._busy["inserts"] = self._busy.get("inserts", 0.0) + used / (room / lasts_s)
+        self._busy["inserts"] += used / self._model.nic.inserts_per_s
         return moved, lost
 
     def _asked(self, most: int) -> int:
@@ -368,9 +369,7 @@ class RateMode:
             places.set(go, False)
         self._sums["moved"] += done
         self._sums["work"] += done * self._entries * self._move_s
-        self._busy["inserts"] = self._busy.get("inserts", 0.0) + (
-            done * self._entries / self._model.nic.inserts_per_s
-        )
+        self._busy["inserts"] += done * self._entries / self._model.nic.inserts_per_s
         return done
 
     def _at_host(
@@ -384,7 +383,7 @@ class RateMode:
             * self._cycles_s
             * sum(weights[kind] * host.path_cycles(path, sides) for kind, path in paths.items())
         )
-        self._sums["crossed"] += served * crossing * self._phase.profile.packet_bytes
+        self._sums["crossed"] += served * crossing
         moving_s = moved * self._move_s
         room = self._count * self._speed * lasts_s
         waiting = self._waiting["host"] + work_s + moving_s

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import simpy
 
@@ -20,6 +20,7 @@ from sim.core.simulation import Simulation
 from sim.dataplane.carrier import Carrier, Totals
 from sim.dataplane.facts import EpochEnded, PlanDecided
 from sim.dataplane.monitor import Monitor
+from sim.dataplane.pcie import PcieShare
 from sim.dataplane.provision import Provision
 from sim.dataplane.transition import PricedStage, stages
 
@@ -72,13 +73,14 @@ class Runtime:
         self._epochs = 0
         self._dropped = 0.0
         self._deciding = False
+        self._true_profile: Callable[[], TrafficProfile] | None = None
 
     # What the policy sees
 
     @property
     def profile(self) -> TrafficProfile:
-        """The traffic as estimated."""
-        return self._monitor.profile
+        """The traffic as estimated; as it is, for an oracle."""
+        return self._monitor.profile if self._true_profile is None else self._true_profile()
 
     def member_rates(self) -> Mapping[int, float]:
         """Estimated packets a second of the slowest offloaded flows."""
@@ -100,8 +102,18 @@ class Runtime:
         self.nodes += decision.nodes
         return self._follow(decision.plan)
 
-    def start(self, carrier: Carrier, provision: Provision, fixed: bool) -> None:
-        """Watch this path from now on. fixed: the cores that poll stay as they are."""
+    def start(
+        self,
+        carrier: Carrier,
+        provision: Provision,
+        fixed: bool,
+        pcie: PcieShare,
+        true_profile: Callable[[], TrafficProfile] | None = None,
+    ) -> None:
+        """Watch this path from now on. fixed: the cores that poll stay as they are. true_profile:
+        for an oracle, which sees the traffic as it is."""
+        self._true_profile = true_profile
+        self._pcie = pcie
         self._fixed = fixed
         self._carrier = carrier
         self._provision = provision
@@ -169,6 +181,7 @@ class Runtime:
             )
             for listener in self._told_epochs:
                 listener(fact)
+        self._pcie.want((totals.crossing_bytes - before.crossing_bytes) / lasted_s)
         if not self._fixed:
             lost = totals.dropped["ring"] - before.dropped["ring"]
             self._provision.adjust(busy * self._pressure(before, totals, lost), lost > 0.0)

@@ -95,6 +95,8 @@ class Stations:
         self.match = Line("match tables")
         self.up, self.down = Line("pcie up"), Line("pcie down")
         self.channel = InsertChannel(nic.inserts_per_s, inf if unbounded else inserts)
+        #: What packets may have of PCIe up and down, relative to all of it.
+        self.pcie_speeds = (1.0, 1.0)
         self.transfer_s = burst * nic.pcie_latency_s
         self._mac_s = burst / nic.packets_per_s
         self._wire_s = burst / nic.line_bytes_per_s
@@ -112,7 +114,7 @@ class Stations:
         seconds = (size_bytes + WIRE_BYTES) * self._wire_s
         return seconds if seconds > self._mac_s else self._mac_s
 
-    def crossing_s(self, size_bytes: float) -> float:
-        """Time of PCIe, one way, for a packet."""
-        seconds = (size_bytes + self._crossing_bytes) * self._pcie_byte_s
+    def crossing_s(self, size_bytes: float, speed: float) -> float:
+        """Time of PCIe, one way, for a packet; `speed` is above 0."""
+        seconds = (size_bytes + self._crossing_bytes) * self._pcie_byte_s / speed
         return seconds if seconds > self._pcie_s else self._pcie_s

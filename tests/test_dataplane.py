@@ -82,6 +82,10 @@ def test_packets_are_conserved_and_flows_keep_their_order(case):
     assert len(run.log.left) * path.burst == figures["packets_left"]
     assert len(run.log.dropped) * path.burst == figures["packets_dropped"]
     assert path.under_way.count == path.cores.queued.count == path.host.jobs.count == 0
+    # Little's law on every queue.
+    now = run.simulation.now
+    assert path.cores.queued.until(now) == pytest.approx(path.cores.waited_s)
+    assert path.host.jobs.until(now) == pytest.approx(path.host.stayed_s)
     entries = path.entries
     assert not set(entries.counts[0]) & entries.at_nic
     assert set(entries.counts[1]) <= entries.at_nic
@@ -365,12 +369,27 @@ def test_experiments(settings):
     assert len(result.table("dataplane_plans")) == result.number("dataplane.plans") - 1
 
 
+def test_flows_that_nobody_ranks_are_learned():
+    """Packets that say nothing of popularity: heavy flows come to the NIC by the sketch."""
+    words = ["packets=campus", "traffic=campus", "burst=1", "until_s=0.1", "warm_up_s=0.0"]
+    words += ["program=firewall", "partition=fixed", "partition.sides=SRR"]
+    words += ["partition.offloaded=500", "traffic_monitor.interval_s=0.01"]
+    words += ["traffic_monitor.sample=4"]
+    result = run_config(compose(["experiment=cora", *words]))
+    assert result.number("dataplane.packets_dropped") == 0
+    assert result.number("dataplane.offloaded_flows") > 20
+    assert result.number("dataplane.latency_us.EH.mean") < result.number(
+        "dataplane.latency_us.EM.mean"
+    )
+
+
 # Bad input
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"informed": True}, "informed is true with rates=False and learn=False"),
         ({"burst": 0}, "burst is 0; it must be a whole number of at least 1"),
         ({"window": 0}, "window is 0; it must be at least 1, or null"),
         ({"decide_s": 0.0}, "decide_s is 0.0; it must be above 0, or null"),

@@ -11,7 +11,7 @@ from network_function_kit import bluefield, function, part
 
 from models.network_functions.plan import plan
 from models.network_functions.traffic import TrafficProfile
-from policies.partition.adaptive import Adaptive
+from policies.partition.adaptive import Adaptive, Oracle
 from policies.partition.contract import Decision
 from policies.partition.goals import FewestCores
 from sim.dataplane.places import Places
@@ -447,6 +447,15 @@ def test_the_runtime_follows_a_change_that_a_static_plan_does_not():
     assert still.system.runtime.plans == 1
     first = found.log.plans[0]
     assert 2.0 < first.start_s <= 7.0
+
+
+def test_an_oracle_needs_no_more_cores_than_a_runtime_that_learns():
+    other = profile(flows=20_000.0, packets_per_flow=20.0, rate_pps=14e6, zipf_exponent=0.7)
+    cores = []
+    for policy, informed in ((cora(), False), (Oracle(FewestCores()), True)):
+        run = runtime(policy, [Phase(2.0, other)], learn=not informed, informed=informed)
+        cores.append(run.simulation.results.summary["dataplane.busy_cores"])
+    assert cores[1] <= 1.01 * cores[0]
 
 
 def test_without_a_change_the_plan_stays():

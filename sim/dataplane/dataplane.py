@@ -41,10 +41,10 @@ class DataPlane:
     time (None: as many as are needed). steering: "flow" gives each core a queue of its own (RSS),
     "any" one queue for all. burst: packets that move together (see `PacketPath`), the workload's
     too. window: so many packets are under way all the time, to find the highest rate. learn: flows
-    for the NIC are learned by the runtime; else popular ones are known by their rank.
-    own_caches: see `PacketPath`. rates: follow rates instead of packets (see `RateMode`).
-    informed: the policy sees the traffic as it is, for an oracle.
-    warm_up_s: figures are of what comes later.
+    for the NIC are learned by the runtime, as those of a capture are in any case; else popular ones
+    are known by their rank. own_caches: see `PacketPath`. rates: follow rates instead of packets
+    (see `RateMode`). informed: the policy sees the traffic as it is, for an oracle. warm_up_s:
+    figures are of what comes later.
     """
 
     def __init__(
@@ -119,6 +119,9 @@ class DataPlane:
         assert node.smartnic is not None
         nic, cpu = node.smartnic, node.cpu
         most = cpu.spec.cores if self._cores is None else self._cores
+        # Packets that say nothing of the popularity of their flows begin without any.
+        ranked = getattr(self.packets, "phases", None) is not None
+        learn = self._learn or not ranked
         rng = simulation.stream(f"{self.name}.sketch")
         monitor = Monitor(self._monitor, self.traffic, rng)
         self.runtime = Runtime(
@@ -132,7 +135,7 @@ class DataPlane:
             monitor=monitor,
             cores=most,
             interval_s=self._decide_s,
-            learn=self._learn,
+            learn=learn,
             npu_model=self._npu_model,
         )
         cost = self.runtime.first()
@@ -159,7 +162,7 @@ class DataPlane:
                 cost,
                 self.limits,
                 monitor,
-                by_rank=not self._learn,
+                by_rank=not learn,
                 rng=rng,
             )
             if self._informed:
@@ -173,14 +176,12 @@ class DataPlane:
                 cores=max(1, first),
                 steering=self._steering,
                 window=self._window,
-                by_rank=not self._learn,
+                first_flows=int(self.traffic.flows) if ranked else 0,
+                by_rank=not learn,
                 own_caches=self._own_caches,
                 monitor=monitor,
                 ended=self._ended,
             )
-            if cost.plan.split:
-                popular = min(cost.plan.offloaded, self.traffic.flows)
-                self.path.entries.at_nic.update(range(int(popular)))
             meter = nic.meter
             assert isinstance(meter, BusyMeter)
             meter.watch(self.path.cores, simulation.now)

@@ -33,6 +33,8 @@ class PacketPath:
 
     window: so many packets are under way at any time, whatever the times of the
     workload say (None: those hold); nothing is dropped at the NIC's queues then.
+    first_flows: so many flows, numbered from 0 by popularity, have begun before the first packet;
+    those of the plan have their entries at the NIC.
     by_rank: flows within the plan's number by their true rank are moved to the NIC as they begin.
     own_caches: at the host, a packet's entries are in a cache as its flow's rank says; else as
     often as those of all packets are, which is what the cost model takes.
@@ -48,6 +50,7 @@ class PacketPath:
         cores: int,
         steering: str,
         window: int | None = None,
+        first_flows: int = 0,
         by_rank: bool = True,
         own_caches: bool = False,
         monitor: Monitor | None = None,
@@ -57,6 +60,7 @@ class PacketPath:
         self.limits = limits
         self.burst = trips.burst
         self.window = window
+        self.first_flows = first_flows
         self.by_rank = by_rank
         self.own_caches = own_caches
         #: Move every new flow to the NIC: all are on their way there.
@@ -104,6 +108,8 @@ class PacketPath:
         self.move_cycles = trips.model.stack.move_cycles
         self.host_cycle_s = 1.0 / trips.model.cpu.clock_hz
         self.use(trips)
+        if self.split:
+            self.entries.at_nic.update(range(int(min(self.offloaded, first_flows))))
 
     def use(self, trips: Trips) -> None:
         """Packets that come from now on follow these trips."""
@@ -125,8 +131,7 @@ class PacketPath:
 
     def live(self) -> set[int]:
         """Flows that have begun and not ended, those of before the first packet included."""
-        first = range(int(self.trips.model.profile.flows))
-        return (self.counts.born.union(first)) - self.counts.over
+        return self.counts.born.union(range(self.first_flows)) - self.counts.over
 
     @property
     def idle(self) -> bool:

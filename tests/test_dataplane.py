@@ -219,7 +219,7 @@ def test_rates_are_as_packets(name, sides, offloaded, cores):
             traffic,
             offloaded=offloaded,
             packets=None,
-            until_s=0.04,
+            until_s=0.025,
             burst=1 if rates else 4,
             rates=rates,
             fixed_cores=cores,

@@ -426,7 +426,7 @@ def runtime(policy, phases=(), until_s=9.0, **changes):
         until_s=until_s,
         rates=True,
         workload={"phases": phases},
-        log=True,
+        monitor={"sample": 1000},
         **{"decide_s": 1.0, "learn": True, **changes},
     )
     run.go()

@@ -10,7 +10,8 @@ from policies.partition.contract import Decision, PartitionView
 
 class Fixed:
     """The plan with these sides (a letter for each state, see `models.network_functions.plan`;
-    None for all at the host), so many offloaded flows where one is split, and all blocks but those of `at_host` on the NIC."""
+    None for all at the host), so many offloaded flows where one is split, and all blocks but those
+    of `at_host` on the NIC."""
 
     def __init__(
         self, sides: str | None = None, offloaded: float = 0.0, at_host: Sequence[str] = ()

@@ -416,9 +416,33 @@ def test_bursts_of_the_packets_and_of_the_system_must_agree():
         Run(burst=8, workload={"burst": 2})
 
 
+def test_packets_without_end_need_an_end_of_the_run():
+    with pytest.raises(ConfigError, match="until_s: must be given, since the packets of dataplane"):
+        Run(packets=None).go()
+
+
+def test_two_network_functions_need_two_nics():
+    run = Run(until_s=1e-3)
+    run.simulation.add(Run(name="other").system)
+    with pytest.raises(ConfigError, match="other: no node of the cluster has a SmartNIC of its"):
+        run.simulation.run()
+
+
+@pytest.mark.parametrize("rates", [False, True])
+def test_power_follows_the_cores_at_work(rates):
+    run = Run("upf", "NNNR", profile(rate_pps=20e6), packets=None, until_s=4e-3, rates=rates)
+    figures = run.go()
+    nic = run.cluster.nodes[0].smartnic
+    power_w = nic.meter.energy_j(4e-3) / 4e-3
+    spec = nic.spec
+    share = figures["utilisation.cores"]
+    assert share > 0.4
+    assert power_w == pytest.approx(spec.idle_w + share * (spec.peak_w - spec.idle_w), rel=0.01)
+
+
 def test_a_node_with_a_smartnic_is_needed():
     run = Run()
     node = replace(part("hardware/node", "smartnic-server"), smartnic=None)
     run.simulation.cluster = Cluster([NodeCount(node)])
-    with pytest.raises(ConfigError, match="no node of the cluster has a SmartNIC"):
+    with pytest.raises(ConfigError, match="no node of the cluster has a SmartNIC of its own"):
         run.simulation.run()

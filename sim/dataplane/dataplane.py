@@ -33,7 +33,7 @@ from workloads.demand import PacketWorkload
 
 
 class DataPlane:
-    """A network function on the first node that has a SmartNIC.
+    """A network function on the first node that has a SmartNIC that no other has.
 
     program: what packets go through. packets: the workload; traffic: its profile, as known before
     the first packet. partition: decides the plan, and again each `decide_s` (None: never). stack,
@@ -85,6 +85,7 @@ class DataPlane:
         if not warm_up_s >= 0.0:
             raise ConfigError(f"warm_up_s is {warm_up_s!r}; it must be at least 0")
         self.name = name
+        self.node: Node | None = None
         self.program = program
         self.packets = packets
         self.traffic = traffic
@@ -115,7 +116,9 @@ class DataPlane:
 
         Raises ConfigError where no node has a SmartNIC, CapacityError where there is no plan."""
         self._simulation = simulation
-        node = self._node(simulation)
+        if simulation.until_s is None and (self._rates or not self.packets.finite):
+            raise ConfigError(f"until_s: must be given, since the packets of {self.name} never end")
+        node = self.node = self._node(simulation)
         assert node.smartnic is not None
         nic, cpu = node.smartnic, node.cpu
         most = cpu.spec.cores if self._cores is None else self._cores
@@ -153,6 +156,8 @@ class DataPlane:
         first = cost.whole_cores(self.traffic.rate_pps) if self._fixed is None else self._fixed
         rng = simulation.stream(f"{self.name}.packets")
         self.carrier: Carrier
+        meter = nic.meter
+        assert isinstance(meter, BusyMeter)
         true_profile: Callable[[], TrafficProfile] | None = None
         if self._rates:
             self.carrier = rates = RateMode(
@@ -165,6 +170,7 @@ class DataPlane:
                 by_rank=not learn,
                 rng=rng,
             )
+            meter.watch(rates.load, simulation.now)
             if self._informed:
                 true_profile = rates.true_profile
         else:
@@ -182,8 +188,6 @@ class DataPlane:
                 monitor=monitor,
                 ended=self._ended,
             )
-            meter = nic.meter
-            assert isinstance(meter, BusyMeter)
             meter.watch(self.path.cores, simulation.now)
             path = self.path
             nic.on_change.append(lambda nic: path.set_speed(nic.speed if nic.up else 0.0))
@@ -221,11 +225,13 @@ class DataPlane:
         cluster = simulation.cluster
         if cluster is None:
             raise ConfigError(f"{self.name}: needs a cluster")
+        others = [each for each in simulation.systems if isinstance(each, DataPlane)]
+        taken = [each.node for each in others if each.node is not None]
         for node in cluster.nodes:
-            if node.smartnic is not None:
+            if node.smartnic is not None and node not in taken:
                 return node
         raise ConfigError(
-            f"{self.name}: no node of the cluster has a SmartNIC; try "
+            f"{self.name}: no node of the cluster has a SmartNIC of its own for it; try "
             "hardware/node@node=smartnic-server"
         )
 

@@ -28,3 +28,24 @@ def by_station(seconds: Mapping[str, float]) -> dict[str, float]:
     found["wire"] = max(found.pop("mac"), found.pop("line"))
     found["pcie up"] = max(found.pop("pcie bytes"), found.pop("pcie packets"))
     return found
+
+
+class NicLoad:
+    """The cores of a NIC at work, as one server, for its power. Reading it changes nothing: between
+    two steps the last share goes on."""
+
+    def __init__(self, now_s: float) -> None:
+        self.count = 1
+        self.busy = 0.0
+        self._busy_s = 0.0
+        self._at_s = now_s
+
+    def go_on(self, busy_s: float, lasts_s: float) -> None:
+        """A step is over, with so many seconds of work."""
+        self._busy_s += busy_s
+        self._at_s += lasts_s
+        self.busy = busy_s / lasts_s
+
+    def busy_s(self, now_s: float) -> float:
+        """Seconds of work until now."""
+        return self._busy_s + self.busy * (now_s - self._at_s)

@@ -21,7 +21,7 @@ from sim.dataplane.limits import QueueLimits
 from sim.dataplane.monitor import Monitor
 from sim.dataplane.phases import PhasedTraffic
 from sim.dataplane.places import Places
-from sim.dataplane.rate_costs import by_station, drop_place, type_weights
+from sim.dataplane.rate_costs import NicLoad, by_station, drop_place, type_weights
 from sim.dataplane.transition import PricedStage, copy_rounds, entries_per_flow
 
 
@@ -68,6 +68,7 @@ class RateMode:
         self._dropped = dict.fromkeys(PLACES, 0.0)
         self._busy = {"inserts": 0.0}
         self._pcie_speed = 1.0
+        self.load = NicLoad(simulation.now)
         self._use(cost)
         if cost.plan.split:
             self.places.set(self.places.place_of_rank[: self._target], True)
@@ -304,6 +305,7 @@ class RateMode:
         waiting = offered - served
         self._waiting["nic"] = min(waiting, float(self._limits.nic))
         self._dropped[drop_place(binding)] += waiting - self._waiting["nic"]
+        self.load.go_on(served * seconds.get("cores", 0.0), lasts_s)
         for key, each in by_station(seconds).items():
             self._busy[key] = self._busy.get(key, 0.0) + served * each
         return served

@@ -143,7 +143,7 @@ class Working(Protocol):
         ...
 
     @property
-    def busy(self) -> int:
+    def busy(self) -> float:
         """Those at work."""
         ...
 

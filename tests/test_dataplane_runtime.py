@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_function_kit import bluefield, function, part
 
+from models.errors import Stalled
 from models.network_functions.plan import plan
 from models.network_functions.traffic import TrafficProfile
 from policies.partition.adaptive import Adaptive, Oracle
@@ -343,6 +344,29 @@ def test_others_have_their_share_of_pcie():
     assert rates[1] == pytest.approx(3.125e9 / 316, rel=0.05)
     # What waited at the rings comes, too.
     assert rates[2] > 16e6
+
+
+class Endless:
+    """A system that waits for what never comes."""
+
+    name = "endless"
+
+    def start(self, simulation):
+        """Nothing to schedule."""
+
+    def done(self):
+        return False
+
+    def snapshot(self):
+        return {"waiting": 1}
+
+
+def test_a_data_path_that_is_done_keeps_no_run_alive():
+    run = Run("firewall", "CCC", profile(rate_pps=1e6), packets=500, decide_s=1e-4)
+    run.simulation.add(Endless())
+    with pytest.raises(Stalled, match="endless"):
+        run.simulation.run()
+    assert run.system.done()
 
 
 # What the runtime knows

@@ -187,7 +187,8 @@ class Runtime:
             self._provision.adjust(busy * self._pressure(before, totals, lost), lost > 0.0)
         if self._learn:
             self._refill(now)
-        self._next(self._epochs + 1)
+        if not self._carrier.idle:
+            self._next(self._epochs + 1)
 
     @staticmethod
     def _pressure(before: Totals, totals: Totals, lost: float) -> float:
@@ -213,6 +214,8 @@ class Runtime:
     def _decide(self, _: simpy.Event) -> None:
         assert self._interval_s is not None
         now = self._simulation.now
+        if self._carrier.idle:
+            return
         self._simulation.at(now + self._interval_s, self._decide)
         if self._deciding or self._carrier.changing:
             return

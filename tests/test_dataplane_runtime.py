@@ -15,6 +15,7 @@ from models.network_functions.traffic import TrafficProfile
 from policies.partition.adaptive import Adaptive, Oracle
 from policies.partition.contract import Decision
 from policies.partition.goals import FewestCores
+from sim.dataplane.facts import EpochEnded
 from sim.dataplane.places import Places
 from sim.dataplane.transition import copy_rounds, entries_per_flow, stages
 from workloads.packets.zipf_flows import Phase
@@ -438,6 +439,41 @@ def test_swaps_learn_a_new_order_of_popularity():
     assert before == pytest.approx(traffic.head_share(50.0), abs=0.03)
     assert at_once < 0.5 * before
     assert later > 0.9 * before
+
+
+def test_rates_follow_a_change_as_packets_do():
+    """Popularity is dealt anew and learned again: host cores before, later and in between, and
+    flows moved, in packets and in rates."""
+    traffic = profile(flows=2000.0, packets_per_flow=1000.0, rate_pps=2e6, zipf_exponent=1.2)
+    found = []
+    for rates in (False, True):
+        run = Run(
+            "nat",
+            policy=Swapping("SCS", 100.0),
+            traffic=traffic,
+            packets=None,
+            until_s=0.07,
+            decide_s=4e-3,
+            learn=True,
+            rates=rates,
+            monitor={"sample": 4, "interval_s": 2e-3},
+            steering="any",
+            fixed_cores=4,
+            log=False,
+            workload={"phases": [Phase(0.03, traffic, reshuffled=0.5)]},
+        )
+        epochs = []
+        run.simulation.facts.subscribe(EpochEnded, epochs.append)
+        figures = run.go()
+        cores = np.array([[fact.end_s, fact.busy_cores] for fact in epochs])
+        spans = ((0.0, 0.03), (0.034, 0.05), (0.05, 0.07))
+        means = [
+            cores[(cores[:, 0] > low + 1e-9) & (cores[:, 0] < high + 1e-9), 1].mean()
+            for low, high in spans
+        ]
+        found.append([*means, figures["flows_moved"]])
+    assert found[1] == pytest.approx(found[0], rel=0.1)
+    assert found[1][0] == pytest.approx(found[0][0], rel=0.05)
 
 
 def runtime(policy, phases=(), until_s=9.0, **changes):

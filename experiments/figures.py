@@ -13,7 +13,7 @@ _LATENCIES = {
 
 
 def headline(result: Result) -> str:
-    """A short table of a serving run."""
+    """A few lines on a run of serving or of jobs."""
     get = result.summary.get
     lines = []
     finished, arrived = get("serving.requests_finished"), get("serving.requests_arrived")
@@ -34,8 +34,20 @@ def headline(result: Result) -> str:
             f"{_percent(get('serving.kv_occupancy.mean'))} (peak "
             f"{_percent(get('serving.kv_occupancy.peak'))})"
         )
+    if get("jobs.jobs_arrived") is not None:
+        lines.append(
+            f"{get('jobs.jobs_finished')} of {get('jobs.jobs_arrived')} jobs finished in "
+            f"{_number(get('simulated_s'))} simulated s, {get('jobs.deadlines_missed')} after "
+            f"their deadline; {get('jobs.suspensions')} pauses, GPUs in use "
+            f"{_percent(get('jobs.gpu_share'))}{_of_jobs(result)}"
+        )
     lines.append(f"energy {_number(get('energy_j'))} J{_carbon(result)}")
     return "\n".join(lines)
+
+
+def _of_jobs(result: Result) -> str:
+    each = result.summary.get("jobs.carbon_per_job_g")
+    return "" if each is None else f"; {_number(each)} g of carbon per job"
 
 
 def _carbon(result: Result) -> str:

@@ -138,8 +138,8 @@ class LayerOperators:
         parts = [self.matrix(name, tokens) for name in self.matrices]
         parts += [self.traffic(name, tokens) for name in self.elementwise]
         parts += [self.all_reduce(tokens)] * 2
-        seconds = self._efficiency.layer_overhead_s + sum(s for s, _ in parts)
-        return seconds, sum(a for _, a in parts)
+        seconds = self._efficiency.layer_overhead_s + sum([s for s, _ in parts])
+        return seconds, sum([a for _, a in parts])
 
     def before_attention(self, tokens: int) -> Cost:
         """The part of `linear` that comes before attention: norm, projection, rotary embedding,

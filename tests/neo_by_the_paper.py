@@ -240,7 +240,7 @@ class StateView:
 
     ordering_preemptive = ordering_takes_kv = False
     reserve_blocks = 0
-    swapped_out = 0
+    swapped_out = iterations = 0
     prefilling: Sequence[Any] = ()
     holders: Sequence[Any] = ()
 

@@ -96,6 +96,11 @@ def test_a_finished_run_is_replaced_whole(in_empty_folder):
         (["ordering._target_=nowhere.Policy"], "nowhere"),
         (["batching=neo"], "host_attention: none, but the batching policy computes attention on"),
         ([*NEO, "host_attention=none"], "choose host_attention=cpu"),
+        (["experiment=neo_t4", "host_attention=none"], "choose host_attention=cpu"),
+        (
+            ["experiment=profiled", "batching=neo", "host_attention=cpu"],
+            "model: a profile of whole iterations",
+        ),
         ([*NEO, "engine.host_swap_bytes=1e15"], "engine.host_swap_bytes: node0/memory: serving"),
         ([*NEO, "pipeline_parallel=2"], "pipeline_parallel = 2: offload to the host needs 1"),
         ([*NEO, "engine.kv_blocks=1"], "engine.kv_blocks: one block holds no buffer"),

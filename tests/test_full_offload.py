@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -80,6 +81,33 @@ def test_each_goes_to_the_half_whose_host_has_more_slack(state: State) -> None:
     assert plan.offload.split
 
 
+@given(states())
+def test_by_work_stays_within_the_budgets(state: State) -> None:
+    plan = NeoByWork(PROFILE).plan(StateView(state), 0.0)  # type: ignore[arg-type]
+    taken = [r for r, _ in plan.chunks]
+    assert taken == state.waiting[: len(taken)]
+    offload = plan.offload
+    if offload is None or not offload.split:
+        return
+    back = len(offload.back)
+    served = len(state.cpu_run) - len(plan.preempt) - back - len(offload.aside)
+    assert served > 0
+    assert len(taken) + back + served <= state.most_requests
+    assert sum(r.prompt for r in taken) + back + served <= state.most_tokens
+
+
+def test_by_work_prompts_put_off_leave_their_tokens_to_decodes() -> None:
+    """Of 204 tokens two prompts leave four; one of them is enough to hide the host."""
+    waiting = [Asker(100 + i, prompt=100) for i in range(2)]
+    cpu_run = [Asker(i, kv=100, swapped=True) for i in range(10)]
+    state = State(waiting, [], cpu_run, 30, 300, BLOCK, 16, 204)
+    plan = NeoByWork(PROFILE).plan(StateView(state), 0.0)  # type: ignore[arg-type]
+    assert plan.offload is not None
+    assert plan.offload.split
+    assert [r.id for r, _ in plan.chunks] == [100]
+    assert len(cpu_run) - len(plan.offload.back) - len(plan.offload.aside) > 4
+
+
 @pytest.mark.parametrize(
     ("halving", "beside"), [("symmetric", [0, 2, 4]), ("none", [0, 1, 2, 3, 4])]
 )
@@ -139,21 +167,39 @@ def test_full_offload_falls_behind_with_the_output_and_neo_does_not() -> None:
     assert min(neo) > 0.97
 
 
-@pytest.mark.parametrize("kind", [Neo, NeoByWork])
-def test_a_fast_host_beside_wide_prompts_is_worth_its_time(kind: type[Batching]) -> None:
+@pytest.mark.parametrize("kind", [partial(Neo, saturation_tokens=16), NeoByWork])
+def test_a_fast_host_beside_wide_prompts_is_worth_its_time(kind: Callable[..., Batching]) -> None:
     """Few fit on the GPUs, whose time grows with what they compute: more is decoded at once."""
-    fast = partial(kind, times(STEEP, launch_s=0.0), 16)  # type: ignore[call-arg]
+    fast = partial(kind, times(STEEP, launch_s=0.0))
     run = _burst(fast, 60, STEEP, 80)
     alone = _burst(SwiftLlm, 60, STEEP, 60)
     assert alone.simulation.now > 1.1 * run.simulation.now
     assert run.result.summary["serving.offload.tokens"] > 100  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("kind", [Neo, NeoByWork])
-def test_those_on_the_host_make_no_token_where_the_gpus_work_alone(kind: type[Batching]) -> None:
+@pytest.mark.parametrize("kind", [partial(Neo, saturation_tokens=16), NeoByWork])
+def test_those_on_the_host_make_no_token_where_the_gpus_work_alone(
+    kind: Callable[..., Batching],
+) -> None:
     """A host that is never worth it, by prediction: all decode on the GPUs in the end."""
-    hopeless = partial(kind, times(STEEP, launch_s=1e3), 16)  # type: ignore[call-arg]
+    hopeless = partial(kind, times(STEEP, launch_s=1e3))
     run = _burst(hopeless, 20, STEEP, 80)
     assert run.log is not None
     assert not any(fact.host_decodes for fact in run.log.of(Iterations))
     assert run["requests_finished"] == 60
+
+
+def test_by_work_more_wait_on_the_host_than_an_iteration_takes() -> None:
+    """More than the profile has measured, and some have ended, so that outputs are known."""
+    policy = NeoByWork(PROFILE)
+    for i in range(40):
+        view = StateView(State([Asker(i, prompt=20)], [], [], 30, 300, BLOCK, 16, 256))
+        view.iterations = i
+        assert policy.plan(view, 0.0).chunks  # type: ignore[arg-type]
+    hosted = [Asker(i, kv=30, swapped=True) for i in range(20)]
+    waiting = [Asker(100 + i, prompt=20) for i in range(4)]
+    view = StateView(State(waiting, [], hosted, 30, 300, BLOCK, 16, 256))
+    view.iterations = 40
+    plan = policy.plan(view, 0.0)  # type: ignore[arg-type]
+    assert plan.offload is not None
+    assert len(hosted) - len(plan.offload.aside) - len(plan.offload.back) <= 16

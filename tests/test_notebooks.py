@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from functools import cached_property
 from pathlib import Path
 
 import nbformat
@@ -19,6 +20,13 @@ FOLDER = Path(__file__).resolve().parents[1] / "experiments" / "notebooks"
 COMPARED = "comparison.frame().set_index('metric')"
 #: What each notebook is asked for at its end.
 FOUND = {
+    "carbon": {
+        "comparison": COMPARED,
+        "tenants": "tenants",
+        "grids": "grids[['carbon.embodied_share']]",
+        "waits": "waits",
+        "accounts": "accounts.reset_index()",
+    },
     "trail": {"comparison": COMPARED},
     "neo": {"comparison": COMPARED, "gains": "gains", "loads": "loads"},
     "lamps": {"comparison": COMPARED, "areas": "pd.DataFrame(areas)"}
@@ -50,8 +58,13 @@ class Executed:
         self.figures = sum("image/png" in out.get("data", {}) for out in outputs)
         self.said = [out.text for out in outputs if out.output_type == "stream"]
         self.found = {key: pd.read_json(folder / f"{key}.json") for key in FOUND[name]}
-        self.runs = collect(next(folder.glob(f"{name}-*")) / "rates")
+        self.name = name
         self.folder = folder
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """Its sweep over rates."""
+        return collect(next(self.folder.glob(f"{self.name}-*")) / "rates")
 
     def means(self, figure: str, rate_rps: float) -> dict[str, float]:
         """The mean of a figure by arm."""
@@ -66,6 +79,11 @@ def executed(name: str, factory: pytest.TempPathFactory) -> Executed:
         for key in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
             patch.setenv(key, str(home))
         return Executed(name, factory.mktemp(name))
+
+
+@pytest.fixture(scope="module")
+def carbon(tmp_path_factory: pytest.TempPathFactory) -> Executed:
+    return executed("carbon", tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +115,42 @@ def test_committed_bare(name: str) -> None:
         assert not cell["metadata"]
     assert notebook["metadata"]["kernelspec"]["name"] == "python3"
     assert not re.search(r"(?<![\w.:/])/(home|root|tmp|Users|work|mnt|opt)/|[A-Z]:\\\\", text)
+
+
+def test_carbon_draws_the_figures(carbon: Executed) -> None:
+    assert carbon.figures == 6
+    assert carbon.said == []
+
+
+def test_carbon_every_method_hands_out_every_gram(carbon: Executed) -> None:
+    whole = carbon.found["tenants"].sum(axis=1)
+    assert len(whole) == 5
+    assert whole.max() == pytest.approx(whole.min(), rel=1e-9)
+    accounts = carbon.found["accounts"].set_index(["tenant", "account"])
+    grams = accounts[["operational_g", "embodied_g"]].to_numpy().sum()
+    assert grams == pytest.approx(1000 * whole.iloc[0], rel=1e-9)
+    assert (
+        accounts.loc[("jobs", "work"), "energy_j"] > accounts.loc[("jobs", "restore"), "energy_j"]
+    )
+    assert (accounts.loc["serving"].loc[["prefill", "decode"], "energy_j"] > 0).all()
+
+
+def test_carbon_making_counts_more_on_clean_grids(carbon: Executed) -> None:
+    share = carbon.found["grids"]["carbon.embodied_share"].sort_index()
+    assert share.is_monotonic_decreasing
+    assert share.loc[12] > 0.5
+    assert share.loc[400] < 0.2
+
+
+def test_carbon_jobs_that_wait_emit_less(carbon: Executed) -> None:
+    waits = carbon.found["waits"]
+    operation = waits["operation, kg"]
+    assert operation["at once"] > operation["in one piece"] > operation["CarbonScaler"]
+    assert operation["may pause"] < operation["in one piece"] * 1.001
+    assert waits["energy, kWh"]["in one piece"] == pytest.approx(waits["energy, kWh"]["at once"])
+    assert (waits["late"] == 0).all()
+    shares = carbon.found["comparison"]["share_of_a"]
+    assert shares["jobs.carbon.operational_g"] < 0 < shares["jobs.carbon.it_energy_j"]
 
 
 def test_trail_draws_the_figures(trail: Executed) -> None:

@@ -7,11 +7,22 @@ import os
 import numpy as np
 import pytest
 
+from experiments.compose import compose
 from experiments.reproduce.claim import NotRun
-from experiments.reproduce.papers.carbon import PAPER, decade, shape, unit_values, waiting
+from experiments.reproduce.papers.carbon import (
+    PAPER,
+    decade,
+    jobs,
+    serving,
+    serving_runs,
+    shape,
+    unit_values,
+    waiting,
+)
 from experiments.reproduce.plots import picture
 from experiments.reproduce.verdict import Verdict
 from experiments.reproduce.workers import Workers
+from sim.core.run import run
 from workloads.carbon.stamps import day, weekday_and_hour
 
 WITHOUT_DATA = {
@@ -27,6 +38,8 @@ WITHOUT_DATA = {
     "second-life",
     "decade",
 }
+#: Runs of the simulator, which need no data either.
+SIMULATED = {"elastic", "tokens", "power-caps", "regions", "deferral"}
 STUDIES = {claim.study.name: claim.study for claim in PAPER.claims}
 measured = pytest.mark.skipif(not os.environ.get("ORRERY_DATA"), reason="ORRERY_DATA is not set")
 
@@ -40,7 +53,7 @@ def exact():
 def test_what_needs_data_is_not_run_without(monkeypatch) -> None:
     monkeypatch.delenv("ORRERY_DATA", raising=False)
     with Workers(1) as workers:
-        for name in STUDIES.keys() - WITHOUT_DATA:
+        for name in STUDIES.keys() - WITHOUT_DATA - SIMULATED:
             with pytest.raises(NotRun, match="ORRERY_DATA is not set"):
                 STUDIES[name].run(workers)
 
@@ -53,11 +66,68 @@ def test_exact_claims_hold(exact) -> None:
             assert found.verdict in wanted or claim.id == "embodied-clean", claim.id
 
 
+def simulated() -> dict[str, serving_runs.Runs]:
+    """Figures of two seeds as runs of serving might give them: each arm a gram below the one
+    before."""
+    keys = ("operational_g", "work_g", "energy_j", "ttft_s.p99", "tpot_s.p99", "good_share")
+    arms = {
+        "regions": [
+            serving_runs.arm(name, load)
+            for load in serving_runs.LOADS
+            for name in ("nearest", "carbon", "cleanest")
+        ],
+        "deferral": [
+            "at once",
+            *serving_runs.WAITING,
+            "10 % error",
+            "30 % error",
+            "ignoring capacity",
+        ],
+    }
+    found = {
+        study: {
+            name: [
+                dict.fromkeys(keys, 100.0 - i + 0.1 * seed)
+                | {"deferred.late": 0.0, "deferred.held": 0.0}
+                for seed in range(2)
+            ]
+            for i, name in enumerate(names)
+        }
+        for study, names in arms.items()
+    }
+    found["deferral"]["no batch"] = [dict.fromkeys(keys, 50.0) | {"deferred.late": 0.0, "deferred.held": 0.0}] * 2  # noqa: E501  # fmt: skip
+    return found
+
+
+def test_what_claims_take_from_runs_of_serving() -> None:
+    runs = simulated()
+    saved = serving.routing_savings(runs["regions"])["0.2/s"]
+    assert saved.value == pytest.approx(100.0 * (1 / 100.0 + 1 / 100.1) / 2)
+    waited = serving.waiting_savings(runs["deferral"])
+    # Grams less than at once, over what batch work adds: 50 and 50.1.
+    for less, name in enumerate(serving_runs.WAITING, 1):
+        assert waited[name].value == pytest.approx(100.0 * less * (1 / 50.0 + 1 / 50.1) / 2)
+    for claim in serving.CLAIMS:
+        data = runs[claim.study.name]
+        assert claim.accepted.judge(claim.measure(data), claim.unit).simulated
+
+
+@pytest.mark.parametrize("arms", [serving_runs.routing_arms(), serving_runs.deferral_arms()])
+def test_arms_of_serving_differ_and_one_of_each_runs(arms) -> None:
+    settings = {name: str(compose(words)) for name, words in arms.items()}
+    assert len(set(settings.values())) == len(arms)
+    found = serving_runs.figures(run(compose([*list(arms.values())[1], "until_s=2000"])))
+    assert found["operational_g"] > 0.0
+    assert found["good_share"] > 50.0
+
+
 @pytest.mark.parametrize("plot", PAPER.plots, ids=lambda plot: plot.name)
 def test_every_plot_draws(plot, exact) -> None:
     made_up = {
         **exact,
+        **simulated(),
         "nightly": {(reach, 0.0): [200.0 - reach] for reach in waiting.REACHES},
+        "elastic": {name: _made_up(level) for level, name in enumerate(jobs.SCALER)},
         "by-day": {(form, end): [5.0, 6.0] for form in waiting.FORMS for end in waiting.ENDS},
         "coverage": {
             city: {
@@ -70,6 +140,49 @@ def test_every_plot_draws(plot, exact) -> None:
         },
     }
     assert picture(plot, made_up[plot.study.name]).startswith(b"\x89PNG")
+
+
+def _made_up(level: int) -> list[dict[str, float]]:
+    """Figures of a policy that saves 10 % a level, at 1 % more energy."""
+    carbon, energy = 100.0 - 10.0 * level, 1000.0 + 10.0 * level
+    figures = {"jobs.carbon.operational_g": carbon, "jobs.carbon.it_energy_j": energy}
+    return [
+        {key: factor * value for key, value in figures.items()} | {"jobs.deadlines_missed": level}
+        for factor in (1.0, 1.5)
+    ]
+
+
+def test_savings_and_costs_of_jobs_are_over_running_at_once() -> None:
+    found = {name: _made_up(level) for level, name in enumerate(jobs.SCALER)}
+    saved = jobs.savings(found)
+    assert [estimate.value for estimate in saved.values()] == pytest.approx([10.0, 20.0, 30.0])
+    assert saved["CarbonScaler"].low == pytest.approx(30.0)
+    costs = jobs.costs(found)
+    assert costs["may pause, energy"].value == pytest.approx(2.0)
+    assert costs["CarbonScaler, late"].value == pytest.approx(100.0 * 3 / 60)
+    judged = {claim.id: claim.accepted for claim in jobs.CLAIMS}["scaler-savings"]
+    assert judged.judge(saved, "%").verdict is Verdict.HOLDS
+
+
+@measured
+@pytest.mark.parametrize("policy", ["at_once", *(f.split("/")[1] for f in waiting.FORMS.values())])
+@pytest.mark.parametrize("end", waiting.ENDS)
+def test_the_engine_and_the_plans_agree_on_great_britain(policy: str, end: str) -> None:
+    words = ["jobs=workdays", "jobs.days=7", "jobs.count=20", "jobs.first_weekday=2"]
+    words += [f"jobs.end={end}", f"shifting={policy}", "cluster.nodes.node.count=3"]
+    engine, pure = jobs.both_ways(words)
+    assert engine == pytest.approx(pure, rel=1e-6)
+
+
+@measured
+def test_the_engines_first_nights_are_the_studys() -> None:
+    """And so is their mean, of the job that may not move."""
+    engine, pure = jobs.both_ways([*jobs._nightly(0), "jobs.nights=5"])
+    truth = waiting.great_britain()
+    nominal = [day("2020-01-01") + night * 86400.0 + 3600.0 for night in range(1, 6)]
+    means = [truth.mean(start, start + waiting.SLOT_S) for start in nominal]
+    assert engine == pytest.approx(pure, rel=1e-6)
+    assert engine == pytest.approx(np.mean(means), rel=1e-6)
 
 
 @pytest.mark.parametrize(

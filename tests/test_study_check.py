@@ -59,6 +59,9 @@ def test_the_committed_experiments_do_what_they_are_for():
     packets = metrics.pop("cora")
     assert packets["dataplane.packets_dropped"] == 0
     assert packets["dataplane.flows_moved"] > 100
+    jobs = metrics.pop("carbon_jobs")
+    assert jobs["jobs.jobs_finished"] == 12
+    assert jobs["jobs.suspensions"] > 12
     for name, found in metrics.items():
         assert found["serving.requests_arrived"] == 200, name
 

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.carbon.synthetic import HourlyShape, PeakAndTrough
 from models.errors import ConfigError
 from workloads import draws
-from workloads.arrivals import Burst, Evenly, Gamma, Poisson, TraceTimes
+from workloads.arrivals import Burst, Daily, Evenly, Gamma, Poisson, TraceTimes
 from workloads.demand import Demand
 
 ONE = Demand(10, 5)
@@ -49,6 +50,30 @@ def test_gamma_of_variation_one_is_poisson_in_distribution() -> None:
     from scipy.stats import kstest
 
     assert kstest(np.diff(first(Gamma(1.0, 1.0), 20_000)), "expon").pvalue > 0.001
+
+
+def test_daily_arrivals_follow_the_hours() -> None:
+    """Five days of about 1 a second: counts by hour within five deviations of the shape, which
+    begins at noon; gaps of a unit in expected arrivals are exponential."""
+    from scipy.stats import kstest
+
+    levels = [1.0, 0.0, 3.0, *[2.0] * 21]
+    day = HourlyShape(name="odd", levels=levels)
+    times = first(Daily(1.0, day, steps=24, from_hour=12.0), 440_000)
+    times = times[times < 5 * 86_400.0]
+    assert (np.diff(times) >= 0.0).all()
+    hours = np.bincount((times % 86_400.0 // 3600.0).astype(int), minlength=24)
+    expected = 5 * 86_400.0 * np.roll(levels, -12) / sum(levels)
+    assert (abs(hours - expected) <= 5.0 * expected**0.5).all()
+    assert hours[13] == 0
+    flat = Daily(4.0, PeakAndTrough(name="flat", amplitude=1e-9, peak_hour=1.0, trough_hour=2.0))
+    assert kstest(np.diff(first(flat, 20_000)), "expon", args=(0, 0.25)).pvalue > 0.001
+
+
+def test_a_day_with_a_rate_below_nothing_is_an_error() -> None:
+    deep = PeakAndTrough(name="deep", amplitude=1.5, peak_hour=12.0, trough_hour=0.0)
+    with pytest.raises(ConfigError, match=r"falls to -0\.49"):
+        Daily(1.0, deep)
 
 
 @pytest.mark.parametrize("make", [Poisson, Evenly, lambda rate: Gamma(rate, 2.5)])

@@ -8,8 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
+from models.carbon.synthetic import DayShape
+from models.carbon.units import S_PER_DAY
 from models.errors import ConfigError
-from workloads.checks import at_least, between, positive
+from workloads.checks import at_least, between, positive, whole
 from workloads.demand import Demand
 from workloads.draws import Floats, block_sizes, children
 
@@ -48,6 +50,51 @@ class Poisson:
     def times(self, demands: Iterator[Demand], rng: np.random.Generator) -> Iterator[Arrival]:
         (own,) = children(rng, 1)
         return zip(_renewals(own.standard_exponential, self.rate_rps), demands, strict=False)
+
+
+class Daily:
+    """Independent arrivals at a rate that follows the hour of the day: `rate_rps` on average, the
+    hours' shape by `day`, constant within each of `steps` equal parts of a day. The run begins at
+    `from_hour`.
+    """
+
+    def __init__(
+        self,
+        rate_rps: float,
+        day: DayShape,
+        steps: int = 96,
+        from_hour: float = 0.0,
+        source: Mapping[str, str] | None = None,
+    ) -> None:
+        self.rate_rps = positive("rate_rps", rate_rps)
+        self.day = day
+        self.steps = whole("steps", steps)
+        self.from_hour = between("from_hour", from_hour, 0.0, 24.0)
+        self.source = source
+        hours = (np.arange(self.steps) + 0.5) * 24.0 / self.steps
+        rates = np.array([1.0 + day.at((hour + self.from_hour) % 24.0) for hour in hours.tolist()])
+        if not (rates >= 0.0).all() or not rates.any():
+            raise ConfigError(
+                f"day: the rate falls to {rates.min():g} of its mean; it must be >= 0"
+            )
+        # Expected arrivals up to each edge of a day, in days of the mean rate.
+        self._expected = np.concatenate(([0.0], np.cumsum(rates / rates.sum())))
+
+    def times(self, demands: Iterator[Demand], rng: np.random.Generator) -> Iterator[Arrival]:
+        (own,) = children(rng, 1)
+        return zip(self._times(own), demands, strict=False)
+
+    def _times(self, rng: np.random.Generator) -> Iterator[float]:
+        """Where the expected number of arrivals meets a Poisson process of rate 1."""
+        edges = np.linspace(0.0, S_PER_DAY, self.steps + 1)
+        passed = 0.0
+        for size in block_sizes(None):
+            gaps = rng.standard_exponential(size)
+            gaps[0] += passed
+            np.cumsum(gaps, out=gaps)
+            passed = float(gaps[-1])
+            days, part = np.divmod(gaps / (self.rate_rps * S_PER_DAY), 1.0)
+            yield from (days * S_PER_DAY + np.interp(part, self._expected, edges)).tolist()
 
 
 class Gamma:

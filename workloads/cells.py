@@ -9,11 +9,11 @@ from models.errors import TraceError
 from workloads.lengths import MOST_TOKENS
 
 REQUIRED = ("prompt_tokens", "output_tokens")
-OPTIONAL = ("arrival_s", "kind")
+OPTIONAL = ("arrival_s", "kind", "origin")
 
-Row = tuple[int, object, object, object, object]
+Row = tuple[int, object, object, object, object, object]
 """A request as it stands in a file: number of its line or row (from 1), prompt, output, arrival,
-kind; `None` for the last two where there is no such column."""
+kind, origin; `None` for the last three where there is no such column."""
 
 MOST_SECONDS = 1e15
 LONGEST_SHOWN = 60
@@ -68,6 +68,14 @@ class Cells:
         if type(value) is int and 1 <= value <= MOST_TOKENS:
             return value
         raise self.wrong(number, column, value, f"a whole number of tokens, 1 to {MOST_TOKENS}")
+
+    def text(self, number: int, column: str, value: object) -> str:
+        """`value` as text; none where there is no such column."""
+        if value is None:
+            return ""
+        if type(value) is str:
+            return value
+        raise self.wrong(number, column, value, "text")
 
     def seconds(self, number: int, column: str, value: object) -> float:
         """`value` as a time: a number of at least 0 (and not beyond any clock)."""

@@ -26,7 +26,8 @@ class Demand(NamedTuple):
 
     `arrival_s`: when the trace says that it arrived, in seconds from the start; `None` where the
     arrival process decides. `kind`: class of traffic or tenant. `calls`: tool calls in the order
-    of `after_tokens`; the tokens they return are not part of `output_tokens`.
+    of `after_tokens`; the tokens they return are not part of `output_tokens`. `origin`: the region
+    it is sent from.
     """
 
     prompt_tokens: int
@@ -34,6 +35,7 @@ class Demand(NamedTuple):
     arrival_s: float | None = None
     kind: str = ""
     calls: tuple[Call, ...] = ()
+    origin: str = ""
 
     @property
     def total_tokens(self) -> int:

@@ -25,14 +25,15 @@ class RequestTable:
 
     - `prompt_tokens`, `output_tokens`: whole numbers of at least 1;
     - `arrival_s` (optional): seconds from the start of the run, at least 0, never decreasing;
-    - `kind` (optional): text, the class of traffic or the tenant.
+    - `kind` (optional): text, the class of traffic or the tenant;
+    - `origin` (optional): text, the region it is sent from.
 
     The suffix of the file says how it is written: `.csv` (UTF-8, comma, a header with the names),
     `.jsonl` (an object a line, each with the same keys as the first) or `.parquet` (integer
-    columns; integer or floating-point `arrival_s`; string `kind`). No value may be missing. The
-    file is read as it is needed and never held whole. `limit` reads that many rows at most; what
-    stands behind them is not looked at. Errors are `TraceError` with file, line (parquet: row,
-    from 1), column and value, and come when the row is reached.
+    columns; integer or floating-point `arrival_s`; string `kind` and `origin`). No value may be
+    missing. The file is read as it is needed and never held whole. `limit` reads that many rows at
+    most; what stands behind them is not looked at. Errors are `TraceError` with file, line
+    (parquet: row, from 1), column and value, and come when the row is reached.
     """
 
     finite = True
@@ -49,7 +50,7 @@ class RequestTable:
         cells = Cells(self.path, "row" if suffix == ".parquet" else "line")
         before = 0.0
         read = 0
-        for number, prompt, output, arrival, kind in READERS[suffix](self.path):
+        for number, prompt, output, arrival, kind, origin in READERS[suffix](self.path):
             at = None
             if arrival is not None:
                 at = cells.seconds(number, "arrival_s", arrival)
@@ -57,15 +58,12 @@ class RequestTable:
                     wanted = f"at or after the {before!r} of the row before; sort the file by time"
                     raise cells.wrong(number, "arrival_s", arrival, wanted)
                 before = at
-            if kind is None:
-                kind = ""
-            elif type(kind) is not str:
-                raise cells.wrong(number, "kind", kind, "text")
             yield Demand(
                 cells.tokens(number, "prompt_tokens", prompt),
                 cells.tokens(number, "output_tokens", output),
                 at,
-                kind,
+                cells.text(number, "kind", kind),
+                origin=cells.text(number, "origin", origin),
             )
             read += 1
             if read == self.limit:

@@ -94,7 +94,7 @@ def csv_rows(path: Path) -> Iterator[Row]:
     rows = CsvRows(path, REQUIRED, OPTIONAL)
     where = {name: index for index, name in enumerate(rows.columns)}
     prompt, output = where["prompt_tokens"], where["output_tokens"]
-    arrival, kind = where.get("arrival_s"), where.get("kind")
+    arrival, kind, origin = where.get("arrival_s"), where.get("kind"), where.get("origin")
     for row in rows:
         yield (
             rows.line,
@@ -102,6 +102,7 @@ def csv_rows(path: Path) -> Iterator[Row]:
             integer_in(row[output]),
             None if arrival is None else number_in(row[arrival]),
             None if kind is None else row[kind],
+            None if origin is None else row[origin],
         )
 
 
@@ -141,6 +142,7 @@ def json_rows(path: Path) -> Iterator[Row]:
             row["output_tokens"],
             row.get("arrival_s"),
             row.get("kind"),
+            row.get("origin"),
         )
 
 

@@ -19,6 +19,8 @@ _PARTS = (
     "predictor",
     "efficiency",
 )
+#: Of a run with batch jobs.
+_OF_JOBS = ("jobs", "shifting")
 
 
 def resolved(result: Result) -> dict[str, Any]:
@@ -38,7 +40,10 @@ def resolved(result: Result) -> dict[str, Any]:
 
 
 def title(settings: Mapping[str, Any]) -> str:
-    """What was run: model, GPUs, replicas. Empty where the settings do not say."""
+    """What was run: model, GPUs, replicas, or the systems where none serves a model. Empty where
+    the settings do not say."""
+    if not _serves(settings):
+        return ", ".join(_mapping(settings, "systems"))
     model = _name(settings.get("model"))
     if not model:
         return ""
@@ -58,8 +63,11 @@ def in_short(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The choices of a run, a line each."""
     client = settings.get("client")
     unused = {"arrivals"} if isinstance(client, Mapping) and "arrivals" not in client else set()
-    rows = [(part, _describe(part, settings)) for part in _PARTS if part not in unused]
-    for key in ("weight_dtype", "kv_dtype", "slo_ttft_s", "slo_tpot_s", "seed", "mode", "until_s"):
+    serves = _serves(settings)
+    parts = [part for part in _PARTS if serves and part not in unused]
+    rows = [(part, _describe(part, settings)) for part in [*parts, *_OF_JOBS]]
+    of_serving = ("weight_dtype", "kv_dtype", "slo_ttft_s", "slo_tpot_s") if serves else ()
+    for key in (*of_serving, "seed", "mode", "until_s"):
         value = settings.get(key)
         if value is not None:
             rows.append((key, str(value)))
@@ -89,6 +97,12 @@ def command(folder: Path) -> str:
     if not isinstance(words, list) or not words:
         return ""
     return " ".join(["orrery run", *(shlex.quote(str(word)) for word in words)])
+
+
+def _serves(settings: Mapping[str, Any]) -> bool:
+    """Whether a system serves a model, as far as the settings say."""
+    parts = _mapping(settings, "systems").values()
+    return not parts or any("served" in part for part in parts if isinstance(part, Mapping))
 
 
 def _describe(key: str, settings: Mapping[str, Any]) -> str:

@@ -16,6 +16,8 @@ HEADLINE = (
     "e2e_latency_s.p99",
     "output_throughput_tps",
     "goodput_rps",
+    "deadlines_missed",
+    "carbon_per_job_g",
     "energy_j",
     "carbon_g",
 )

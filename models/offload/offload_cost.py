@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from models.efficiency import Efficiency
 from models.errors import ConfigError
@@ -63,6 +63,14 @@ class Totals(NamedTuple):
     read_s: float
 
 
+#: Of a layer of a sub-batch: what `OffloadCost._linear_cached` says of its width; attention on the
+#: GPUs, in seconds and in those weighted by power; and what host and link do while the GPUs work on
+#: the other sub-batch, in seconds of the thread and bytes read and copied.
+_Part: TypeAlias = tuple[
+    tuple[float, float, float, float], float, float, tuple[float, float, float]
+]
+
+
 class OffloadCost:
     """Iterations of two sub-batches that swap their roles twice a layer, as NEO's engine runs them
     (arXiv 2411.01142, section 3.1).
@@ -96,6 +104,8 @@ class OffloadCost:
         self.host = host
         self.per_sequence_s = per_sequence_s
         self.layers = model.layers
+        self._efficiency = cost.efficiency
+        self._overlapped = cost.efficiency.host_overlapped
         self.launch_s = cost.efficiency.launch_per_layer_s
         width = dtype_bytes(kv_dtype)
         #: Bytes of a token's keys and values in one layer.
@@ -106,6 +116,7 @@ class OffloadCost:
         )
         self._read_bytes_per_s = host.read_bytes_per_s
         self._exchange_s = self.exchanged_bytes / host.link_bytes_per_s
+        self._call_s = host.call_s
         # Decode attention of a layer: fixed seconds, and per KV token seconds and those weighted.
         self._fixed_s, (self._per_s, self._per_active) = cost.operators.decode()
         self._heads: dict[int, tuple[float, float]] = {}
@@ -151,12 +162,12 @@ class OffloadCost:
 
     def totals(self, first: SubBatch, second: SubBatch) -> Totals:
         """An iteration in closed form: what its stages come to, without making them."""
-        before_0, after_0, linear_0a, _ = self._linear_cached(first.tokens)
-        before_1, after_1, linear_1a, _ = self._linear_cached(second.tokens)
-        attention_0, attention_0a = self._attention(first)
-        attention_1, attention_1a = self._attention(second)
-        thread_0, read_0, copied_0 = self._beside(first)
-        thread_1, read_1, copied_1 = self._beside(second)
+        linear_0, attention_0, attention_0a, beside_0 = self._part(first)
+        linear_1, attention_1, attention_1a, beside_1 = self._part(second)
+        before_0, after_0, linear_0a, _ = linear_0
+        before_1, after_1, linear_1a, _ = linear_1
+        thread_0, read_0, copied_0 = beside_0
+        thread_1, read_1, copied_1 = beside_1
         read_0 /= self._read_bytes_per_s
         read_1 /= self._read_bytes_per_s
         # What the GPUs wait for while they work on the other sub-batch.
@@ -164,15 +175,17 @@ class OffloadCost:
         if copied_0 or copied_1:
             wait_0 = max(wait_0, self.host.copy_s(copied_0))
             wait_1 = max(wait_1, self.host.copy_s(copied_1))
+        begin_s, end_0_s = before_1 + attention_0, after_0 + attention_1
+        turn_1_s, turn_0_s = after_0 + before_0 + attention_1, after_1 + before_1 + attention_0
         layers = self.layers
         turns = layers - 1
         end_s, head_active, least_s = self._outside(first, second)
         seconds = (
             before_0
-            + max(before_1 + attention_0, wait_0)
-            + turns * max(after_0 + before_0 + attention_1, wait_1)
-            + turns * max(after_1 + before_1 + attention_0, wait_0)
-            + max(after_0 + attention_1, wait_1)
+            + (begin_s if begin_s > wait_0 else wait_0)
+            + turns * (turn_1_s if turn_1_s > wait_1 else wait_1)
+            + turns * (turn_0_s if turn_0_s > wait_0 else wait_0)
+            + (end_0_s if end_0_s > wait_1 else wait_1)
             + after_1
             + end_s
         )
@@ -190,18 +203,16 @@ class OffloadCost:
         more_s = self.per_sequence_s * batch.requests
         copying_s = self.layers * self.host.copy_s(batch.out_tokens * self.kv_bytes)
         head_s, _ = self._head(batch.sampled)
-        beside = self.cost.efficiency.host_overlapped
-        rest_s = head_s + (0.0 if beside else self._host_s(batch.requests))
+        rest_s = head_s + (0.0 if self._overlapped else self._host_s(batch.requests))
         seconds = more_s + max(cost.step(0), copying_s + rest_s)
         return StepCost(seconds, active_first=cost.active_first)
 
     def iteration(self, first: SubBatch, second: SubBatch) -> Iteration:
         """The stages of an iteration, in order."""
-        before_0, after_0, linear_0a, before_0a = self._linear_cached(first.tokens)
-        before_1, after_1, linear_1a, before_1a = self._linear_cached(second.tokens)
-        attention_0, attention_0a = self._attention(first)
-        attention_1, attention_1a = self._attention(second)
-        beside_0, beside_1 = self._beside(first), self._beside(second)
+        linear_0, attention_0, attention_0a, beside_0 = self._part(first)
+        linear_1, attention_1, attention_1a, beside_1 = self._part(second)
+        before_0, after_0, linear_0a, before_0a = linear_0
+        before_1, after_1, linear_1a, before_1a = linear_1
         end_s, head_active, least_s = self._outside(first, second)
         return Iteration(
             (
@@ -239,32 +250,31 @@ class OffloadCost:
         requests = first.requests + second.requests
         host_s = self._host_s(requests)
         head_s += self.per_sequence_s * requests
-        if self.cost.efficiency.host_overlapped:
+        if self._overlapped:
             return head_s, head_active, host_s
         return head_s + host_s, head_active, 0.0
 
-    def _attention(self, batch: SubBatch) -> tuple[float, float]:
-        """Attention of a layer on the GPUs: seconds, and those weighted by power."""
+    def _part(self, batch: SubBatch) -> _Part:
+        prompts, decodes, context_tokens, host_decodes, host_tokens, out_tokens, _ = batch
+        width = decodes + host_decodes
         seconds = active = 0.0
-        for cached, size in batch.prompts:
+        for cached, size in prompts:
+            width += size
             own_s, cached_s, own_active, cached_active = self._prompt_cached(size)
             seconds += own_s + cached_s * cached
             active += own_active + cached_active * cached
-        if batch.decodes:
-            seconds += self._fixed_s + self._per_s * batch.context_tokens
-            active += self._per_active * batch.context_tokens
-        return seconds, active
-
-    def _beside(self, batch: SubBatch) -> tuple[float, float, float]:
-        """What host and link do in a layer while the GPUs work on the other sub-batch."""
+        if decodes:
+            seconds += self._fixed_s + self._per_s * context_tokens
+            active += self._per_active * context_tokens
         thread_s = self.launch_s
-        if batch.host_decodes:
-            thread_s += self.host.call_s + batch.host_decodes * self._exchange_s
-        return thread_s, batch.host_tokens * self.kv_bytes, batch.out_tokens * self.kv_bytes
+        if host_decodes:
+            thread_s += self._call_s + host_decodes * self._exchange_s
+        beside = thread_s, host_tokens * self.kv_bytes, out_tokens * self.kv_bytes
+        return self._linear.get(width) or self._linear_cached(width), seconds, active, beside
 
     def _host_s(self, requests: int) -> float:
         """The host's time for an iteration of so many requests, outside its layers."""
-        efficiency = self.cost.efficiency
+        efficiency = self._efficiency
         return efficiency.host_s + efficiency.host_per_sequence_s * requests
 
     def _head(self, sampled: int) -> tuple[float, float]:
@@ -310,7 +320,14 @@ def offload_cost(
     kv_dtype: str = "fp16",
     per_sequence_s: float = 0.0,
 ) -> OffloadCost:
-    """The cost of a model on such GPUs with such a host. Raises ConfigError without a host."""
+    """The cost of a model on such GPUs with such a host. Raises ConfigError without a host, and for
+    a published profile, which says nothing of operators."""
+    if not isinstance(model, Transformer):
+        raise ConfigError(
+            "model: a profile of whole iterations, but the batching policy asks for the times of a "
+            "model's operators; choose batching=chunked_prefill, or a model, as model=llama2-7b, "
+            "and its efficiency"
+        )
     if host is None:
         raise ConfigError(
             "host_attention: none, but the batching policy computes attention on the host; "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import NamedTuple, Protocol
@@ -98,7 +98,9 @@ class ProfiledTimes:
         self._host_tokens: list[int] = []
         self._table = np.zeros((0, 0))
         self._sequences: list[int] = []
-        self._lines: list[Line] = []
+        #: Host attention, from fewest KV tokens on.
+        self.host_lines: list[Line] = []
+        self._highs: list[int] = []
 
     def cover(self, gpu_tokens: int, host_tokens: int, block_tokens: int) -> None:
         """Measure attention up to so many KV tokens on the GPUs and in host memory."""
@@ -125,11 +127,10 @@ class ProfiledTimes:
 
     def host_line(self, tokens: int) -> Line:
         """Host attention around so many KV tokens."""
-        points = self._host_tokens
-        if not points or tokens > points[-1]:
-            self._refuse("KV tokens in host memory", tokens, points[-1] if points else 0)
-        j = min(max(1, bisect_right(points, tokens)), len(points) - 1)
-        return self._lines[j - 1]
+        at = bisect_left(self._highs, tokens)
+        if at == len(self._highs):
+            self._refuse("KV tokens in host memory", tokens, self._highs[-1] if at else 0)
+        return self.host_lines[at]
 
     def host_attention(self, sequences: int, tokens: int) -> float:
         """Decode attention on the host for `sequences` that read `tokens` KV tokens in all."""
@@ -171,7 +172,8 @@ class ProfiledTimes:
                     table[i, j] = self._measure("host_attention", seconds)
         _continue(table)
         self._table = table
-        self._lines = [self._line(j) for j in range(1, len(self._host_tokens))]
+        self.host_lines = [self._line(j) for j in range(1, len(self._host_tokens))]
+        self._highs = self._host_tokens[1:]
 
     def _line(self, j: int) -> Line:
         """The cell between points j - 1 and j of the KV tokens, for every number of sequences."""

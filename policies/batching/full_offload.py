@@ -70,7 +70,8 @@ class FullOffload:
             attention_s = sum([self.times.prefill[size] for size in prompts.sizes])
             attention_s += self.times.attention(context_after(view, plan, offload, prompts))
             halves = Halves(self.times, width, attention_s)
-            halves.spread(hosted, prompts, free)
+            left = prompts.left(len(prompts.chosen))
+            halves.spread(hosted, left, free, view.block_tokens)
             halves.put(offload)
         else:
             self._evenly(view, offload, hosted, prompts, free)
@@ -91,7 +92,8 @@ class FullOffload:
             out.append(request)
         offload.out = out
         spare = min(view.max_sequences, view.max_batch_tokens) - view.decoding + len(out)
-        relieve(view, offload, room, spare)
+        if room.free < 0 or spare < 0:
+            relieve(view, offload, room, spare)
 
     def _make_room(
         self, view: BatchView, plan: Plan, offload: Offload, room: Room

@@ -20,10 +20,10 @@ class Prompts:
     those whose KV goes to host memory.
 
     `requests`, `tokens`: left of the budgets. `sizes`: of the prompts, 0 where a request decodes on
-    without one; `here` of them stay.
+    without one; `here` of them stay. `width`: tokens fed to the linear operators.
     """
 
-    __slots__ = ("block_tokens", "chosen", "here", "requests", "sizes", "tokens")
+    __slots__ = ("block_tokens", "chosen", "here", "requests", "sizes", "tokens", "width")
 
     def __init__(self, requests: int, tokens: int, block_tokens: int) -> None:
         self.requests = requests
@@ -31,7 +31,7 @@ class Prompts:
         self.block_tokens = block_tokens
         self.chosen: list[RequestView] = []
         self.sizes: list[int] = []
-        self.here = 0
+        self.here = self.width = 0
 
     def choose(self, view: BatchView, room: Room, offload: Offload, *, gpu: bool = True) -> None:
         """Take waiting requests as long as budgets and memory of both sides last; `gpu`: whether
@@ -46,8 +46,10 @@ class Prompts:
         buffer = view.total_blocks
         limit = view.host_blocks - view.total_blocks
         used = view.host_blocks - view.host_blocks_free()
-        used += sum(map(view.blocks_held, offload.out))
-        used -= sum([-(-request.kv_tokens // self.block_tokens) for request in offload.back])
+        if offload.out:
+            used += sum(map(view.blocks_held, offload.out))
+        if offload.back:
+            used -= sum([-(-request.kv_tokens // self.block_tokens) for request in offload.back])
         occupied = view.hosted_size > 0 or offload.out
         for request in view.waiting:
             if request.id in room.gone or (request.swapped and offload.out):
@@ -55,8 +57,10 @@ class Prompts:
             size = request.prefill_tokens
             blocks = view.blocks_to_admit(request)
             overlong = size > view.max_batch_tokens
-            if min(self.requests, self.tokens) < 1 or (
-                size > self.tokens and not (overlong and not self.chosen)
+            if (
+                self.requests < 1
+                or self.tokens < 1
+                or (size > self.tokens and not (overlong and not self.chosen))
             ):
                 return
             bound = request.kv_tokens > 0
@@ -78,21 +82,27 @@ class Prompts:
             else:
                 return
             self.requests -= 1
-            self.tokens -= max(size, 1)
+            self.tokens -= size or 1
+            self.width += size or 1
             self.chosen.append(request)
             self.sizes.append(size)
 
-    @property
-    def width(self) -> int:
-        """Tokens fed to the linear operators."""
-        return sum(self.sizes) + self.sizes.count(0)
+    def left(self, count: int) -> int:
+        """Requests that decode on the host which may join the first `count` of them."""
+        fewer = len(self.chosen) - count
+        return min(self.requests + fewer, self.tokens + sum([n or 1 for n in self.sizes[count:]]))
 
     def put(self, plan: Plan, offload: Offload, count: int) -> None:
         """Let the first `count` of them into the plan."""
-        pairs = list(zip(self.chosen[:count], self.sizes[:count], strict=True))
-        plan.chunks = [(request, size) for request, size in pairs if size]
-        plan.resume = [request for request, size in pairs if not size]
-        offload.to_host = self.chosen[self.here : count]
+        if not count:
+            return
+        chunks = list(zip(self.chosen[:count], self.sizes, strict=False))
+        if 0 in self.sizes:
+            plan.resume = [request for request, size in chunks if not size]
+            chunks = [(request, size) for request, size in chunks if size]
+        plan.chunks = chunks
+        if self.here < count:
+            offload.to_host = self.chosen[self.here : count]
 
 
 def cover(times: ProfiledTimes, view: BatchView) -> None:
@@ -111,8 +121,6 @@ def cover(times: ProfiledTimes, view: BatchView) -> None:
 def relieve(view: BatchView, offload: Offload, room: Room, spare: int) -> None:
     """Those of the worst rank leave the GPUs while blocks, or the `spare` places of an iteration,
     are short: to decode on the host where its memory has room, else to be computed again."""
-    if room.free >= 0 and spare >= 0:
-        return
     room.evict_waiting()
     gone = {request.id for request in offload.out}
     free = view.host_blocks_free() - sum(map(view.blocks_held, offload.out))
@@ -142,7 +150,9 @@ def context_after(view: BatchView, plan: Plan, offload: Offload, prompts: Prompt
     if 0 in prompts.sizes:
         for request, size in zip(prompts.chosen, prompts.sizes, strict=True):
             context += 0 if size else request.kv_tokens + 1
-    for request in (*offload.out, *(request for request, _ in plan.preempt)):
+    for request in offload.out:
+        context -= request.kv_tokens + 1
+    for request, _ in plan.preempt:
         # Those on the host are none of them.
         context -= 0 if request.swapped else request.kv_tokens + 1
     return context
@@ -194,11 +204,6 @@ class Halves:
         return linear[self.width + len(self.beside)] + linear[self.second] + self.gpu_s
 
     @property
-    def fixed_s(self) -> float:
-        """The second pass through a layer's weights, for however few requests."""
-        return self.times.linear[1]
-
-    @property
     def slacks(self) -> tuple[float, float]:
         """What the GPUs' work leaves beside the host's thread while that attends for the first,
         and for the second (R of NEO, arXiv 2411.01142, section 3.2)."""
@@ -226,15 +231,16 @@ class Halves:
     def spread(
         self,
         hosted: Hosted,
-        prompts: Prompts,
+        left: int,
         room: int,
+        block_tokens: int,
         *,
         hidden: bool = False,
         work_s: float = 0.0,
         token_s: float = 0.0,
     ) -> None:
-        """Put requests one after the other into the sub-batch whose host work has more slack, as
-        long as the budgets of `prompts` last; `room`: blocks of host memory for their new tokens.
+        """Put requests one after the other into the sub-batch whose host work has more slack, at
+        most `left`; `room`: blocks of host memory, of `block_tokens`, for their new tokens.
 
         With `hidden` only while both slacks stay >= 0; else only while work by time does not fall,
         where each is worth `token_s` beside `work_s` of the others (by default all get in). One for
@@ -243,71 +249,83 @@ class Halves:
         """
         times = self.times
         linear = times.linear
+        lines = times.host_lines
+        last = len(lines) - 1
         launch_s = times.launch_s
-        block = prompts.block_tokens
-        width, gpu_s = self.width, self.gpu_s
-        beside, aside = self.beside, self.aside
-        left = min(prompts.requests, prompts.tokens)
-        count_0 = count_1 = tokens_0 = tokens_1 = 0
-        host_0_s = host_1_s = linear_1_s = 0.0
-        linear_0_s = linear[width]
-        # What host attention takes is a line around the present number of KV tokens.
-        line_0 = line_1 = times.host_line(0)
-        scarce = room < len(hosted)
+        gpu_s = self.gpu_s
+        # Whether budgets or blocks may not last for all.
+        short = min(left, room) < len(hosted)
         cutoff = FOREVER
+        beside, aside = self.beside, self.aside
+        # The sub-batch whose turn it is: how many are taken into it and the KV tokens that they
+        # read, the number of the line of host attention around these, the width without them, and
+        # the layer's times: linear operators, the host's. Then the other one.
         second = True
-        # The time of a layer, without attention on the GPUs, before a request gets in.
-        before_s = max(linear_0_s, launch_s) + max(0.0, launch_s - gpu_s)
+        line = lines[0]
+        count = read = at = before = 0
+        linear_s = host_s = 0.0
+        own_gpu_s, other_gpu_s = 0.0, gpu_s
+        other_linear_s = linear[self.width]
+        other = 0, 0, 0, self.width, 0.0
+        # What the GPUs' work leaves beside the host, for the one whose turn it is but for its own
+        # host work, and for the other one but for its linear operators.
+        own_left_s = other_linear_s + own_gpu_s - launch_s
+        other_left_s = other_gpu_s - launch_s
         for request, tokens in hosted:
-            if tokens >= cutoff or left < 1:
+            if tokens >= cutoff:
                 aside.append(request)
                 continue
-            if scarce and (tokens - 1) % block == 0:
-                if room < 1:
+            if short:
+                grows = (tokens - 1) % block_tokens == 0
+                if left < 1 or (grows and room < 1):
                     aside.append(request)
                     continue
-                room -= 1
-            if second:
-                count, read = count_1 + 1, tokens_1 + tokens
-                line = line_1 if read <= line_1.high else times.host_line(read)
-                host_s = line.fixed[count] + line.per_token[count] * read
-                linear_s = linear[count]
-                slack_0 = linear_s + gpu_s - host_0_s - launch_s
-                slack_1 = linear_0_s - host_s - launch_s
-                lasts_s = linear_0_s + linear_s
-                if slack_0 < 0.0 or slack_1 < 0.0:
-                    lasts_s -= min(slack_0, 0.0) + min(slack_1, 0.0)
-                    worth = (work_s + token_s) * (before_s + gpu_s) >= work_s * (lasts_s + gpu_s)
-                    if hidden or not worth:
-                        cutoff = tokens
-                        aside.append(request)
-                        continue
-                line_1, count_1, tokens_1 = line, count, read
-                host_1_s, linear_1_s = host_s, linear_s
-            else:
-                count, read = count_0 + 1, tokens_0 + tokens
-                line = line_0 if read <= line_0.high else times.host_line(read)
-                host_s = line.fixed[count] + line.per_token[count] * read
-                linear_s = linear[width + count]
-                slack_0 = linear_1_s + gpu_s - host_s - launch_s
-                slack_1 = linear_s - host_1_s - launch_s
-                lasts_s = linear_s + linear_1_s
-                if slack_0 < 0.0 or slack_1 < 0.0:
-                    lasts_s -= min(slack_0, 0.0) + min(slack_1, 0.0)
-                    worth = (work_s + token_s) * (before_s + gpu_s) >= work_s * (lasts_s + gpu_s)
-                    if hidden or not worth:
-                        cutoff = tokens
-                        aside.append(request)
-                        continue
-                line_0, count_0, tokens_0 = line, count, read
-                host_0_s, linear_0_s = host_s, linear_s
-                beside.append(request)
+                room -= grows
+            more = read + tokens
+            while more > line.high:
+                if at == last:
+                    times.host_line(more)
+                at += 1
+                line = lines[at]
+            more_s = line.fixed[count + 1] + line.per_token[count + 1] * more
+            wider_s = linear[before + count + 1]
+            own_s = own_left_s - more_s
+            other_s = other_left_s + wider_s
+            if own_s < 0.0 or other_s < 0.0:
+                worth = not hidden
+                if worth and work_s:
+                    now_s = max(other_linear_s + own_gpu_s, launch_s + host_s) + max(
+                        linear_s + other_gpu_s, launch_s + other[4]
+                    )
+                    then_s = max(other_linear_s + own_gpu_s, launch_s + more_s) + max(
+                        wider_s + other_gpu_s, launch_s + other[4]
+                    )
+                    done_s = work_s + (count + other[0]) * token_s
+                    worth = (done_s + token_s) * now_s >= done_s * then_s
+                if not worth:
+                    cutoff = tokens
+                    aside.append(request)
+                    continue
+            count += 1
+            read = more
+            host_s, linear_s = more_s, wider_s
             left -= 1
-            work_s += token_s
-            before_s = lasts_s
-            second = slack_1 > slack_0
-        self.second = count_1
-        self.host_0_s, self.host_1_s = host_0_s, host_1_s
+            if not second:
+                beside.append(request)
+            if own_s <= other_s and (second or own_s < other_s):
+                second = not second
+                now = count, read, at, before, host_s
+                count, read, at, before, host_s = other
+                other = now
+                line = lines[at]
+                linear_s, other_linear_s = other_linear_s, linear_s
+                own_gpu_s, other_gpu_s = other_gpu_s, own_gpu_s
+                own_left_s = other_linear_s + own_gpu_s - launch_s
+                other_left_s = other_gpu_s - now[4] - launch_s
+        if second:
+            self.second, self.host_1_s, self.host_0_s = count, host_s, other[4]
+        else:
+            self.second, self.host_1_s, self.host_0_s = other[0], other[4], host_s
 
     def put(self, offload: Offload) -> None:
         """Let them into the plan."""

@@ -59,7 +59,8 @@ class Neo:
     def plan(self, view: BatchView, now_s: float) -> Plan:
         if self._alone is not None:
             return self._alone.plan(view, now_s)
-        if view.steady and not view.hosted_size:
+        size = view.hosted_size
+        if not size and view.steady:
             return CARRY_ON
         if not self._covered:
             cover(self.times, view)
@@ -67,19 +68,18 @@ class Neo:
         plan = Plan()
         offload = Offload()
         room = Room(view, plan, "swap")
-        spare = min(view.max_sequences, view.max_batch_tokens) - view.decoding
-        relieve(view, offload, room, spare)
-        hosted = view.hosted if view.hosted_size else ()
-        if not offload.out and not plan.preempt:
+        decodes = view.decoding
+        spare = min(view.max_sequences, view.max_batch_tokens) - decodes
+        if room.free < 0 or spare < 0:
+            relieve(view, offload, room, spare)
+        hosted: Hosted = view.hosted if size else ()
+        if hosted and not offload.out and not plan.preempt:
             self.come_back(view, offload, room, spare, hosted)
-        decodes = view.decoding + len(offload.back) - len(offload.out) - len(plan.preempt)
+        decodes += len(offload.back) - len(offload.out) - len(plan.preempt)
         prompts = Prompts(
             view.max_sequences - decodes, view.max_batch_tokens - decodes, view.block_tokens
         )
-        keep = self._kept_free(view)
-        room.free -= keep
         prompts.choose(view, room, offload)
-        room.free += keep
         if offload.back:
             moved = {request.id for request in offload.back}
             hosted = [pair for pair in hosted if pair[0].id not in moved]
@@ -87,17 +87,13 @@ class Neo:
             # Those that leave the GPUs now come first, the best rank first.
             moved_out = [(request, request.kv_tokens + 1) for request in offload.out]
             hosted = [*reversed(moved_out), *hosted]
-        self._form(view, plan, offload, prompts, hosted)
+        self._form(view, plan, offload, prompts, hosted, decodes)
         plan.offload = None if offload.idle else offload
         if hosted or plan.offload or plan.chunks or plan.resume or room.gone:
             plan.steps = 1
         else:
             plan.steps = room.order_holds()
         return plan
-
-    def _kept_free(self, view: BatchView) -> int:
-        """Blocks of the GPUs that prompts leave free."""
-        return 0
 
     def come_back(
         self, view: BatchView, offload: Offload, room: Room, spare: int, hosted: Hosted
@@ -118,11 +114,16 @@ class Neo:
         offload.back = back
 
     def _form(
-        self, view: BatchView, plan: Plan, offload: Offload, prompts: Prompts, hosted: Hosted
+        self,
+        view: BatchView,
+        plan: Plan,
+        offload: Offload,
+        prompts: Prompts,
+        hosted: Hosted,
+        decodes: int,
     ) -> None:
-        """Put an iteration into the plan."""
+        """Put an iteration into the plan; `decodes` will decode on the GPUs."""
         times = self.times
-        decodes = view.decoding + len(offload.back) - len(offload.out) - len(plan.preempt)
         width = decodes + prompts.width
         if not 0 < width < len(times.linear):
             # Nothing that the GPUs could begin with, or a prompt that is longer than any budget.
@@ -132,7 +133,9 @@ class Neo:
         each_s = [times.prefill[size] for size in prompts.sizes]
         alone = self._saturating(prompts, width)
         halves = Halves(times, width, attention_s + sum(each_s))
-        halves.spread(hosted, prompts, self._host_room(view, offload, prompts), hidden=True)
+        left = min(prompts.requests, prompts.tokens)
+        room = self._host_room(view, offload, prompts)
+        halves.spread(hosted, left, room, view.block_tokens, hidden=True)
         if halves.second:
             both = self._hiding(halves, prompts, each_s)
             alone_width = width - sum(prompts.sizes[alone:])
@@ -169,6 +172,9 @@ class Neo:
 
     def _host_room(self, view: BatchView, offload: Offload, prompts: Prompts) -> int:
         """Blocks of host memory for the next tokens of those that decode there."""
-        taken = sum(map(view.blocks_held, offload.out))
-        taken += sum(map(view.blocks_to_admit, prompts.chosen[prompts.here :]))
-        return view.host_blocks_free() - taken
+        free = view.host_blocks_free()
+        if offload.out:
+            free -= sum(map(view.blocks_held, offload.out))
+        if prompts.here < len(prompts.chosen):
+            free -= sum(map(view.blocks_to_admit, prompts.chosen[prompts.here :]))
+        return free

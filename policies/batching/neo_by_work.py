@@ -2,102 +2,151 @@
 
 from __future__ import annotations
 
-from models.errors import ConfigError
+from math import sqrt
+
 from models.offload.profiled_times import ProfiledTimes
-from policies.batching.contract import BatchView, Offload, Plan
+from policies.batching.contract import CARRY_ON, BatchView, Offload, Plan
 from policies.batching.host_sides import Halves, Hosted, Prompts, context_after, give_way
 from policies.batching.memory import Room
 from policies.batching.neo import Neo
 
 
 class NeoByWork(Neo):
-    """NEO's sides and order, but each iteration is the one with most work in its time.
+    """NEO's sides and order, but each iteration is the one that overlaps most, by prediction.
 
-    Work is what the GPUs alone would take for the same: a prompt by itself, a token its part of an
-    iteration of those that decode there now. A request with its KV on the host takes part as long
-    as its token is worth the time that it adds, hidden or not; prompts bound for the host are put
-    off while that makes an iteration better, but only as far as the second pass through the
-    weights, which they pay for together, stays below `fixed_share` of it; and while the host serves
-    all who are there, nobody is copied back to the GPUs before prompts that could fill them. Where
-    few decode on the GPUs a token is worth much, so small GPUs run as with full offload; where many
-    do, only what is hidden is worth it.
+    An iteration is worth what its parts would take apart, over what it takes: a prompt by itself; a
+    token its share of an iteration of those that decode now without prompts, on the GPUs alone or
+    with the host, whichever is cheaper. Numbers of prompts bound for the host are tried one after
+    the other while that grows, each with as many tokens on the host as are worth their time,
+    hidden or not; budgets go to what is in the iteration, and not to prompts put off. So prompts
+    are taken until they hide the host, and what is left to hide it is not spent early.
+
+    Where the GPUs are the bottleneck the host is hidden by few prompts, and passes through the
+    weights are shared by few. Then `k` prompts in each iteration cost Q / k more passes of `F` s
+    for the Q that wait, and leave, when the last is done, k x o requests with o / 2 tokens to go,
+    `h` s of the host each, with nothing to hide them. The sum is least where k (k - 1) = 2 Q F /
+    (o^2 h): so many are taken at least, as far as budgets let each make a token in every iteration.
+    `o` is the mean of the outputs so far: of the tokens made, by those that ended and half of those
+    present, who on average are half way.
     """
 
     def __init__(
-        self,
-        times: ProfiledTimes,
-        saturation_tokens: int = 128,
-        swap_in_share: float = 0.95,
-        gpu_only: bool = False,
-        fixed_share: float = 0.05,
+        self, times: ProfiledTimes, swap_in_share: float = 0.95, gpu_only: bool = False
     ) -> None:
-        super().__init__(times, saturation_tokens, swap_in_share, gpu_only)
-        if not 0.0 <= fixed_share <= 1.0:
-            raise ConfigError(f"fixed_share: {fixed_share!r} is not a share from 0 to 1")
-        self.fixed_share = fixed_share
-        # Whether all on the host took part in the last iteration.
-        self._all_served = False
+        super().__init__(times, swap_in_share=swap_in_share, gpu_only=gpu_only)
+        # Requests begun and tokens made until `_seen` iterations; what each one since makes.
+        self._begun = self._made = self._seen = self._making = 0
+        # Whether all on the host took part in the last iteration, and prompts are enough to hide
+        # what is to be done there.
+        self._all_served, self._hidden = False, True
 
-    def _kept_free(self, view: BatchView) -> int:
-        """For the growth of those there: moving out costs a copy that the iteration waits for."""
-        return view.total_blocks - round(self.swap_in_share * view.total_blocks)
+    def plan(self, view: BatchView, now_s: float) -> Plan:
+        self._made += self._making * (view.iterations - self._seen)
+        self._seen = view.iterations
+        plan = super().plan(view, now_s)
+        if plan is CARRY_ON:
+            self._making = view.decoding
+        else:
+            self._begun += len(plan.chunks) + len(plan.resume) - len(plan.preempt)
+        return plan
 
     def come_back(
         self, view: BatchView, offload: Offload, room: Room, spare: int, hosted: Hosted
     ) -> None:
-        """From the host to the GPUs only where some could not take part on the host before, or no
-        prompt waits that could fill the GPUs without a copy that the iteration waits for."""
+        """From the host to the GPUs, for which the iteration waits, only where the host falls
+        behind, or no prompt waits that could fill the GPUs without a copy."""
         head = next(iter(view.waiting), None)
-        if self._all_served and head is not None:
+        if self._all_served and self._hidden and head is not None:
             # On idle GPUs only if the prompt is sure to be taken.
-            left = room.free - self._kept_free(view)
-            most = min(left, view.host_blocks_free() - view.total_blocks)
+            most = min(room.free, view.host_blocks_free() - view.total_blocks)
             sure = spare > head.prefill_tokens and view.blocks_to_admit(head) <= most
             if room.size or sure:
                 return
         super().come_back(view, offload, room, spare, hosted)
 
     def _form(
-        self, view: BatchView, plan: Plan, offload: Offload, prompts: Prompts, hosted: Hosted
+        self,
+        view: BatchView,
+        plan: Plan,
+        offload: Offload,
+        prompts: Prompts,
+        hosted: Hosted,
+        decodes: int,
     ) -> None:
         times = self.times
-        self._all_served = False
-        decodes = view.decoding + len(offload.back) - len(offload.out) - len(plan.preempt)
+        linear = times.linear
+        most = len(prompts.chosen)
         width = decodes + prompts.width
-        count = len(prompts.chosen)
-        if not 0 < width < len(times.linear):
-            prompts.put(plan, offload, count)
+        self._all_served = False
+        self._making = decodes + most
+        if not 0 < width < len(linear):
+            prompts.put(plan, offload, most)
             return
         attention_s = times.attention(context_after(view, plan, offload, prompts))
         each_s = [times.prefill[size] for size in prompts.sizes]
-        token_s = (times.linear[max(decodes, 1)] + attention_s) / max(decodes, 1)
-        worth_s = [times.linear[n] + s for n, s in zip(prompts.sizes, each_s, strict=True)]
-        work_s = decodes * token_s + sum(worth_s)
-        alone = self._saturating(prompts, width)
-        alone_s = times.linear[width - sum(prompts.sizes[alone:])] + sum(each_s[:alone])
-        alone_s += attention_s
-        alone_work_s = work_s - sum(worth_s[alone:])
-        halves = Halves(times, width, attention_s + sum(each_s))
+        worth_s = [linear[n] + s for n, s in zip(prompts.sizes, each_s, strict=True)]
         hosted, room = self._make_room(view, plan, offload, prompts, hosted)
-        halves.spread(hosted, prompts, room, work_s=work_s, token_s=token_s)
-        if halves.second:
-            both, both_work_s = count, work_s + halves.size * token_s
-            while both > prompts.here:
-                size, size_s, worth = prompts.sizes[both - 1], each_s[both - 1], worth_s[both - 1]
-                now_s = halves.stages_s
-                halves.drop(size, size_s)
-                better = (both_work_s - worth) * now_s >= both_work_s * halves.stages_s
-                if not better or halves.fixed_s > self.fixed_share * halves.gpus_s:
-                    halves.drop(-size, -size_s)
-                    break
-                both -= 1
-                both_work_s -= worth
-            if alone_work_s * halves.stages_s < both_work_s * alone_s:
-                prompts.put(plan, offload, both)
-                halves.put(offload)
-                self._all_served = not halves.aside
-                return
-        prompts.put(plan, offload, alone)
+        block = view.block_tokens
+        # Without prompts: what a token takes on the GPUs alone, or else beside the host's.
+        token_s = (linear[max(decodes, 1)] + attention_s) / max(decodes, 1)
+        none = Halves(times, decodes, attention_s)
+        work_s = decodes * token_s
+        none.spread(hosted, prompts.left(0), room, block, work_s=work_s, token_s=token_s)
+        if none.second:
+            token_s = min(token_s, none.stages_s / (decodes + none.size))
+        count = self._least(view, prompts, hosted, decodes, sum(worth_s))
+        best, best_rate, best_halves = count, -1.0, None
+        while count <= most:
+            wide = decodes + sum([n or 1 for n in prompts.sizes[:count]])
+            work_s = decodes * token_s + sum(worth_s[:count])
+            halves = none
+            if count:
+                halves = Halves(times, wide, attention_s + sum(each_s[:count]))
+                left = prompts.left(count)
+                halves.spread(hosted, left, room, block, work_s=work_s, token_s=token_s)
+            rate, found = work_s / (linear[wide] + halves.gpu_s), None
+            if halves.second:
+                both_rate = (work_s + halves.size * token_s) / halves.stages_s
+                if both_rate > rate:
+                    rate, found = both_rate, halves
+            if rate <= best_rate:
+                break
+            best, best_rate, best_halves = count, rate, found
+            count += 1
+        prompts.put(plan, offload, best)
+        self._making = decodes + best
+        if best_halves is not None:
+            best_halves.put(offload)
+            self._all_served = not best_halves.aside
+            self._making += best_halves.size
+
+    def _least(
+        self, view: BatchView, prompts: Prompts, hosted: Hosted, decodes: int, prompts_s: float
+    ) -> int:
+        """Prompts to take at least, for their share of the passes; `prompts_s`: of all chosen."""
+        times = self.times
+        most = len(prompts.chosen)
+        # An iteration begins on the GPUs.
+        least = prompts.here if decodes else max(1, prompts.here)
+        present = view.batch_size + view.hosted_size
+        ended = self._begun - present
+        if most == least or not hosted or ended <= 0:
+            return least
+        output = self._made / (ended + 0.5 * present)
+        served = min(len(hosted), view.max_sequences)
+        read = sum([tokens for _, tokens in hosted[:served]])
+        host_s = times.host_attention(served, read) / served
+        self._hidden = output * host_s * most <= prompts_s
+        if not self._hidden:
+            return least
+        passes = 2.0 * view.queued * times.linear[1] / (output * output * host_s)
+        balance = 0.5 + sqrt(0.25 + passes)
+        size = prompts.width / most
+        lasting = min(
+            (view.max_batch_tokens - decodes) / (size + output),
+            (view.max_sequences - decodes) / (1.0 + output),
+        )
+        return max(least, min(most, int(min(balance, lasting))))
 
     def _make_room(
         self, view: BatchView, plan: Plan, offload: Offload, prompts: Prompts, hosted: Hosted
@@ -105,6 +154,8 @@ class NeoByWork(Neo):
         """Those on the host that stay there, and the blocks for their next tokens. Where most of
         them lack one, and would all wait for the few, the worst ranks are computed again."""
         room = self._host_room(view, offload, prompts)
+        if room >= len(hosted):
+            return hosted, room
         block = view.block_tokens
         lack = sum([(tokens - 1) % block == 0 for _, tokens in hosted]) - room
         if 2 * lack <= len(hosted):

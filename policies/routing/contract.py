@@ -7,6 +7,32 @@ from typing import Protocol
 
 import numpy as np
 
+from policies.shifting.contract import ForecastView
+
+
+class SiteView(Protocol):
+    """What a router sees of the place where a replica stands."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def forecast(self) -> ForecastView:
+        """The carbon intensity to come."""
+        ...
+
+    def intensity(self, now_s: float) -> float:
+        """Carbon intensity of the grid now, in g/kWh."""
+        ...
+
+    def marginal(self, now_s: float) -> float | None:
+        """Carbon intensity of one more kWh now; None where there is no such signal."""
+        ...
+
+    def pue(self, now_s: float) -> float:
+        """Power usage effectiveness now."""
+        ...
+
 
 class RoutingView(Protocol):
     """What a router sees. Sequences are indexed by replica and live: read, do not keep."""
@@ -27,6 +53,27 @@ class RoutingView(Protocol):
         """Unfinished requests of each replica, waiting or running."""
         ...
 
+    @property
+    def most_sequences(self) -> int:
+        """Requests that a replica runs at once at most."""
+        ...
+
+    @property
+    def sites(self) -> Sequence[SiteView]:
+        """The site of each replica. Raises ConfigError where the run has none."""
+        ...
+
+    def round_trip_s(self, origin: str, replica: int) -> float:
+        """Network time from a region to a replica and back; 0 where none is given."""
+        ...
+
+    def iteration(
+        self, replica: int, decodes: int, context_tokens: int, prompt_tokens: int
+    ) -> tuple[float, float]:
+        """Seconds, and joules above idle, of an iteration on a replica's hardware by its cost
+        model: so many requests that decode over so many tokens of context in all, and a prompt."""
+        ...
+
 
 class Arrival(Protocol):
     """What a router sees of the request."""
@@ -36,6 +83,11 @@ class Arrival(Protocol):
 
     @property
     def prompt_tokens(self) -> int: ...
+
+    @property
+    def origin(self) -> str:
+        """The region it was sent from."""
+        ...
 
 
 class Routing(Protocol):

@@ -78,9 +78,10 @@ class Consumers:
             chain.from_iterable(chain.from_iterable(parts)), np.float64, 3 * int(counts.sum())
         ).reshape(-1, 3)
         steps = flat[:, 0].astype(np.int64)
-        active, held = np.array(self._active[meter]), np.array(self._held[meter])
-        if len(ended):
-            active, held = active[steps], held[steps]
+        # No more than the steps that are asked for: a run may have many.
+        first = int(steps.min()) if len(steps) else len(self._active[meter])
+        active = np.array(self._active[meter][first:]).reshape(-1, 2)[steps - first]
+        held = np.array(self._held[meter][first:]).reshape(-1, 3)[steps - first]
         seconds, share_s = flat[:, 1], flat[:, 2]
         owner = np.repeat(np.arange(len(ended)), counts)
         sums = [

@@ -137,7 +137,8 @@ def _site(site: Site, at: int, totals: Totals) -> dict[str, Value]:
 
 
 def _tenant(tenant: str, totals: Totals, summary: dict[str, Value]) -> dict[str, Value]:
-    """Carbon of a tenant, and for a request and a thousand tokens where its summary counts them."""
+    """Carbon of a tenant, and for a job, a request and a thousand tokens where its summary counts
+    them."""
     energy_j, operational_g, embodied_g = totals.of_tenant(tenant)
     prefilled = _count(summary, tenant, "prefill_tokens")
     footprint = Footprint(
@@ -154,6 +155,9 @@ def _tenant(tenant: str, totals: Totals, summary: dict[str, Value]) -> dict[str,
         "carbon.embodied_g": embodied_g,
         "carbon.it_energy_j": energy_j,
     }
+    jobs = _count(summary, tenant, "jobs_finished")
+    if jobs:
+        figures["carbon_per_job_g"] = footprint.total_g / jobs
     if f"{tenant}.requests_finished" not in summary:
         return figures
     figures["carbon_per_request_g"] = footprint.g_per_request if footprint.requests else None

@@ -15,6 +15,7 @@ from sim.carbon.parts import IDLE, Claim, Drawn, Owners, Part, part_of_links, pa
 from sim.carbon.sites import Sites, SitesSettled
 from sim.core.errors import ConfigError
 from sim.core.simulation import Simulation
+from sim.hardware.facts import HoldersChanged
 from sim.hardware.metering import MeterOpened, StepUse
 
 COLUMNS = {
@@ -78,7 +79,7 @@ class Ledger:
         assert cluster is not None
         now = simulation.now
         systems = [system.name for system in simulation.systems]
-        owners = Owners(cluster, systems, [opened.group for opened in self._opened])
+        owners = Owners(cluster, systems, self._opened)
         for at, nodes in enumerate(self._sites.nodes):
             for node in nodes:
                 self._parts += parts_of_node(at, node, owners, self.embodied, now, self.age_s)
@@ -87,9 +88,22 @@ class Ledger:
         self._names = [site.name for site in self._sites.sites]
         tenants = [owners.tenant(opened.tenant) for opened in self._opened]
         self._consumers = Consumers(simulation.results, tenants) if self._opened else None
+        self._since_s = now
+        simulation.facts.subscribe(HoldersChanged, self._holders_changed)
+
+    def _holders_changed(self, fact: HoldersChanged) -> None:
+        """At the very start of a step nothing is settled, but others hold from then on."""
+        if fact.time_s == self._since_s:
+            self._simulation.sample(fact.time_s, self._look_anew)
+
+    def _look_anew(self, now_s: float) -> None:
+        if now_s == self._since_s:
+            for part in self._parts:
+                part.look_anew()
 
     def _settled(self, fact: SitesSettled) -> None:
         start_s, end_s, settled = fact
+        self._since_s = end_s
         self._closed = last = self._simulation.over
         uses = [opened.meter.close_step(end_s, last) for opened in self._opened]
         factors = [step.total_g / step.it_j if step.it_j > 0.0 else 0.0 for step in settled]

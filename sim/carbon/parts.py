@@ -11,9 +11,10 @@ from models.carbon.catalogue import EmbodiedCatalogue
 from models.carbon.lifetime import Life
 from sim.hardware.cluster import Cluster, Node
 from sim.hardware.cpu import Cpu
-from sim.hardware.device import Device, DeviceGroup
+from sim.hardware.device import Device
 from sim.hardware.gpu import Gpu
 from sim.hardware.link import Link
+from sim.hardware.metering import MeterOpened
 
 #: The tenant of what nobody has.
 IDLE = "idle"
@@ -89,8 +90,12 @@ class Part:
         )
         self._before = standing_j, dynamic_j
         self._before_s = now_s
-        self._held_before = self._held()
+        self.look_anew()
         return drawn
+
+    def look_anew(self) -> None:
+        """See who holds it now, at the start of a step."""
+        self._held_before = self._held()
 
     def _used(self, now_s: float, held: Shares) -> Shares:
         if self._use is None:
@@ -109,12 +114,14 @@ class Part:
 class Owners:
     """Whose a tenant, a GPU or a node is."""
 
-    def __init__(self, cluster: Cluster, systems: list[str], groups: list[DeviceGroup]) -> None:
+    def __init__(self, cluster: Cluster, systems: list[str], opened: list[MeterOpened]) -> None:
         self._cluster = cluster
         self._systems = systems
-        self._meter = {id(group): index for index, group in enumerate(groups)}
-        self._meter_of = {
-            id(device): index for index, group in enumerate(groups) for device in group.devices
+        # A tenant's work on a device is its meter's, in whichever of its groups it was done.
+        self._meter = {
+            (self.tenant(meter.tenant), id(device)): index
+            for index, meter in enumerate(opened)
+            for device in meter.group.devices
         }
 
     def tenant(self, name: str) -> str:
@@ -131,7 +138,7 @@ class Owners:
         holder = self._cluster.holder(gpu)
         if holder is None:
             return Claim(IDLE)
-        return Claim(self.tenant(holder), self._meter_of.get(id(gpu), -1))
+        return self._claim(holder, gpu)
 
     def held(self, gpu: Gpu) -> Shares:
         """The same as a share."""
@@ -150,14 +157,20 @@ class Owners:
     def working(self, device: Device, now_s: float) -> Shares:
         """Weighted seconds of work on a device until now, by whom it was for."""
         used: dict[Claim, float] = {}
-        for group in device.meter.groups:
-            claim = Claim(self.tenant(group.tenant), self._meter.get(id(group), -1))
-            used[claim] = used.get(claim, 0.0) + group.active_at(now_s)
+        meter = device.meter
+        spent = [(group.tenant, group.active_at(now_s)) for group in meter.groups]
+        for name, seconds in [*meter.past.items(), *spent]:
+            claim = self._claim(name, device)
+            used[claim] = used.get(claim, 0.0) + seconds
         if isinstance(device, Cpu):
             for name, seconds in device.used_s(now_s).items():
                 claim = Claim(self.tenant(name))
                 used[claim] = used.get(claim, 0.0) + seconds
         return used
+
+    def _claim(self, name: str, device: Device) -> Claim:
+        tenant = self.tenant(name)
+        return Claim(tenant, self._meter.get((tenant, id(device)), -1))
 
 
 def parts_of_node(

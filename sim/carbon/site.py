@@ -47,7 +47,8 @@ class Site:
     names. intensity: of the grid, which counts. marginal: of one more kWh; policies may follow it,
     accounts never do. pue: by `outside`, the temperature in degrees Celsius, where it depends on
     it. battery: begins empty, takes what farms have left over. Energy that farms or battery are in
-    is settled by the step of the signals, an hour at most.
+    is settled by the step of the signals, an hour at most. forecast_error: of the forecasts that
+    policies see, the deviation of a step's error as a share of the signal's mean.
 
     From `begin` on, `grid` is the intensity on the run's clock, `marginal_grid` the other, `edges`
     the times at which something here changes, and `store` what is in the battery.
@@ -62,7 +63,10 @@ class Site:
         outside: SignalSource | None = None,
         farms: Sequence[Farm] = (),
         battery: Battery | None = None,
+        forecast_error: float = 0.0,
     ) -> None:
+        if not 0.0 <= forecast_error < float("inf"):
+            raise ConfigError(f"site: forecast_error = {forecast_error!r} must be finite and >= 0")
         self.name = ""
         self.intensity = intensity
         self.marginal = marginal
@@ -71,6 +75,7 @@ class Site:
         self.farms = list(farms)
         self.battery = battery
         self.nodes = nodes
+        self.forecast_error = forecast_error
         self.store = Store()
         self.grid: StepSignal
         self.marginal_grid: StepSignal | None = None

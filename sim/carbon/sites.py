@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
+from math import isfinite
 from typing import NamedTuple
 
 from models.carbon.supply import Settled
 from models.errors import TraceError
+from sim.carbon.outlook import Outlook
 from sim.carbon.site import Site
 from sim.core.errors import ConfigError
 from sim.core.simulation import Simulation
@@ -29,11 +32,17 @@ class Sites:
     """Where the nodes of a cluster stand.
 
     `sites`: by name. Every node belongs to one: to the first that names it, or to the one that
-    names none. Links belong to the site of the node at either end (the sender's first). Raises
-    ConfigError for a node that no site takes, or for two sites that take all the rest.
+    names none. Links belong to the site of the node at either end (the sender's first).
+    `round_trips_s`: seconds from each region that requests come from to every site and back; None:
+    no distances are counted. Raises ConfigError for a node that no site takes, for two sites that
+    take all the rest, and for a distance that is missing or is none.
     """
 
-    def __init__(self, sites: Mapping[str, Site]) -> None:
+    def __init__(
+        self,
+        sites: Mapping[str, Site],
+        round_trips_s: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> None:
         if not sites:
             raise ConfigError("sites: name at least one")
         self.sites = list(sites.values())
@@ -41,6 +50,9 @@ class Sites:
         rest = [name for name, site in sites.items() if site.nodes is None]
         if len(rest) > 1:
             raise ConfigError(f"sites: {', '.join(rest)} all take the nodes that no other names")
+        self.round_trips_s = round_trips_s
+        self._check_distances()
+        self._outlooks: dict[str, Outlook] = {}
         self.nodes: list[list[Node]] = []
         self.links: list[list[Link]] = []
         self._of: dict[str, int] = {}
@@ -68,6 +80,27 @@ class Sites:
         """The site of a node."""
         return self.sites[self._of[node]]
 
+    def outlook(self, node: str) -> Outlook:
+        """What policies see of a node's site."""
+        site = self.site_of(node)
+        if site.name not in self._outlooks:
+            simulation = self._simulation
+            rng = partial(simulation.stream, f"sites.{site.name}.forecast")
+            self._outlooks[site.name] = Outlook(site, rng, lambda: simulation.env.now)
+        return self._outlooks[site.name]
+
+    def round_trip_s(self, origin: str, site: str) -> float:
+        """From a region to a site and back; 0 where no distances are given. Raises ConfigError for
+        a region without distances."""
+        if self.round_trips_s is None:
+            return 0.0
+        if origin not in self.round_trips_s:
+            raise ConfigError(
+                f"sites.round_trips_s: none from {origin or 'nowhere'!r}, where a request comes "
+                f"from; there are {', '.join(self.round_trips_s)} (see workloads.origins)"
+            )
+        return self.round_trips_s[origin][site]
+
     def close(self, now_s: float) -> None:
         """Settle the step under way. Raises TraceError where a signal has ended before."""
         start_s = self._start_s
@@ -85,6 +118,18 @@ class Sites:
         fact = SitesSettled(start_s, now_s, settled)
         for listener in self._listeners:
             listener(fact)
+
+    def _check_distances(self) -> None:
+        for origin, row in (self.round_trips_s or {}).items():
+            key = f"sites.round_trips_s.{origin}"
+            for name in row:
+                if name not in self._names:
+                    raise ConfigError(f"{key}.{name}: no such site; {', '.join(self._names)}")
+            for name in self._names:
+                if name not in row:
+                    raise ConfigError(f"{key}: has no time to {name}")
+                if not (row[name] >= 0.0 and isfinite(row[name])):
+                    raise ConfigError(f"{key}.{name} = {row[name]!r}; it must be finite and >= 0")
 
     def _place(self, cluster: Cluster) -> None:
         rest = next((i for i, site in enumerate(self.sites) if site.nodes is None), None)

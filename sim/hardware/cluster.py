@@ -166,10 +166,16 @@ class Cluster:
         """Who has a GPU; None while it is free."""
         return None if gpu in self._free else self._holder[gpu]
 
-    def allocate(self, gpus: int, model: str | None = None, tenant: str = "") -> list[Gpu]:
-        """Hand out free GPUs (of that model, by its spec's name) to a tenant, on one node if one
-        has enough: the one that is left with the fewest. Otherwise from the nodes with most free
-        GPUs first.
+    def allocate(
+        self,
+        gpus: int,
+        model: str | None = None,
+        tenant: str = "",
+        among: Sequence[Node] | None = None,
+    ) -> list[Gpu]:
+        """Hand out free GPUs (of that model, by its spec's name; of the nodes `among`) to a tenant,
+        on one node if one has enough: the one that is left with the fewest. Otherwise from the
+        nodes with most free GPUs first.
 
         Raises CapacityError with the numbers if there are not as many.
         """
@@ -177,7 +183,7 @@ class Cluster:
             raise ValueError(f"allocate: {gpus} GPUs")
         free = [
             [g for g in node.gpus if g in self._free and (model is None or g.spec.name == model)]
-            for node in self.nodes
+            for node in (self.nodes if among is None else among)
         ]
         total = sum(len(here) for here in free)
         if gpus > total:

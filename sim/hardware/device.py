@@ -156,6 +156,15 @@ class DeviceGroup:
         """Energy that the devices have drawn."""
         return sum([device.meter.energy_j(now_s) for device in self.devices])
 
+    def disband(self) -> None:
+        """The devices no longer act as one. Raises RuntimeError while they do."""
+        if self.runs:
+            raise RuntimeError(f"{self.name}: has {len(self.runs)} runs under way")
+        for device in self.devices:
+            meter = device.meter
+            meter.groups.remove(self)
+            meter.past[self.tenant] = meter.past.get(self.tenant, 0.0) + self.active_s
+
     def refresh(self) -> None:
         """A device failed or came back, or its speed or cap changed."""
         up = all(device.up for device in self.devices)

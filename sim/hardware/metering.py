@@ -67,7 +67,8 @@ class UseMeter(Protocol):
 
 
 class MeterOpened(NamedTuple):
-    """A tenant's meter of these devices begins to count now."""
+    """A tenant's meter of these devices begins to count now: of all its work on them, in this group
+    or in others of its own."""
 
     time_s: float
     tenant: str

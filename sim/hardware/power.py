@@ -13,15 +13,26 @@ class PowerMeter:
     energy of runs, whose closed forms give it at any time without sampling.
 
     `idle_w`: draw without work. `peak_w`: draw at full dynamic range. `groups`: the groups that
-    the device works in. Watts, joules, seconds.
+    the device works in; `past`: full-power-equivalent seconds of those that are no more, by tenant.
+    Watts, joules, seconds.
     """
 
-    __slots__ = ("_idle_j", "_since_s", "_standing_j", "_standing_w", "groups", "idle_w", "peak_w")
+    __slots__ = (
+        "_idle_j",
+        "_since_s",
+        "_standing_j",
+        "_standing_w",
+        "groups",
+        "idle_w",
+        "past",
+        "peak_w",
+    )
 
     def __init__(self, idle_w: float, peak_w: float, now_s: float = 0.0) -> None:
         self.idle_w = idle_w
         self.peak_w = peak_w
         self.groups: list[DeviceGroup] = []
+        self.past: dict[str, float] = {}
         self._standing_w = idle_w
         self._standing_j = 0.0
         self._idle_j = 0.0
@@ -46,7 +57,8 @@ class PowerMeter:
 
     def dynamic_j(self, now_s: float) -> float:
         """Energy of work until now, over what stands."""
-        return (self.peak_w - self.idle_w) * sum(group.active_at(now_s) for group in self.groups)
+        active_s = sum(group.active_at(now_s) for group in self.groups)
+        return (self.peak_w - self.idle_w) * (active_s + sum(self.past.values()))
 
     def energy_j(self, now_s: float) -> float:
         """Energy drawn until now."""

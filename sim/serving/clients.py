@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 import simpy
 
+from policies.routing.contract import SiteView
 from sim.core.environment import Alarm
 from sim.core.errors import ConfigError
+from sim.core.result import Value
 from sim.core.simulation import Simulation
-from sim.serving.gateway import Gateway
 from sim.serving.request import Request
 from workloads.demand import Demand, Workload
 
@@ -26,10 +27,32 @@ class Arrivals(Protocol):
         ...
 
 
+class Entrance(Protocol):
+    """A gateway as its client sees it."""
+
+    def ahead(self, demands: Iterator[Demand]) -> Iterator[Demand]:
+        """The demands, which will be submitted in this order."""
+        ...
+
+    def submit(self, demand: Demand) -> Request:
+        """A request arrives now."""
+        ...
+
+    @property
+    def outstanding_requests(self) -> Sequence[int]:
+        """Unfinished requests of each replica, waiting or running."""
+        ...
+
+    @property
+    def sites(self) -> Sequence[SiteView]:
+        """The site of each replica. Raises ConfigError where the run has none."""
+        ...
+
+
 class Client(Protocol):
     """Sends requests to a gateway."""
 
-    def start(self, simulation: Simulation, gateway: Gateway, name: str) -> None:
+    def start(self, simulation: Simulation, gateway: Entrance, name: str) -> None:
         """Schedule the first requests."""
         ...
 
@@ -42,6 +65,10 @@ class Client(Protocol):
         """Whether no further request will come."""
         ...
 
+    def figures(self) -> dict[str, Value]:
+        """What it has to say of the run."""
+        ...
+
 
 class OpenLoop:
     """Requests arrive at their own times, whatever the system does."""
@@ -49,14 +76,18 @@ class OpenLoop:
     def __init__(self, workload: Workload, arrivals: Arrivals) -> None:
         self.workload = workload
         self.arrivals = arrivals
-        self.exhausted = False
+        self._over = False
 
-    def start(self, simulation: Simulation, gateway: Gateway, name: str) -> None:
+    @property
+    def exhausted(self) -> bool:
+        return self._over
+
+    def start(self, simulation: Simulation, gateway: Entrance, name: str) -> None:
         if not self.workload.finite and simulation.until_s is None:
             raise ConfigError("workload: it never ends; give workload.count or until_s")
         self._simulation = simulation
         self._gateway = gateway
-        demands = gateway.ahead(self.workload.demands(simulation.stream(f"{name}.demands")))
+        demands = self._ahead(self.workload.demands(simulation.stream(f"{name}.demands")))
         self._coming = self.arrivals.times(demands, simulation.stream(f"{name}.arrivals"))
         self._alarm = Alarm(simulation.env, self._arrive)
         self._schedule(simulation.now)
@@ -64,10 +95,14 @@ class OpenLoop:
     def ended(self, request: Request) -> None:
         """An open loop does not listen."""
 
+    def figures(self) -> dict[str, Value]:
+        """None."""
+        return {}
+
     def _schedule(self, now_s: float) -> None:
         coming = next(self._coming, None)
         if coming is None:
-            self.exhausted = True
+            self._over = True
             return
         time_s, self._next = coming
         if not time_s >= now_s:
@@ -77,6 +112,13 @@ class OpenLoop:
     def _arrive(self, _: simpy.Event) -> None:
         demand = self._next
         self._schedule(self._simulation.env.now)
+        self._take(demand)
+
+    def _ahead(self, demands: Iterator[Demand]) -> Iterator[Demand]:
+        return self._gateway.ahead(demands)
+
+    def _take(self, demand: Demand) -> None:
+        """A demand's time has come."""
         self._gateway.submit(demand)
 
 
@@ -102,7 +144,7 @@ class ClosedLoop:
         self._rejected_in_row = 0
         self._rejected_s = -1.0
 
-    def start(self, simulation: Simulation, gateway: Gateway, name: str) -> None:
+    def start(self, simulation: Simulation, gateway: Entrance, name: str) -> None:
         if not self.workload.finite and simulation.until_s is None:
             raise ConfigError("workload: it never ends; give workload.count or until_s")
         self._simulation = simulation
@@ -128,6 +170,10 @@ class ClosedLoop:
         self._rejected_in_row += 1
         self._rejected_s = now
         self._simulation.at(now + self.think_s, self._send)
+
+    def figures(self) -> dict[str, Value]:
+        """None."""
+        return {}
 
     def _send(self, _: simpy.Event) -> None:
         demand = self._next

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 
 from models.prediction import Predictor
 from models.tool_calls.durations import DurationPredictor
-from policies.routing.contract import Routing
+from policies.routing.contract import Routing, SiteView
 from sim.core.errors import CapacityError, LawBroken
 from sim.core.simulation import Simulation
 from sim.hardware.device import Device
@@ -15,6 +15,7 @@ from sim.serving.facts import RequestArrived, RequestFinished, RequestRejected
 from sim.serving.foretelling import check_calls, foretell
 from sim.serving.limits import EngineLimits
 from sim.serving.predictions import Predictions
+from sim.serving.regions import Regions, Trips
 from sim.serving.replica import Replica
 from sim.serving.request import Request
 from workloads.demand import Demand
@@ -61,6 +62,10 @@ class Gateway:
         self._frontend_s, self._frontend_per_token_s = frontend
         self._frontend_s += getattr(predictor, "arrival_s", 0.0)
         self._on_end = on_end
+        sites = simulation.sites
+        self._trips: Trips | None = None
+        if sites is not None and sites.round_trips_s is not None:
+            self._trips = Trips(simulation, self._regions)
         self._held: list[Request] = []
         self._travelling: dict[int, Request] = {}
         self._rng_routing = simulation.stream(f"{name}.routing")
@@ -73,6 +78,34 @@ class Gateway:
             for device in replica.group.devices:
                 device.on_change.append(partial(self._changed, replica))
 
+    @property
+    def most_sequences(self) -> int:
+        """Requests that a replica runs at once at most."""
+        return self._limits.max_sequences
+
+    @cached_property
+    def _regions(self) -> Regions:
+        return Regions(self._simulation, self.replicas)
+
+    @property
+    def sites(self) -> Sequence[SiteView]:
+        """The site of each replica. Raises ConfigError where the run has none."""
+        return self._regions.outlooks
+
+    def round_trip_s(self, origin: str, replica: int) -> float:
+        """Network time from a region to a replica and back; 0 where none is given."""
+        return 0.0 if self._trips is None else self._regions.round_trip_s(origin, replica)
+
+    def iteration(
+        self, replica: int, decodes: int, context_tokens: int, prompt_tokens: int
+    ) -> tuple[float, float]:
+        """Seconds, and joules above idle, of an iteration on a replica's hardware."""
+        chosen = self.replicas[replica]
+        chunks = ((0, prompt_tokens),) if prompt_tokens else ()
+        cost = chosen.cost.step(decodes, context_tokens, chunks, decodes + len(chunks))
+        above_w = sum(device.meter.peak_w - device.meter.idle_w for device in chosen.group.devices)
+        return cost.step(0), cost.active_step(0) * above_w
+
     def unfinished(self) -> int:
         """Requests that have arrived and have neither finished nor been rejected."""
         return self.arrived - self.finished - self.rejected
@@ -80,6 +113,8 @@ class Gateway:
     def in_flight(self) -> list[Request]:
         """The unfinished requests."""
         requests = [*self._held, *self._travelling.values()]
+        if self._trips is not None:
+            requests += self._trips.requests()
         for replica in self.replicas:
             requests += replica.requests()
         return requests
@@ -93,7 +128,9 @@ class Gateway:
         """A request arrives now. Raises CapacityError if it can never fit and the rule is
         "error"."""
         now = self._env.now
-        prompt, output, _, kind, calls = demand
+        prompt, output, _, kind, calls, origin = demand
+        if self._trips is not None:
+            self._trips.check(origin)
         number = self.arrived
         self.arrived += 1
         rejected = ""
@@ -112,6 +149,7 @@ class Gateway:
         elif self._predictor is not None:
             predicted = self._predictor.predict(prompt, output, self._rng_prediction)
         request = Request(number, now, prompt, output, kind, predicted)
+        request.origin = origin
         if calls:
             rng = self._simulation.stream(f"{self._name}.calls")
             foretold = foretell(demand, self._predictor, self._durations, rng)
@@ -139,13 +177,20 @@ class Gateway:
     def ended(self, request: Request) -> None:
         """A replica has finished a request."""
         replica = request.replica
-        self.finished += 1
         if self._predictions is not None:
             self._predictions.forget(request)
         if replica >= 0:
             # Else its replica failed during its last call, and counts it no more.
             self.outstanding_tokens[replica] -= request.prompt_tokens + (request._predicted or 0)
             self.outstanding_requests[replica] -= 1
+        if self._trips is None:
+            self._home(request)
+        else:
+            self._trips.bring_home(request, self._home)
+
+    def _home(self, request: Request) -> None:
+        """A request's last token has reached who asked."""
+        self.finished += 1
         if self._ends:
             fact = RequestFinished(request.finish_s, request)
             for listener in self._ends:
@@ -211,7 +256,10 @@ class Gateway:
             raise LawBroken(f"routing: request {request.id} to replica {chosen}, up: {self.up}")
         self.outstanding_tokens[chosen] += request.prompt_tokens + (request._predicted or 0)
         self.outstanding_requests[chosen] += 1
-        self.replicas[chosen].submit(request, more)
+        if self._trips is None:
+            self.replicas[chosen].submit(request, more)
+        else:
+            self._trips.send(request, self.replicas[chosen], more)
 
     def _changed(self, replica: Replica, _: Device) -> None:
         """A device of a replica failed, came back or changed speed."""
@@ -220,6 +268,8 @@ class Gateway:
         if was_up and not now_up:
             self.up.remove(replica.index)
             lost = replica.drain()
+            if self._trips is not None:
+                lost = sorted([*lost, *self._trips.turn_back(replica)], key=lambda r: r.id)
             self.outstanding_tokens[replica.index] = 0
             self.outstanding_requests[replica.index] = 0
             self.rerouted += len(lost)

@@ -90,7 +90,10 @@ class HostSide:
     def pairs(self) -> list[tuple[Request, int]]:
         """The requests in rank order, each with the KV tokens that it reads when it decodes."""
         steps = self.batch.steps + 1
-        return [(request, request._kv + steps - request._joined) for request in self.queue.listed()]
+        return [
+            (request, request._kv + steps - request._joined)
+            for _, _, request in self.queue.listed()
+        ]
 
     def expect(self, request: Request, blocks: int) -> None:
         """A prompt's KV will come to host memory as it is computed."""
@@ -132,7 +135,7 @@ class HostSide:
         cost = self._priced()
         if plan.offload is None or not plan.offload.split:
             return cost.step_on_gpus(first)
-        if not first.requests + second.requests:
+        if not (self.taking_part or decodes or plan.chunks):
             raise LawBroken(f"replica {self._replica.index}: a plan for an iteration of nobody")
         self._check_blocks()
         self._parts = first, second
@@ -164,8 +167,7 @@ class HostSide:
         replica = self._replica
         prompts, sampled, out = [], decodes, 0
         for request, tokens in plan.chunks:
-            kv = request.kv_tokens
-            prompts.append((kv, tokens))
+            prompts.append((request.kv_tokens, tokens))
             sampled += tokens >= request.prefill_tokens
         offload = plan.offload or Offload()
         for request in offload.to_host:
@@ -174,20 +176,20 @@ class HostSide:
         if not offload.split:
             self.aside = []
             return SubBatch(prompts, decodes, context, 0, 0, out, sampled), NOTHING
-        named: list[Request] = [*offload.beside, *offload.aside]  # type: ignore[list-item]
         batch = self.batch
-        here = {request.id for request in named if request._batch is batch}
-        if len(here) < len(named):
-            raise LawBroken(
-                f"replica {replica.index}: a plan names {len(named)} requests on the host, of "
-                f"which {len(here)} decode there, each once"
-            )
+        named: list[Request] = [*offload.beside, *offload.aside]  # type: ignore[list-item]
         beside, rest = len(offload.beside), batch.size - len(named)
-        self.aside = aside = named[beside:]
-        steps = batch.steps + 1
-        beside_tokens = beside * steps + sum([r._kv - r._joined for r in named[:beside]])
-        aside_tokens = len(aside) * steps + sum([r._kv - r._joined for r in aside])
-        rest_tokens = batch.context - beside_tokens - aside_tokens
+        self.aside = named[beside:]
+        rest_tokens = batch.context
+        beside_tokens = 0
+        if named:
+            # Of those that decode here, KV tokens less steps.
+            kept = [r._kv - r._joined for r in named if r._batch is batch]
+            if len(kept) < len(named) or len(set(named)) < len(named):
+                self._refuse(named)
+            steps = batch.steps + 1
+            beside_tokens = beside * steps + sum(kept[:beside])
+            rest_tokens -= len(named) * steps + sum(kept)
         return (
             SubBatch(prompts, decodes, context, beside, beside_tokens, out, sampled + beside),
             SubBatch((), 0, 0, rest, rest_tokens, 0, rest),
@@ -261,6 +263,14 @@ class HostSide:
         self.aside = []
         self._parts = None
         self.taking_part = self.read_tokens = 0
+
+    def _refuse(self, named: list[Request]) -> None:
+        """A plan names requests that do not decode here, or one twice."""
+        here = sum([request._batch is self.batch for request in set(named)])
+        raise LawBroken(
+            f"replica {self._replica.index}: a plan names {len(named)} requests on the host, of "
+            f"which {here} decode there, each once"
+        )
 
     def _check_blocks(self) -> None:
         """Host memory has room for the iteration's tokens."""

@@ -32,9 +32,9 @@ class RankQueue:
         for i in range(self._head, len(entries)):
             yield entries[i][2]  # type: ignore[misc]
 
-    def listed(self) -> list[Request]:
-        """All of them, in order."""
-        return [entry[2] for entry in self._entries[self._head :]]  # type: ignore[misc]
+    def listed(self) -> list[tuple[float, int, Request]]:
+        """All of them, in order, each behind its rank and number."""
+        return self._entries[self._head :] if self._head else self._entries  # type: ignore[return-value]
 
     def __reversed__(self) -> Iterator[Request]:
         entries = self._entries

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,8 @@ _LATENCIES = ("ttft_s", "tpot_s", "e2e_latency_s", "queue_s")
 class Recorder:
     """Writes a row for each request as it ends and keeps the latencies for exact percentiles.
 
-    `slo_ttft_s`, `slo_tpot_s`: the objective of `goodput_rps` (None: no limit).
+    `slo_ttft_s`, `slo_tpot_s`: the objective of `goodput_rps` (None: no limit). `regions`: requests
+    have an origin, whose column comes last; their times are those seen there.
     """
 
     def __init__(
@@ -47,9 +49,12 @@ class Recorder:
         name: str,
         slo_ttft_s: float | None,
         slo_tpot_s: float | None,
+        regions: bool = False,
     ) -> None:
+        self._regions = regions
+        columns = {**COLUMNS, "origin": "string"} if regions else COLUMNS
         self._table: Table = results.table(
-            "requests" if name == "serving" else f"{name}_requests", COLUMNS, self._keep
+            "requests" if name == "serving" else f"{name}_requests", columns, self._keep
         )
         self._values: dict[str, list[Any]] = {key: [] for key in _LATENCIES}
         self._slo_ttft_s = slo_ttft_s
@@ -92,14 +97,15 @@ class Recorder:
                 request._predicted,
                 len(request._calls),
                 request.call_s,
+                *((request.origin,) if self._regions else ()),
             )
         )
         self._table.flush_when_full()
 
-    def unfinished(self, requests: list[Request]) -> None:
+    def unfinished(self, requests: list[Request], now_s: float) -> None:
         """Requests that the end of the run cuts off."""
         for request in requests:
-            self._row(request, "unfinished")
+            self._row(request, "unfinished", now_s)
 
     def close(self, duration_s: float) -> dict[str, Value]:
         """Figures over all finished requests; `duration_s` is the length of the run.
@@ -127,9 +133,9 @@ class Recorder:
             figures["goodput_rps"] = per_s(self._good)
         return figures
 
-    def _row(self, request: Request, status: str) -> None:
+    def _row(self, request: Request, status: str, now_s: float = inf) -> None:
         scheduled = request.scheduled_s if request.scheduled_s >= 0.0 else None
-        first = request.first_token_s if request.first_token_s >= 0.0 else None
+        first = request.first_token_s if 0.0 <= request.first_token_s <= now_s else None
         self._table.append(
             (
                 request.id,
@@ -151,6 +157,7 @@ class Recorder:
                 request._predicted,
                 len(request._calls),
                 request.call_s,
+                *((request.origin,) if self._regions else ()),
             )
         )
         self._table.flush_when_full()

@@ -232,7 +232,7 @@ class Replica:
         request._generated += 1
         self.tally.output_tokens += 1
         if request.first_token_s < 0.0:
-            request.first_token_s = now_s
+            request.first_token_s = now_s + request.back_s
         if request._generated >= request._stop:
             self.tally.settle()
             self._leave(request, now_s)
@@ -252,7 +252,7 @@ class Replica:
         request.blocks = 0
         if request.swapped:
             self.swap.drop(request)
-        request.finish_s = now_s
+        request.finish_s = now_s + request.back_s
         self.on_end(request)
 
     def _plan_now(self, _: simpy.Event | None) -> None:

@@ -21,6 +21,8 @@ class Request:
 
     While it decodes, its counts follow from the batch's step counter, so that a step touches no
     request. `blocks`: KV blocks held on the GPU when it is not decoding, or when it began to.
+    `back_s`: how long a token is on its way to who asked, which the times of the first token and of
+    the finish include.
     """
 
     __slots__ = (
@@ -44,6 +46,7 @@ class Request:
         "_stop",
         "_use",
         "arrival_s",
+        "back_s",
         "blocks",
         "call_s",
         "called_s",
@@ -52,6 +55,7 @@ class Request:
         "handling",
         "id",
         "kind",
+        "origin",
         "preemptions",
         "prompt_tokens",
         "rank",
@@ -78,6 +82,8 @@ class Request:
         self.arrival_s = self.ready_s = arrival_s
         self.prompt_tokens = self._given = prompt_tokens
         self.kind = kind
+        self.origin = ""
+        self.back_s = 0.0
         self._output_tokens = self._stop = output_tokens
         self._predicted = predicted
         self.rank = 0.0

@@ -92,14 +92,16 @@ class Serving:
         if cluster is None:
             raise ConfigError(f"{self.name}: needs a cluster")
         self._simulation = simulation
-        self.recorder = Recorder(simulation.results, self.name, *self._slo)
+        sites = simulation.sites
+        regions = sites is not None and sites.round_trips_s is not None
+        self.recorder = Recorder(simulation.results, self.name, *self._slo, regions)
         predictions = None
         if isinstance(self._predictor, Refining):
             seed = simulation.stream(f"{self.name}.predictions").integers(2**63)
             rng = simulation.stream(f"{self.name}.prediction")
             predictions = Predictions(self._predictor, int(seed), rng)
         for index in range(self.count):
-            gpus = cluster.allocate(self.served.gpus, self._gpu, self.name)
+            gpus = self._take_gpus(cluster, index)
             self.replicas.append(self._replica(simulation, index, gpus, cluster))
         self.gateway = Gateway(
             simulation,
@@ -123,6 +125,20 @@ class Serving:
                 opened = MeterOpened(simulation.now, self.name, replica.group, meter)
                 simulation.facts.emit(opened)
         self.client.start(simulation, self.gateway, self.name)
+
+    def _take_gpus(self, cluster: Cluster, index: int) -> list[Gpu]:
+        """GPUs of one site for a replica, where there are several: of each in turn that has them
+        free."""
+        sites = self._simulation.sites
+        places = sites.nodes if sites is not None else []
+        if len(places) > 1:
+            for turn in range(len(places)):
+                nodes = places[(index + turn) % len(places)]
+                try:
+                    return cluster.allocate(self.served.gpus, self._gpu, self.name, nodes)
+                except CapacityError:
+                    continue
+        return cluster.allocate(self.served.gpus, self._gpu, self.name)
 
     def _replica(
         self, simulation: Simulation, index: int, gpus: Sequence[Gpu], cluster: Cluster
@@ -213,8 +229,10 @@ class Serving:
             self._series.close(now)
         for replica in self.replicas:
             replica.close()
-        self.recorder.unfinished(sorted(gateway.in_flight(), key=lambda request: request.id))
+        in_flight = sorted(gateway.in_flight(), key=lambda request: request.id)
+        self.recorder.unfinished(in_flight, now)
         results.figures(self.name, self.recorder.close(now))
+        results.figures(self.name, self.client.figures())
         results.figures(self.name, self._counts())
         results.figures(self.name, self._use(now))
 

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
+from carbon_kit import Given, site
 from hydra.utils import get_class, instantiate
 from hypothesis import strategies as st
 from offload_kit import STEEP, times
@@ -22,6 +23,8 @@ from serving_kit import Cap, Listed, Outcome, simulate
 from models.constant_cost import ConstantCost, LinearCost, ProportionalCost
 from models.prediction import Asked, Oracle
 from models.step_cost import StepCost
+from policies.routing.carbon import Carbon
+from sim.carbon.sites import Sites
 from sim.hardware.faults import Fault
 from sim.serving.clients import ClosedLoop, OpenLoop
 from workloads.arrivals import TraceTimes
@@ -43,7 +46,7 @@ def policies(group: str) -> dict[str, Policy]:
     found: dict[str, Policy] = {}
     for name in names(group):
         settings = OmegaConf.load(CONFIGS / group / f"{name}.yaml")
-        if "times" in settings:
+        if "defaults" in settings:
             found |= offloading(name, settings)
         elif "preemption" in settings:
             for fate in ("recompute", "swap"):
@@ -57,7 +60,7 @@ def policies(group: str) -> dict[str, Policy]:
 def offloading(name: str, settings: Any) -> dict[str, Policy]:
     """A policy that asks for times of the host, with those of the tests' small model."""
     kind = get_class(settings.pop("_target_"))
-    del settings["times"], settings["_partial_"]
+    del settings["defaults"], settings["_partial_"]
     if "saturation_tokens" in settings:
         settings.saturation_tokens = 4
     choices: list[dict[str, Any]] = [{}]
@@ -130,6 +133,20 @@ PREDICTORS: dict[str, Any] = {
 }
 
 
+def two_sites(replicas: int) -> Sites:
+    """Sites with a replica each in turn (or one for all), a round trip of a quarter and of half a
+    second to the other's region, on grids of which now one, now the other is cleaner."""
+    edges = [0.0, 1.5, 2.0, 3.3, 7.0, 1e9]
+    found = {
+        "west": site(Given(edges, [100.0, 300.0, 50.0, 400.0, 200.0]), nodes=["node[02]"]),
+        "east": site(Given(edges, [200.0, 200.0, 300.0, 100.0, 200.0]), nodes=["node1"]),
+    }
+    trips = {"west": {"west": 0.0, "east": 0.25}, "east": {"west": 0.5, "east": 0.0}}
+    if replicas == 1:
+        del found["east"], trips["west"]["east"], trips["east"]["east"]
+    return Sites(found, trips)
+
+
 @dataclass(frozen=True)
 class Scenario:
     """A small system and what it is asked; `run` runs it."""
@@ -158,6 +175,8 @@ class Scenario:
     until_s: float | None = None
     series_interval_s: float | None = 0.25
     tools: str = "preserve"
+    # Two sites, round trips between them, and signals that change now and then.
+    regions: bool = False
     # Seed of random tool calls; 0: none.
     calls: int = 0
     call_scale: float = 1.0
@@ -172,7 +191,14 @@ class Scenario:
     def demands(self) -> list[Demand]:
         """What is asked."""
         return [
-            Demand(prompt, output, at, f"kind {n % 2}", self._calls(n, output))
+            Demand(
+                prompt,
+                output,
+                at,
+                f"kind {n % 2}",
+                self._calls(n, output),
+                ("west", "east")[n % 3 % 2] if self.regions else "",
+            )
             for n, (at, prompt, output) in enumerate(self.requests)
         ]
 
@@ -216,6 +242,7 @@ class Scenario:
             "replicas": self.replicas,
             "gpus": self.gpus,
             "faults": self.faults,
+            "sites": two_sites(self.replicas) if self.regions else None,
             "caps": self.caps,
             "until_s": self.until_s,
             "series_interval_s": self.series_interval_s,
@@ -230,6 +257,12 @@ class Scenario:
     def but(self, **changes: Any) -> Scenario:
         """The same with some settings changed."""
         return replace(self, **changes)
+
+
+def routings(sites: bool) -> list[str]:
+    """Routing policies, with those that ask for sites or without."""
+    found = policies("routing")
+    return [name for name in sorted(found) if sites or not isinstance(found[name](), Carbon)]
 
 
 def _times(most_s: float) -> st.SearchStrategy[float]:
@@ -285,11 +318,20 @@ def _caps(draw: st.DrawFn, replicas: int, gpus: int) -> tuple[Cap, ...]:
 
 @st.composite
 def scenarios(
-    draw: st.DrawFn, *, faults: bool = True, until: bool = True, closed: bool = True
+    draw: st.DrawFn,
+    *,
+    faults: bool = True,
+    until: bool = True,
+    closed: bool = True,
+    regions: bool = True,
 ) -> Scenario:
     """Random scenarios; the keywords leave something out (power caps along with faults)."""
     requests = draw(_traces())
     replicas = draw(st.integers(1, 3))
+    if regions:
+        regions = draw(st.sampled_from([False, False, True]))
+    # Those that look at sites need some.
+    routing = draw(st.sampled_from(routings(regions)))
     gpus = draw(st.sampled_from([1, 1, 2]))
     block_tokens = draw(st.sampled_from([1, 2, 4, 16]))
     calls = draw(st.sampled_from([0, 0, 1, 2, 3]))
@@ -303,7 +345,8 @@ def scenarios(
         cost=draw(st.sampled_from(sorted(COSTS))),
         ordering=draw(st.sampled_from(sorted(policies("ordering")))),
         batching=draw(st.sampled_from(sorted(policies("batching")))),
-        routing=draw(st.sampled_from(sorted(policies("routing")))),
+        routing=routing,
+        regions=regions,
         predictor=draw(st.sampled_from(sorted(PREDICTORS))),
         concurrency=draw(st.sampled_from([0, 0, 1, 3, 6])) if closed else 0,
         think_s=draw(st.sampled_from([0.0, 0.125, 0.3])),

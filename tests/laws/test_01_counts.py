@@ -148,7 +148,7 @@ def test_law_05_time_never_goes_back(scenario: Scenario, mode: str) -> None:
         assert known[-1] <= run.simulation.now
 
 
-@given(scenarios(faults=False, until=False), MODES)
+@given(scenarios(regions=False, faults=False, until=False), MODES)
 def test_law_08_no_replica_idles_while_it_has_work(scenario: Scenario, mode: str) -> None:
     """From a request's coming to its replica until its end, iterations and swaps follow one
     another without a gap: every policy of the repo may start the first in its queue when it has
@@ -169,7 +169,7 @@ def test_law_08_no_replica_idles_while_it_has_work(scenario: Scenario, mode: str
             assert any(a <= here_s and row["finish_s"] <= b for a, b in busy[row["replica"]])
 
 
-@given(scenarios(faults=False, until=False, closed=False), MODES)
+@given(scenarios(regions=False, faults=False, until=False, closed=False), MODES)
 def test_law_09_littles_law_in_the_system_and_in_the_queue(scenario: Scenario, mode: str) -> None:
     """The gauges, integrated over time, are the sums of what requests spent there. All times lie
     on a grid of eighths (of sixty-fourths, where KV moves), at which the series samples: so the

@@ -88,7 +88,7 @@ def test_law_07_jump_is_step(scenario: Scenario, signal: Given) -> None:
     assert _carbon(jump) == pytest.approx(_carbon(step), rel=1e-9, abs=1e-12)
 
 
-@given(scenarios(), signals())
+@given(scenarios(regions=False), signals())
 def test_law_07_the_ledger_only_reads(scenario: Scenario, signal: Given) -> None:
     plain, watched = scenario.run(), scenario.run(**accounted(signal))
     summary = watched.result.summary

@@ -23,6 +23,7 @@ from scenarios import (
     names,
     offloading_policies,
     policies,
+    routings,
     scenarios,
 )
 from serving_kit import Outcome, simulate
@@ -78,7 +79,10 @@ def test_law_12_with_requests_on_the_host(scenario: Scenario) -> None:
 @pytest.mark.parametrize("routing", sorted(policies("routing")))
 def test_law_12_for_every_policy(ordering: str, batching: str, routing: str) -> None:
     """On two replicas whose KV pools are fought over, with each cost and client."""
-    base = TIGHT.but(ordering=ordering, batching=batching, routing=routing, replicas=2)
+    regions = routing not in routings(sites=False)
+    base = TIGHT.but(
+        ordering=ordering, batching=batching, routing=routing, replicas=2, regions=regions
+    )
     for cost, predictor, concurrency, together in (
         ("linear, decimal", "oracle", 0, False),
         ("host bound", "misled", 5, False),
@@ -205,8 +209,10 @@ def _client(folder: Path, client: str, workload: str, arrivals: str) -> Any:
 
 
 def _pairs() -> list[tuple[str, str, str]]:
-    """Each client, workload and arrival process at least once."""
-    closed = [(client, "chat", "poisson") for client in names("client") if client != "open_loop"]
+    """Each client, workload and arrival process at least once (one that defers needs sites, and
+    has its test elsewhere)."""
+    others = [client for client in names("client") if client not in ("open_loop", "deferred")]
+    closed = [(client, "chat", "poisson") for client in others]
     timed = [("open_loop", workload, "trace") for workload in ("azure", "table")]
     processes = [("open_loop", "chat", name) for name in names("arrivals") if name != "trace"]
     workloads = [("open_loop", name, "poisson") for name in names("workload") if name != "chat"]

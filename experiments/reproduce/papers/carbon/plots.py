@@ -1,4 +1,4 @@
-"""Pictures: GreenSKU's savings, the year's waiting, embodied shares, coverage, the decade."""
+"""Pictures: GreenSKU's savings, waiting, elastic jobs, embodied shares, coverage, the decade."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from experiments.reproduce.papers.carbon.decade import (
     change,
     pulls,
 )
+from experiments.reproduce.papers.carbon.jobs import savings as jobs_savings
+from experiments.reproduce.papers.carbon.serving import mean, routing_savings, waiting_savings
+from experiments.reproduce.papers.carbon.serving_runs import LOADS, Runs, arm
 from experiments.reproduce.papers.carbon.shape import (
     BATTERIES,
     FLEXIBLE,
@@ -73,6 +76,18 @@ def draw_nights(figure: Figure, means: dict[tuple[int, float], list[float]]) -> 
     theme.legend(axes)
 
 
+def draw_jobs(figure: Figure, found: dict[str, list[dict[str, float]]]) -> None:
+    """Savings by policy."""
+    axes = figure.subplots()
+    saved = jobs_savings(found)
+    for i, estimate in enumerate(saved.values()):
+        axes.barh(i, estimate.value, 0.6, color=SHADES[i])
+        axes.plot([estimate.low, estimate.high], [i, i], color=theme.INK, linewidth=1.5)
+    axes.set_yticks(range(len(saved)), list(saved))
+    axes.invert_yaxis()
+    axes.set_xlabel("operational carbon saved (%)")
+
+
 def draw_days(figure: Figure, found: dict[tuple[str, str], list[float]]) -> None:
     """Savings of long jobs, published and found."""
     axes = figure.subplots()
@@ -88,6 +103,51 @@ def draw_days(figure: Figure, found: dict[tuple[str, str], list[float]]) -> None
     axes.set_xticks(range(len(labels)), labels)
     axes.set_ylabel("saved (%)")
     theme.legend(axes)
+
+
+def draw_regions(figure: Figure, runs: Runs) -> None:
+    """Savings by load, and requests within the objective."""
+    left, right = figure.subplots(1, 2)
+    for of, colour, label in (
+        ("operational_g", theme.GREEN, "carbon"),
+        ("energy_j", theme.ORANGE, "energy"),
+    ):
+        found = list(routing_savings(runs, of).values())
+        around = [
+            [each.value - each.low for each in found],
+            [each.high - each.value for each in found],
+        ]
+        values = [each.value for each in found]
+        left.errorbar(
+            LOADS, values, around, fmt="o-", markersize=3, capsize=3, color=colour, label=label
+        )
+    left.set_xlabel("requests/s of both regions")
+    left.set_ylabel("saved (%)")
+    theme.legend(left)
+    for name, colour in (("nearest", theme.BLUE), ("carbon", theme.GREEN), ("cleanest", theme.RED)):
+        loads = [load for load in LOADS if arm(name, load) in runs]
+        values = [mean(runs, "good_share", arm(name, load)).value for load in loads]
+        right.plot(loads, values, "o-", markersize=4, color=colour, label=name)
+    right.set_xlabel("requests/s of both regions")
+    right.set_ylabel("within the objective (%)")
+    theme.legend(right)
+
+
+def draw_deferral(figure: Figure, runs: Runs) -> None:
+    """Savings of batch work by policy and error."""
+    axes = figure.subplots()
+    names = [name for name in runs if name not in ("no batch", "at once", "ignoring capacity")]
+    found = list(waiting_savings(runs, names).values())
+    axes.bar(
+        range(len(names)),
+        [each.value for each in found],
+        0.5,
+        yerr=[[e.value - e.low for e in found], [e.high - e.value for e in found]],
+        capsize=3,
+        color=theme.BLUE,
+    )
+    axes.set_xticks(range(len(names)), names)
+    axes.set_ylabel("saved of what it adds (%)")
 
 
 def draw_shares(figure: Figure, servers: dict[str, Server]) -> None:

@@ -19,9 +19,11 @@ FULL = {"T4": 64, "A100": 256, "H100": 256}
 CAPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 #: Grids of the caps' sweep in g/kWh.
 CAP_GRIDS = (5.0, 10.0, 20.0, 40.0, 100.0, 400.0)
-#: The grid that the runs under caps are made on; operation is proportional to it.
-_GRID = 100.0
-_MODEL = ("model=llama3-8b", "workload=chat", "series_interval_s=null")
+#: The grids in g/kWh of the runs by load (mean of Great Britain's 2020) and of those under caps,
+#: whose operation is proportional to it.
+_HOME, _GRID = 213.0, 100.0
+_MODEL = ("model=llama3-8b", "workload=chat", "series_interval_s=null", "sites=constant")
+_INTENSITY = "sites.sites.home.intensity.value"
 _PHASES = ("prefill", "decode")
 _PER_1K = "serving.carbon_per_1k_tokens_g"
 
@@ -33,7 +35,13 @@ def _tokens(workers: Workers) -> Runs:
     """Llama-3-8B with 8-bit weights, which all three GPUs hold, chat, one GPU in its server."""
     count = 1000 if workers.full else 300
     seeds = range(10 if workers.full else 4)
-    base = (*_MODEL, "weight_dtype=int8", "carbon=requests", f"workload.count={count}")
+    base = (
+        *_MODEL,
+        "weight_dtype=int8",
+        "carbon=requests",
+        f"workload.count={count}",
+        f"{_INTENSITY}={_HOME}",
+    )
     full = {
         name: (*base, f"gpu={gpu}", "client=closed_loop", f"client.concurrency={FULL[name]}")
         for name, gpu in GPUS.items()
@@ -74,8 +82,7 @@ def _caps(workers: Workers) -> Caps:
             f"workload.count={count}",
             "client=closed_loop",
             "client.concurrency=128",
-            "sites=constant",
-            f"sites.sites.home.intensity.value={_GRID}",
+            f"{_INTENSITY}={_GRID}",
             f"power_cap={cap}",
         )
         for name in ("A100", "H100")
@@ -151,8 +158,8 @@ CLAIMS: list[Claim[Any, Any]] = [
             study=TOKENS,
             measure=lambda found, name=name: _by_load(found, name),  # type: ignore[misc]
             unit="mg",
-            note="Llama-3-8B with 8-bit weights, chat, a grid like Great Britain's; idle GPU, host "
-            "and making in it",
+            note="Llama-3-8B with 8-bit weights, chat, 213 g/kWh as in Great Britain's 2020; "
+            "idle GPU, host and making in it",
         )
         for name in GPUS
     ),

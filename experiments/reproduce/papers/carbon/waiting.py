@@ -22,6 +22,8 @@ from workloads.carbon.columns import read_column
 from workloads.carbon.electricity_maps import read_electricity_maps
 from workloads.carbon.stamps import day, weekday_and_hour
 from workloads.carbon.steps import Oddities
+from workloads.jobs import RULES
+from workloads.jobs import latest_end as slipped
 
 SLOT_S = 1800.0
 DAYS = 366
@@ -34,7 +36,8 @@ FORMS = {
     "in one piece": "shifting/lets_wait_awhile",
     "may pause": "shifting/lets_wait_awhile_interruptible",
 }
-ENDS = ("next workday", "Monday or Thursday")
+#: How late scenario II's jobs may end.
+ENDS = RULES
 ERRORS = (0.0, 0.05, 0.1)
 SEEDS = 4
 
@@ -123,17 +126,7 @@ def jobs(rng: np.random.Generator) -> list[tuple[float, float]]:
 
 def latest_end(end_s: float, rule: str) -> float:
     """How late a job that would end at `end_s` may end."""
-    weekday, hour = weekday_and_hour(end_s)
-    nine = end_s - (hour - 9.0) * S_PER_HOUR
-    if rule == "next workday":
-        if weekday >= 5:
-            return nine + (7 - weekday) * S_PER_DAY
-        if hour < 9.0:
-            return nine
-        # After Friday evening only until Saturday, as in the published simulator.
-        return end_s if hour <= 17.0 else nine + S_PER_DAY
-    later = [nine + ahead * S_PER_DAY for ahead in range(8) if (weekday + ahead) % 7 in (0, 3)]
-    return next(time for time in later if time >= end_s)
+    return slipped(end_s, *weekday_and_hour(end_s), rule)
 
 
 def _california(workers: Workers) -> dict[str, float]:

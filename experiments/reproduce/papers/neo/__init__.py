@@ -27,8 +27,8 @@ PAPER = Paper(
     "- arrival) / output tokens, without the first quarter of the requests. Throughput is taken "
     "until the last request is done, and from the 30th to the 70th of 100 completions, as the "
     "paper does: completions come in cohorts, so the latter is noisy. NEO by work is NEO without "
-    "its rule that the GPUs must hide the host: each iteration is the one with most work in its "
-    "time.",
+    "its rule that the GPUs must hide the host: each iteration is the one whose parts would take "
+    "longest apart for the time that they take together.",
     claims=[
         *online.CLAIMS,
         *hosts.CLAIMS,

@@ -1,0 +1,66 @@
+"""The GPUs that jobs of one system may have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from models.elastic import Level
+from sim.carbon.site import Site
+from sim.core.errors import ConfigError
+from sim.core.simulation import Simulation
+from sim.hardware.device import DeviceGroup
+from sim.hardware.gpu import Gpu
+
+
+class Pool:
+    """All GPUs of one model on one kind of node at one site, whoever has them.
+
+    `gpu`: the model (None: the cluster's one). `tenant`: for whom they are taken. Raises
+    ConfigError where there are none, where they differ, or where the run has no sites.
+    """
+
+    def __init__(self, simulation: Simulation, gpu: str | None, tenant: str) -> None:
+        cluster, sites = simulation.cluster, simulation.sites
+        if cluster is None:
+            raise ConfigError(f"{tenant}: needs a cluster")
+        if sites is None:
+            raise ConfigError(f"{tenant}: needs sites, by whose grid it plans")
+        self._cluster = cluster
+        self._tenant = tenant
+        self.gpus = [each for each in cluster.gpus if gpu in (None, each.spec.name)]
+        if not self.gpus:
+            raise ConfigError(f"{tenant}.gpu: the cluster has no {gpu or 'GPU'}")
+        nodes = [cluster.node_of(each) for each in self.gpus]
+        kinds = {(g.spec.name, node.spec.name) for g, node in zip(self.gpus, nodes, strict=True)}
+        places = {sites.site_of(node.name).name for node in nodes}
+        for what, found in (("kinds of GPU and node", kinds), ("sites", places)):
+            if len(found) > 1:
+                raise ConfigError(
+                    f"{tenant}.gpu: its GPUs are of {len(found)} {what}, {sorted(found)}; give a "
+                    "model whose GPUs are of one"
+                )
+        self.site: Site = sites.site_of(nodes[0].name)
+        self.spec = self.gpus[0].spec
+        self._taken: dict[DeviceGroup, list[Gpu]] = {}
+        self._order = {each: i for i, each in enumerate(self.gpus)}
+
+    def free(self) -> int:
+        """GPUs that nobody has."""
+        return sum(1 for gpu in self.gpus if self._cluster.holder(gpu) is None)
+
+    def take(self, count: int) -> DeviceGroup:
+        """So many of them. Raises CapacityError where they are not free."""
+        gpus = self._cluster.allocate(count, self.spec.name, self._tenant)
+        group = DeviceGroup(gpus, min(self._order[gpu] for gpu in gpus), self._tenant)
+        self._taken[group] = gpus
+        return group
+
+    def give_back(self, group: DeviceGroup) -> None:
+        """Give a group's GPUs back."""
+        group.disband()
+        self._cluster.release(self._taken.pop(group))
+
+    def power_w(self, levels: Sequence[Level]) -> list[float]:
+        """What a job's GPUs draw at each level, their idle draw included."""
+        idle_w, range_w = self.spec.idle_w, self.spec.peak_w - self.spec.idle_w
+        return [level.gpus * (idle_w + level.power_share * range_w) for level in levels]

@@ -43,6 +43,7 @@ PROFILES = (
     (1e6, 0.8, 10.0, 128.0),
     (1e6, 1.0, 20.0, 256.0),
 )
+SEEDS = (1, 2, 3)
 _NUMBERS = (1e3, 1e4, 1e5, 5e5)
 
 
@@ -122,15 +123,16 @@ def points(profiles: int = len(PROFILES)) -> list[Point]:
     return found
 
 
-def compare(point: Point) -> Compared:
-    """Three runs of one plan: as fast as it can be, and at a lower rate with both kinds of
-    caches at the host."""
+def compare(task: tuple[Point, int]) -> Compared:
+    """Three runs of one plan on one seed: as fast as it can be, and at a lower rate with both kinds
+    of caches at the host."""
+    point, seed = task
     cost, mva = point.cost(), point.cost("mva")
     highest = highest_pps(cost)
-    fast = simulate(point, highest, window=window_of(point))
+    fast = simulate(point, highest, window=window_of(point), seed=seed)
     rate = LOAD * highest
-    slow = simulate(point, rate)
-    own = simulate(point, rate, own_caches=True, bursts=10_000)
+    slow = simulate(point, rate, seed=seed)
+    own = simulate(point, rate, own_caches=True, seed=seed)
     predicted = cost.utilisations(rate)
     pcie = max(predicted.pop("pcie bytes"), predicted.pop("pcie packets"))
     wire = max(predicted.pop("mac"), predicted.pop("line"))
@@ -151,9 +153,11 @@ def compare(point: Point) -> Compared:
     )
 
 
-def study(workers: Workers) -> list[Compared]:
-    """All points; of two of the profiles unless the workers are to do all."""
-    return workers.map(compare, points(len(PROFILES) if workers.full else 2))
+def study(workers: Workers) -> list[list[Compared]]:
+    """All points, by seed; of two of the profiles unless the workers are to do all."""
+    made = points(len(PROFILES) if workers.full else 2)
+    found = workers.map(compare, [(point, seed) for seed in SEEDS for point in made])
+    return [found[i * len(made) : (i + 1) * len(made)] for i in range(len(SEEDS))]
 
 
 def errors(found: list[Compared], attribute: str) -> tuple[float, float]:
@@ -205,7 +209,7 @@ def main() -> None:
     found = []
     todo = points(arguments.profiles)
     for number, point in enumerate(todo, start=1):
-        found.append(compare(point))
+        found.append(compare((point, SEEDS[0])))
         print(f"\r{number}/{len(todo)}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     print(table(found))

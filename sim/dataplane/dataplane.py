@@ -78,6 +78,11 @@ class DataPlane:
                 f"burst is {burst}, that of the packets is {getattr(packets, 'burst', 1)}; they "
                 "must be the same"
             )
+        if learn and burst > 1:
+            raise ConfigError(
+                f"learn is true with burst={burst}: so many flows end where one does, and the "
+                "others would stay at the NIC; take burst=1, or rates=true"
+            )
         if window is not None and window < 1:
             raise ConfigError(f"window is {window!r}; it must be at least 1, or null")
         if decide_s is not None and not decide_s > 0.0:

@@ -11,7 +11,6 @@ from sim.core.simulation import Simulation
 from sim.hardware.facts import DeviceChanged
 from sim.hardware.metering import Consumer, MeterOpened, StepUse
 from sim.serving.facts import Iterations, Swapped
-from sim.serving.pricing import price
 from sim.serving.replica import Replica
 
 
@@ -83,7 +82,8 @@ class Walk:
         """The run is over, in the middle of things; before the systems finish."""
         for replica in self._replicas:
             if replica.run.live or replica._planned is not None:
-                self._share(replica, replica._told_s, self._simulation.now)
+                part = replica.run.progress(self._simulation.now)[1]
+                self._share(replica, replica._told_s, self._simulation.now, part)
 
     def _open(self, _: MeterOpened) -> None:
         system: Any = self._simulation.systems[0]
@@ -106,9 +106,10 @@ class Walk:
             if not replica.group.up and fact.device in replica.group.name.split("+"):
                 drawn_s = replica.group.active_at(fact.time_s) - self._active_s[replica.index]
                 if drawn_s > 0.0 or replica._planned is not None:
-                    self._share(replica, replica._told_s, fact.time_s)
+                    part = replica.run.progress(fact.time_s)[1]
+                    self._share(replica, replica._told_s, fact.time_s, part)
 
-    def _share(self, replica: Replica, start_s: float, end_s: float) -> None:
+    def _share(self, replica: Replica, start_s: float, end_s: float, part: float = 1.0) -> None:
         used = self.used[replica.index]
         drawn_s = replica.group.active_at(end_s) - self._active_s[replica.index]
         self._active_s[replica.index] += drawn_s
@@ -128,12 +129,7 @@ class Walk:
             reads = {request.id: request.kv_tokens + 1 for request in replica.batch}
             computed |= dict.fromkeys(reads, 1)
         read = sum(reads.values())
-        if replica.split:
-            whole_s = replica.host._totals.gpu_active
-        else:
-            chunks = [(request, computed[request.id]) for request, _ in replica.chunks]
-            whole_s = price(replica.cost, len(reads), read, chunks).active_first
-        per_kv_s = replica.cost.step(1, 1, (), 1).active_slope * drawn_s / whole_s
+        per_kv_s = replica.cost.step(1, 1, (), 1).active_slope * part
         rest_s = (drawn_s - per_kv_s * read) / sum(computed.values())
         for number, tokens in computed.items():
             used[number][0] += tokens * rest_s + per_kv_s * reads.get(number, 0)

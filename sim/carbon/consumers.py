@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from models.carbon.signal import Floats
 from sim.core.records import Table
 from sim.core.result import Draft
 from sim.core.spread import spread
-from sim.hardware.metering import StepUse
+from sim.hardware.metering import Ended, StepUse
 
 COLUMNS = {
     "id": "int64",
@@ -67,48 +66,39 @@ class Consumers:
             self._active[meter].append(work)
             self._held[meter].append(held)
             if use.ended:
-                self._rows(meter, use)
+                ended = use.ended if isinstance(use.ended, Ended) else Ended.of(use.ended)
+                self._rows(meter, ended)
 
-    def _rows(self, meter: int, use: StepUse) -> None:
+    def _rows(self, meter: int, ended: Ended) -> None:
         tenant = self.tenants[meter]
-        ended = use.ended
-        parts = [consumer.parts for consumer in ended]
-        counts = np.array([len(own) for own in parts])
-        flat = np.fromiter(
-            chain.from_iterable(chain.from_iterable(parts)), np.float64, 3 * int(counts.sum())
-        ).reshape(-1, 3)
-        steps = flat[:, 0].astype(np.int64)
+        count, owner, steps = len(ended), ended.owner, ended.step
         # No more than the steps that are asked for: a run may have many.
         first = int(steps.min()) if len(steps) else len(self._active[meter])
         active = np.array(self._active[meter][first:]).reshape(-1, 2)[steps - first]
         held = np.array(self._held[meter][first:]).reshape(-1, 3)[steps - first]
-        seconds, share_s = flat[:, 1], flat[:, 2]
-        owner = np.repeat(np.arange(len(ended)), counts)
+        work_j, work_g = ended.active_s * active[:, 0], ended.active_s * active[:, 1]
+        held_j, held_g, embodied_g = (ended.held_s[:, None] * held).T
         sums = [
-            np.bincount(owner, weights, len(ended))
-            for weights in (
-                seconds * active[:, 0] + share_s * held[:, 0],
-                seconds * active[:, 1] + share_s * held[:, 1],
-                share_s * held[:, 2],
-            )
+            np.bincount(owner, weights, count)
+            for weights in (work_j + held_j, work_g + held_g, embodied_g)
         ]
         table = self._tables[tenant]
-        ids = [consumer.id for consumer in ended]
-        table.rows.extend(zip(ids, *(column.tolist() for column in sums), strict=True))
+        table.rows.extend(zip(ended.ids, *(column.tolist() for column in sums), strict=True))
         table.flush_when_full()
         self.sums[tenant] += [column.sum() for column in sums]
         grams = sums[1] + sums[2]
-        self._grams[tenant].append(grams[np.array([c.finished for c in ended])])
-        work_j, held_g = seconds * active[:, 0], share_s * (held[:, 1] + held[:, 2])
-        for kind in {consumer.kind for consumer in ended}:
-            own = np.array([consumer.kind == kind for consumer in ended])[owner]
-            for step in np.unique(steps[own]).tolist():
-                here = own & (steps == step)
-                before = self.kinds[step].get((tenant, kind), (0.0, 0.0))
-                self.kinds[step][tenant, kind] = (
-                    before[0] + float(work_j[here].sum()),
-                    before[1] + float(held_g[here].sum()),
-                )
+        self._grams[tenant].append(grams[np.array(ended.finished)])
+        names = list(dict.fromkeys(ended.kinds))
+        places = {kind: place for place, kind in enumerate(names)}
+        kinds = np.array([places[kind] for kind in ended.kinds])[owner]
+        # Sums by step and kind.
+        first = int(steps.min(initial=len(self.kinds)))
+        where = (steps - first) * len(names) + kinds
+        works, helds = np.bincount(where, work_j), np.bincount(where, held_g + embodied_g)
+        for at in np.unique(where).tolist():
+            step, kind = self.kinds[first + at // len(names)], names[at % len(names)]
+            before_j, before_g = step.get((tenant, kind), (0.0, 0.0))
+            step[tenant, kind] = before_j + float(works[at]), before_g + float(helds[at])
 
     def close(self, results: Any) -> None:
         """Figures: carbon of single requests that finished, their overheads not in it."""

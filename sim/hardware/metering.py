@@ -8,9 +8,12 @@ fact.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sim.hardware.device import DeviceGroup
 
@@ -30,17 +33,54 @@ class Part(NamedTuple):
 class Consumer(NamedTuple):
     """One consumer (a request, a job) that ended in a step, or that the end of the run cut off.
 
-    `kind` names its class (chat, code, ...); `work`: what it got done, by unit (prompt tokens,
-    output tokens). `parts`: by step, each step at most once, rising; those of steps in which it
-    used nothing may be left out.
+    `kind` names its class (chat, code, ...). `parts`: by step, each step at most once, rising;
+    those of steps in which it used nothing may be left out.
     """
 
     id: int
     kind: str
     parts: Sequence[Part]
-    prompt_tokens: int = 0
-    output_tokens: int = 0
     finished: bool = True
+
+
+@dataclass(slots=True)
+class Ended:
+    """The same of many consumers as columns: an entry for each, and of parts an entry for each in
+    `owner` (place of its consumer), `step`, `active_s` and `held_s`, in any order."""
+
+    ids: list[int] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    finished: list[bool] = field(default_factory=list)
+    owner: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    step: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    active_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    held_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+    @classmethod
+    def of(cls, consumers: Iterable[Consumer]) -> Ended:
+        """Columns of these."""
+        ended = cls()
+        flat = []
+        for owner, consumer in enumerate(consumers):
+            ended.ids.append(consumer.id)
+            ended.kinds.append(consumer.kind)
+            ended.finished.append(consumer.finished)
+            flat += [(owner, *part) for part in consumer.parts]
+        owner_, step, ended.active_s, ended.held_s = np.array(flat, float).reshape(-1, 4).T
+        ended.owner, ended.step = owner_.astype(np.int64), step.astype(np.int64)
+        return ended
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[Consumer]:
+        parts: list[list[Part]] = [[] for _ in self.ids]
+        columns = self.owner, self.step, self.active_s, self.held_s
+        for owner, *part in zip(*(column.tolist() for column in columns), strict=True):
+            parts[owner].append(Part(*part))
+        own = [sorted(each) for each in parts]
+        for each in zip(self.ids, self.kinds, own, self.finished, strict=True):
+            yield Consumer(*each)
 
 
 @dataclass(slots=True)
@@ -49,12 +89,13 @@ class StepUse:
 
     active_s: by account, all active seconds of the group in the step: sums to the difference of
     `DeviceGroup.active_at`. held_s: seconds x share of memory, by account; what is left of the
-    step's length stood by for nobody. ended: consumers that ended in the step.
+    step's length stood by for nobody. ended: consumers that ended in the step, as columns where
+    there are many.
     """
 
     active_s: Mapping[str, float]
     held_s: Mapping[str, float]
-    ended: Sequence[Consumer] = field(default_factory=list)
+    ended: Sequence[Consumer] | Ended = field(default_factory=list)
 
 
 class UseMeter(Protocol):

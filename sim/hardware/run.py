@@ -25,14 +25,14 @@ class Run:
     then ends the run or lets it hold on. `on_failure(steps)` is called, likewise, when a device
     fails; the run is over then. A run that has ended may begin anew with other work.
 
-    `asked`: what the steps cost on devices without a power cap; `cost`: as they are at present.
+    `asked`: what the steps cost on devices without a power cap; `cost`: as they are at present;
+    `drawn`: active seconds until now over those that it gives, of steps under other caps.
     """
 
     __slots__ = (
         "_alarm",
         "_anchor_s",
         "_anchor_work",
-        "_drawn",
         "_env",
         "_group",
         "_on_boundary",
@@ -44,6 +44,7 @@ class Run:
         "asked",
         "cost",
         "done",
+        "drawn",
         "live",
         "start_s",
     )
@@ -64,8 +65,7 @@ class Run:
         self._alarm = Alarm(group.env, self._fire, BOUNDARY + group.priority)
         # Spans of work done before: its cost, from, to, seconds per second of work.
         self._past: list[tuple[StepCost, float, float, float]] | None = None
-        # Active seconds until now over those that `cost` gives: what was drawn under other caps.
-        self._drawn = 0.0
+        self.drawn = 0.0
         self._anchor_work = 0.0
         self._target = 0
         self.live = False
@@ -80,7 +80,7 @@ class Run:
             done = self.done
             old = self.cost
             drawn = old.active_first if done == 1 else old.active_total(done)
-            group.active_s += self._drawn + drawn
+            group.active_s += self.drawn + drawn
         else:
             self.live = True
             group.runs.append(self)
@@ -90,7 +90,7 @@ class Run:
         self._anchor_work = 0.0
         self._slow = slow = group.slow
         self._past = None
-        self._drawn = 0.0
+        self.drawn = 0.0
         self.done = 0
         self.asked = cost
         if group.limit is not None:
@@ -142,13 +142,25 @@ class Run:
     def active_at(self, now_s: float) -> float:
         """Full-power-equivalent seconds until `now_s`, a step under way counted in part."""
         k, part = self.progress(now_s)
-        return self._drawn + self.cost.active_total(k) + part * self.cost.active_step(k)
+        return self.drawn + self.cost.active_total(k) + part * self.cost.active_step(k)
 
     def used_at(self, now_s: float | None = None) -> float:
         """The same of all that it comes to, until `now_s` or in the steps told."""
         if now_s is None:
-            return self._drawn + self.cost.active_total(self.done)
+            return self.drawn + self.cost.active_total(self.done)
         return self.active_at(now_s)
+
+    def used_in(self, k: int) -> float:
+        """What the first `k` steps come to, which are done."""
+        cost = self.cost
+        if self._past is None:
+            return cost.active_total(k)
+        used, end = 0.0, cost.total(self.done + 1)
+        now = cost, self._anchor_work, end, self._slow
+        for cost, low, high, _ in [*self._past, now]:
+            most = cost.total(k)
+            used += _active(cost, min(high, most)) - _active(cost, min(low, most))
+        return used
 
     def progress(self, now_s: float) -> tuple[int, float]:
         """Steps complete at `now_s`, and what part is done of the next one."""
@@ -169,7 +181,7 @@ class Run:
         self.live = False
         group = self._group
         group.runs.remove(self)
-        group.active_s += self._drawn + self.cost.active_total(self.done)
+        group.active_s += self.drawn + self.cost.active_total(self.done)
 
     def halt(self) -> int:
         """The run is over at this moment, a step under way lost but not its energy. Returns the
@@ -230,7 +242,7 @@ class Run:
             cost = self.asked if limit is None else CappedCost(self.asked, limit, speed)
             self.cost = cost
             work = cost.total(k) + part * cost.step(k)
-            self._drawn = active - (cost.active_total(k) + part * cost.active_step(k))
+            self.drawn = active - (cost.active_total(k) + part * cost.active_step(k))
         self._anchor_work = work
         self._anchor_s = now
         self._slow = 1.0 / speed
@@ -253,3 +265,11 @@ class Run:
         steps = target - self.done
         self.done = target
         self._on_boundary(steps)
+
+
+def _active(cost: StepCost, work: float) -> float:
+    """Weighted seconds of so much work, a step in part."""
+    k = cost.steps_within(work)
+    lasts = cost.step(k)
+    part = (work - cost.total(k)) / lasts if lasts > 0.0 else 0.0
+    return cost.active_total(k) + part * cost.active_step(k)

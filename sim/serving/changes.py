@@ -117,8 +117,6 @@ class Changes:
         """A waiting request begins to prefill, or goes on; `to_host`: its KV goes there."""
         self._dequeue(request, now_s)
         replica = self._replica
-        if replica.batch.meter is not None:
-            replica.batch.meter.admit(request)
         blocks = request.blocks_missing(replica.batch.block_tokens)
         if to_host:
             if request._kv:
@@ -180,8 +178,6 @@ class Changes:
             replica.host.leave(request)
         elif request in replica.prefilling:
             replica.prefilling.remove(request)
-            if replica.batch.meter is not None:
-                replica.batch.meter.withdraw(request)
         else:
             raise LawBroken(f"replica {replica.index}: a plan preempts {request!r}, not running")
         request.preemptions += 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sim.serving.request import Request
 
 if TYPE_CHECKING:
-    from sim.serving.use_meter import RequestUse
+    from sim.serving.use_log import UseLog
 
 NEVER = 1 << 60
 
@@ -48,7 +48,7 @@ class DecodeBatch:
         # Members that need a new block in steps whose number is congruent to the index.
         self._offsets = [0] * block_tokens
         self._ends: list[tuple[int, int, Request]] = []
-        self.meter: RequestUse | None = None
+        self.meter: UseLog | None = None
 
     def __iter__(self) -> Iterator[Request]:
         return iter(self.members.values())

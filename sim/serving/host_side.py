@@ -21,7 +21,7 @@ from sim.serving.staged_run import StagedRun
 
 if TYPE_CHECKING:
     from sim.serving.replica import Replica
-    from sim.serving.use_meter import RequestUse
+    from sim.serving.use_log import UseLog
 
 
 class HostSide:
@@ -48,7 +48,7 @@ class HostSide:
         self.tokens = 0
         self.busy_s = 0.0
         self.aside: list[Request] = []
-        self.meter: RequestUse | None = None
+        self.meter: UseLog | None = None
         self._parts: tuple[SubBatch, SubBatch] | None = None
         self._replica = replica
         self._pool = replica.swap.pool
@@ -104,7 +104,7 @@ class HostSide:
     def join(self, request: Request) -> None:
         """A request whose KV is here begins to decode."""
         if self.meter is not None:
-            self.meter.join(request)
+            self.meter.join_host(request)
         self.batch.join(request)
         self.queue.add(request)
 

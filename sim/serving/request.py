@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from sim.serving.decode_batch import DecodeBatch
     from sim.serving.foretelling import Foretold
     from sim.serving.predictions import Predictions
-    from sim.serving.used import Used
     from workloads.demand import Call
 
 
@@ -43,6 +42,7 @@ class Request:
         "_predicted",
         "_predictions",
         "_ready",
+        "_since",
         "_stop",
         "_use",
         "arrival_s",
@@ -68,6 +68,9 @@ class Request:
         "swapped_blocks",
         "waits_since",
     )
+
+    #: Of the use meter: where its stay in the batch begins in the log.
+    _since: float
 
     def __init__(
         self,
@@ -114,7 +117,7 @@ class Request:
         self.waits_since = -1
         self._predictions: Predictions | None = None
         self._path: Sequence[float] | None = None
-        self._use: Used | None = None
+        self._use = -1
         # The most that it predicts at each age or later, the last age first.
         self._most: Sequence[float] | None = None
 

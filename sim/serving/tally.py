@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sim.hardware.run import Run
     from sim.serving.replica import Replica
     from sim.serving.request import Request
-    from sim.serving.use_of_runs import RunUse
+    from sim.serving.use_log import UseLog
 
 
 class Tally:
@@ -45,7 +45,7 @@ class Tally:
         self.phase = "decode"
         self.first_kv = 0
         self.kv_slope = 0
-        self.runs: RunUse | None = None
+        self.runs: UseLog | None = None
 
     def begin(
         self,
@@ -61,24 +61,29 @@ class Tally:
             self.phase = "mixed" if decodes else "prefill"
         else:
             self.phase = "decode"
+        runs = self.runs
         if replica.prefilling:
             self.first_kv = kv_tokens_in_batch(replica)
+            if runs is not None:
+                runs.begin(decodes, chunks)
         else:
             self.first_kv = replica.batch.context - replica.batch.size
-        if self.runs is not None:
-            self.runs.open = True
-            if chunks or replica.split:
-                self.runs.begin(decodes, chunks)
+            if runs is not None:
+                if replica.split:
+                    runs.begin(decodes, chunks)
+                else:
+                    runs.open = 1
 
     def end(self, run: Run, now_s: float) -> None:
         """A run of iterations is over, at a boundary."""
         lasted_s = now_s - run.start_s
         self.phase_s[self.phase] += lasted_s
         self.kv_token_s += self.first_kv * lasted_s
-        if self.runs is not None:
-            if self.runs.open:
-                self.runs.advance()
-            self.kv_token_s += self.kv_slope * self.runs.number_s
+        runs = self.runs
+        if runs is not None:
+            if runs.open:
+                runs.advance()
+            self.kv_token_s += self.kv_slope * runs.number_s
         elif run.done > 1:
             self.kv_token_s += self.kv_slope * run.step_number_s()
 

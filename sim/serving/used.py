@@ -1,75 +1,182 @@
-"""What one request has used of a replica."""
+"""What the requests of one replica have used, as columns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any
 
-from sim.hardware.metering import Part
+import numpy as np
+from numpy.typing import NDArray
 
-#: Active seconds for each token of the iterations in which the GPUs' decodes took part; seconds in
-#: which the batch held KV; integral over these of the number of the batch's step; active seconds
-#: for each token of the iterations in which decodes on the host took part. All since the start.
-Sums: TypeAlias = tuple[float, float, float, float]
-#: Sums at a step's end, the batch's steps by then, and what part of the next one was done.
-Edge: TypeAlias = tuple[float, float, float, float, int, float]
+from models.carbon.signal import Floats
+from sim.hardware.metering import Ended
+
+Ints = NDArray[np.int64]
+
+#: Numbers of a run in the log: active seconds of the first iteration, and how many more of each
+#: next one; iterations; decodes in each, and the KV tokens that one more would read; seconds, and
+#: the integral over them of its step's number; the batch's steps at its end. Of a piece of a
+#: prompt: place of its run, tokens, slot, KV before; tokens and active seconds of the last
+#: iteration, where they differ. Of a stay in
+#: the batch: places of the first run in it and after it, KV and steps when it began, steps at its
+#: end, slot. Of what is given outright: slot, active seconds, KV tokens x seconds.
+RUN, PIECE, STAY, GIVEN = 8, 6, 6, 3
+#: Requests that there is room for at first.
+SLOTS = 64
+
+
+def _columns(flat: Sequence[float], width: int) -> Floats:
+    return np.fromiter(flat, np.float64, len(flat)).reshape(-1, width).T.copy()
+
+
+def _until(values: Floats) -> Floats:
+    """Sums of all before each, and of all."""
+    sums = np.zeros(len(values) + 1)
+    np.cumsum(values, out=sums[1:])
+    return sums
 
 
 class Used:
-    """What a request has used.
+    """Active seconds and KV tokens x seconds of each request in the step under way, and in the
+    steps before of those that have not ended.
 
-    `active_s`, `held`: in step `step`, until it was last settled (held: KV tokens x seconds);
-    `parts`: in the steps before. While it is prefilled, its memory is settled until `since_s` of
-    the meter's clock; while it decodes, `sums` are those of when it began to.
+    A request has a slot from its first piece until it has ended and that is settled. `free`: slots
+    of nobody. `prefill_s`, `prefill_held`: what has gone to pieces of prompts.
     """
 
-    # No `__init__`: one is made for each request.
-    active_s = 0.0
-    held = 0.0
-    parts: list[Part] | None = None
-    since_s: float
-    step: int
-    sums: Sums
+    def __init__(self, per_kv_s: float, capacity: int) -> None:
+        self.step = 0
+        self.free: list[int] = []
+        self.prefill_s = self.prefill_held = 0.0
+        self._per_kv_s = per_kv_s
+        self._capacity = capacity
+        # By slot, and a last one, -1, for those who never had any.
+        self._active, self._held = np.zeros(1), np.zeros(1)
+        # Slot, step, active seconds and held share of the steps before.
+        self._before = np.zeros((4, 0))
+        self._ended = Ended()
+        self._parts: list[Floats] = []
 
-    def turn(self, step: int, capacity: int) -> None:
-        """What it has used was of the step in which it was last settled; go on to this one.
-        `capacity`: tokens of the pool."""
-        if self.active_s or self.held:
-            if self.parts is None:
-                self.parts = []
-            self.parts.append(Part(self.step, self.active_s, self.held / capacity))
-            self.active_s = self.held = 0.0
-        self.step = step
+    def grow(self) -> None:
+        """Room for more requests."""
+        size = len(self._active) - 1
+        more = max(SLOTS, size)
+        self._active, self._held = (
+            np.concatenate([own[:-1], np.zeros(more + 1)]) for own in (self._active, self._held)
+        )
+        self.free.extend(range(size, size + more))
 
     def settle(
         self,
-        kv: int,
-        joined: int,
-        per_kv_s: float,
-        edges: Sequence[Edge],
-        end: Edge,
-        capacity: int,
+        runs: Sequence[float],
+        pieces: Sequence[float],
+        stays: Sequence[float],
+        given: Sequence[float],
+        steps: int,
     ) -> None:
-        """It has decoded on the GPUs since step `joined` of the batch, with `kv` tokens then, over
-        these ends of steps, until `end`."""
-        gpu, clock_s, area, _ = self.sums
-        read = 0.0
-        for edge in [*edges[self.step :], end]:
-            edge_gpu, edge_s, edge_area, _, steps, part = edge
-            made = steps - joined
-            edge_read = made * (kv + 1) + made * (made - 1) // 2 + part * (kv + 1 + made)
-            self.active_s += edge_gpu - gpu + per_kv_s * (edge_read - read)
-            self.held += (kv - joined) * (edge_s - clock_s) + edge_area - area
-            gpu, clock_s, area, read = edge_gpu, edge_s, edge_area, edge_read
-            if edge is not end:
-                self.turn(self.step + 1, capacity)
+        """Share out what is in the log since the batch had made so many steps.
 
-    def settle_host(self, edges: Sequence[Edge], end: Sums, capacity: int) -> None:
-        """It has decoded on the host, until `end`."""
-        host = self.sums[3]
-        for edge in edges[self.step :]:
-            self.active_s += edge[3] - host
-            host = edge[3]
-            self.turn(self.step + 1, capacity)
-        self.active_s += end[3] - host
-        self.sums = end
+        Of an iteration's active seconds a decode takes those of reading its KV, the rest goes
+        evenly to the tokens computed. A decode's share is a difference of sums, from the start of
+        this log, between its leaving and its joining.
+        """
+        first_s, more_s, k, decodes, context, lasted_s, number_s, after = _columns(runs, RUN)
+        before = after - steps - k * (decodes > 0.0)
+        context -= k * decodes
+        slots, used_s, held = _columns(given, GIVEN)
+        if pieces:
+            at, tokens, slot, kv, last, last_s = _columns(pieces, PIECE)
+            at = at.astype(np.int64) // RUN
+            k[at] -= last > 0.0
+            computed = decodes.copy()
+            computed[at] += tokens
+            each_s = self._rest_s(first_s, more_s, k, decodes, context) / computed
+            own = decodes[at]
+            # Where there is no last iteration, the rest of it is nothing.
+            last_s -= (last > 0.0) * self._per_kv_s * (context[at] + k[at] * own)
+            last_s /= np.maximum(own + last, 1.0)
+            piece_s = each_s[at] * tokens + last_s * last
+            each_s[at] += last_s
+            piece_held = kv * lasted_s[at] + tokens * number_s[at]
+            self.prefill_s += float(piece_s.sum())
+            self.prefill_held += float(piece_held.sum())
+            slots, used_s = np.concatenate([slots, slot]), np.concatenate([used_s, piece_s])
+            held = np.concatenate([held, piece_held])
+        else:
+            each_s = self._rest_s(first_s, more_s, k, decodes, context) / decodes
+        if stays:
+            decoding = decodes > 0.0
+            token_s, clock_s = _until(each_s * decoding), _until(lasted_s)
+            area = _until(before * lasted_s + number_s * decoding)
+            since, until, kv, joined, left, slot = _columns(stays, STAY)
+            since, until = since.astype(np.int64) // RUN, until.astype(np.int64) // RUN
+            made = left - joined
+            read = made * (kv + 1) + made * (made - 1) / 2
+            decode_s = token_s[until] - token_s[since] + self._per_kv_s * read
+            stay_s = clock_s[until] - clock_s[since]
+            decode_held = (kv - (joined - steps)) * stay_s + area[until] - area[since]
+            slots, used_s = np.concatenate([slots, slot]), np.concatenate([used_s, decode_s])
+            held = np.concatenate([held, decode_held])
+        where, size = slots.astype(np.int64), len(self._active)
+        self._active += np.bincount(where, used_s, size)
+        self._held += np.bincount(where, held, size)
+
+    def _rest_s(
+        self, first_s: Floats, more_s: Floats, k: Floats, decodes: Floats, context: Floats
+    ) -> Floats:
+        """Active seconds of runs but for reading KV."""
+        pairs = k * (k - 1) / 2
+        each_s, read_s = more_s - self._per_kv_s * decodes, first_s - self._per_kv_s * context
+        return k * read_s + pairs * each_s
+
+    def end(
+        self,
+        slots: Sequence[int],
+        ids: Sequence[int],
+        kinds: Sequence[str],
+        finished: bool,
+    ) -> None:
+        """These requests have ended, and all that they used is settled."""
+        ended = self._ended
+        first = len(ended.ids)
+        ended.ids += ids
+        ended.kinds += kinds
+        ended.finished += [finished] * len(ids)
+        where = np.array(slots)
+        own = np.arange(first, first + len(ids), dtype=np.float64)
+        if self._before.size:
+            owners = np.full(len(self._active), -1.0)
+            owners[where] = own
+            owners[-1] = -1.0
+            owner = owners[self._before[0].astype(np.int64)]
+            gone = owner >= 0.0
+            if gone.any():
+                parts = self._before[:, gone]
+                parts[0] = owner[gone]
+                self._parts.append(parts)
+                self._before = self._before[:, ~gone]
+        self._parts.append(self._now(where, own))
+        self._active[where] = self._held[where] = 0.0
+        self.free += where[where >= 0].tolist()
+
+    def turn(self) -> Ended:
+        """The step is over; another begins. Returns who ended in it."""
+        size = len(self._active)
+        still = self._now(np.arange(size), np.arange(size, dtype=np.float64))
+        if still.size:
+            self._before = np.concatenate([self._before, still], axis=1)
+            self._active[:] = self._held[:] = 0.0
+        ended, self._ended = self._ended, Ended()
+        if self._parts:
+            owner, step, ended.active_s, ended.held_s = np.concatenate(self._parts, axis=1)
+            ended.owner, ended.step = owner.astype(np.int64), step.astype(np.int64)
+            self._parts = []
+        self.step += 1
+        return ended
+
+    def _now(self, where: Any, own: Floats) -> Floats:
+        """Parts of this step, of those in these slots that have any."""
+        active_s, held = self._active[where], self._held[where]
+        some = (active_s != 0.0) | (held != 0.0)
+        step = np.full(int(some.sum()), float(self.step))
+        return np.stack([own[some], step, active_s[some], held[some] / self._capacity])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from carbon_kit import GPU_G_PER_S, NODE_G_PER_S, PUE, Given, accounted
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scenarios import Scenario, scenarios
 from serving_kit import Outcome
@@ -56,6 +56,21 @@ def test_law_07_carbon_is_the_integral(scenario: Scenario, signal: Given) -> Non
         assert run.result["carbon.embodied_g"] == pytest.approx(made_g, rel=1e-9)
 
 
+#: Pieces of one token, and a signal that changes at the ends of their iterations.
+PIECES = Scenario(
+    requests=((0.0, 4, 4),) * 16,
+    cost="linear, decimal",
+    batching="prefill_first-recompute",
+    max_sequences=2,
+    max_batch_tokens=1,
+    block_tokens=1,
+    kv_blocks=9,
+    frontend=(0.05, 0.01),
+)
+CHANGES = Given([0.0, 0.125, 1.0, 2.5, 1e9], [1900.0, 0.0, 700.0, 1.0])
+
+
+@example(PIECES, CHANGES, True)
 @given(scenarios(), signals(), st.booleans())
 def test_law_07_every_gram_is_somebodys(scenario: Scenario, signal: Given, requests: bool) -> None:
     run = scenario.run(**accounted(signal, requests=requests))

@@ -48,6 +48,8 @@ _GROUPS = {
     "goal": "goal",
     "packets": "packets",
     "packet_stack": "packet_stack",
+    "queue_limits": "queue_limits",
+    "traffic_monitor": "traffic_monitor",
 }
 
 

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 #: Settings that must be whole numbers before others are computed from them.
 _COUNTS = ("replicas", "tensor_parallel", "pipeline_parallel")
 #: Short names of groups that carry a package.
-_SHORT = {"gpu": "hardware/gpu@node.gpu", "node": "hardware/node@node"}
+_SHORT = {
+    "gpu": "hardware/gpu@node.gpu",
+    "node": "hardware/node@node",
+    "smartnic": "hardware/smartnic@node.smartnic",
+    "program": "network_function@program",
+    "stack": "packet_stack@stack",
+}
 
 
 def compose(

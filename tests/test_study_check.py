@@ -56,6 +56,9 @@ def test_the_committed_experiments_do_what_they_are_for():
     assert metrics["swap"]["serving.preemptions"] > 0
     assert metrics["swap"]["serving.recomputed_tokens"] == 0
     assert metrics["shortest_job_first"]["serving.queue_s.mean"] > 1.0
+    packets = metrics.pop("cora")
+    assert packets["dataplane.packets_dropped"] == 0
+    assert packets["dataplane.flows_moved"] > 100
     jobs = metrics.pop("carbon_jobs")
     assert jobs["jobs.jobs_finished"] == 12
     assert jobs["jobs.suspensions"] > 12

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from experiments.benchmarks.dataplane_speed import print_dataplane
 from experiments.benchmarks.neo_speed import print_neo
 from experiments.benchmarks.serving_scale import print_scale
 from experiments.benchmarks.serving_speed import print_scaling, print_speed
@@ -19,6 +20,7 @@ def main() -> None:
         "scale": print_scale,
         "trail": print_trail,
         "neo": print_neo,
+        "dataplane": print_dataplane,
         "use": print_use,
     }
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks")

@@ -107,6 +107,18 @@ class CostModel:
         self._weights: dict[float, Mapping[str, float]] = {}
         self._paths: dict[tuple[str, tuple[bool, ...], bool], dict[str, Path] | NoPath] = {}
 
+    def under(self, profile: TrafficProfile) -> CostModel:
+        """The same under another traffic."""
+        return CostModel(
+            program=self.program,
+            profile=profile,
+            nic=self.nic,
+            cpu=self.cpu,
+            stack=self.stack,
+            cores=self.cores,
+            npu_model=self.at_nic.npu_model,
+        )
+
     @property
     def capable(self) -> tuple[bool, ...]:
         """For each block, whether the NIC can run it."""

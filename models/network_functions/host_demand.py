@@ -10,7 +10,7 @@ from models.network_functions.locality import read_cycles
 from models.network_functions.packet_stack import PacketStack
 from models.network_functions.path import Path
 from models.network_functions.plan import NIC, SPLIT
-from models.network_functions.program import Program
+from models.network_functions.program import Block, Program
 from models.network_functions.traffic import TrafficProfile
 
 
@@ -37,28 +37,36 @@ class HostDemand:
             state.name: read_cycles(cpu.caches, cpu.memory_cycles, state, profile)
             for state in program.states
         }
-        self.block_cycles: list[float] = []
-        self._inserts: list[list[tuple[int, float]]] = []
+        self.block_cycles = [self._block_cycles(block, self.latency) for block in program.blocks]
         names = [state.name for state in program.states]
-        for block in program.blocks:
-            cycles = block.cpu_cycles + block.cycles_per_byte * profile.packet_bytes
-            inserts = []
-            for name, uses in block.uses.items():
-                changes = uses.writes + uses.adds
-                cycles += (uses.reads + stack.change_share * changes) * self.latency[name]
-                if uses.inserts > 0.0:
-                    cycles += uses.inserts * (stack.insert_cycles + self.latency[name])
-                    inserts.append((names.index(name), uses.inserts))
-            self.block_cycles.append(cycles)
-            self._inserts.append(inserts)
+        self._inserts = [
+            [(names.index(name), uses.inserts) for name, uses in block.uses.items() if uses.inserts]
+            for block in program.blocks
+        ]
 
-    def path_cycles(self, path: Path, sides: str) -> float:
-        """Cycles of one packet on a path; 0 where it never comes to the host."""
+    def _block_cycles(self, block: Block, latency: Mapping[str, float]) -> float:
+        stack = self.stack
+        cycles = block.cpu_cycles + block.cycles_per_byte * self.profile.packet_bytes
+        for name, uses in block.uses.items():
+            changes = uses.writes + uses.adds
+            cycles += (uses.reads + stack.change_share * changes) * latency[name]
+            if uses.inserts > 0.0:
+                cycles += uses.inserts * (stack.insert_cycles + latency[name])
+        return cycles
+
+    def path_cycles(
+        self, path: Path, sides: str, latency: Mapping[str, float] | None = None
+    ) -> float:
+        """Cycles of one packet on a path; 0 where it never comes to the host. latency: of reads of
+        each state for this packet; None for the means."""
         if not path.host:
             return 0.0
         cycles = self.stack.io_cycles
         for b in path.host:
-            cycles += self.block_cycles[b]
+            if latency is None:
+                cycles += self.block_cycles[b]
+            else:
+                cycles += self._block_cycles(self.program.blocks[b], latency)
             for state, inserts in self._inserts[b]:
                 if sides[state] == NIC:
                     cycles += inserts * self.stack.nic_insert_cycles

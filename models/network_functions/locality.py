@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 from models.hardware.cache_level import CacheLevel
 from models.network_functions.program import State
@@ -12,15 +13,24 @@ from models.network_functions.traffic import TrafficProfile
 def cached_share(
     cached_entries: float, state: State, profile: TrafficProfile, offloaded: float | None = None
 ) -> float:
-    """Share of accesses to a state that a cache of so many entries serves: it holds those of the
-    most popular flows. `offloaded`: only so many flows, the most popular ones, have entries here.
-    """
+    """Share of accesses to a state that a cache of so many entries serves, see `cached_flows`."""
+    head = cached_flows(cached_entries, state, profile, offloaded)
+    if head == inf:
+        return 1.0
+    flows = profile.flows if offloaded is None else min(offloaded, profile.flows)
+    return min(1.0, profile.head_share(head) / profile.head_share(flows))
+
+
+def cached_flows(
+    cached_entries: float, state: State, profile: TrafficProfile, offloaded: float | None = None
+) -> float:
+    """Flows whose entries a cache of so many entries holds, the most popular ones; inf where all
+    fit. `offloaded`: only so many flows, the most popular ones, have entries here."""
     entries = state.entries_of(profile)
     flows = profile.flows if offloaded is None else min(offloaded, profile.flows)
     if cached_entries >= entries * flows / profile.flows:
-        return 1.0
-    head = cached_entries * profile.flows / entries
-    return min(1.0, profile.head_share(head) / profile.head_share(flows))
+        return inf
+    return cached_entries * profile.flows / entries
 
 
 def read_cycles(

@@ -225,7 +225,8 @@ class Network:
         found: dict[Transfer, None] = {}
         for link in self.links.values():
             for activity in link.resource.activities:
-                found[activity.owner] = None  # type: ignore[index]
+                if isinstance(activity.owner, Transfer):
+                    found[activity.owner] = None
         return list(found)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from heapq import heappop, heappush, heapreplace
 from math import inf
+from typing import Protocol
 
 import simpy
 
@@ -133,6 +134,24 @@ class Servers:
         return Down(f"{self.name} is down at {self._env.now} s")
 
 
+class Working(Protocol):
+    """Equal servers, by how many of them are at work."""
+
+    @property
+    def count(self) -> int:
+        """All of them."""
+        ...
+
+    @property
+    def busy(self) -> float:
+        """Those at work."""
+        ...
+
+    def busy_s(self, now_s: float) -> float:
+        """Server-seconds of work until now."""
+        ...
+
+
 class BusyMeter(PowerMeter):
     """Power of a device that draws in proportion to the servers at work.
 
@@ -142,10 +161,10 @@ class BusyMeter(PowerMeter):
 
     def __init__(self, idle_w: float, peak_w: float, now_s: float = 0.0) -> None:
         super().__init__(idle_w, peak_w, now_s)
-        self.servers: Servers | None = None
+        self.servers: Working | None = None
         self._before_s = 0.0
 
-    def watch(self, servers: Servers, now_s: float) -> None:
+    def watch(self, servers: Working, now_s: float) -> None:
         """Draw for these servers from now on."""
         if self.servers is not None:
             self._before_s += self.servers.busy_s(now_s) / self.servers.count

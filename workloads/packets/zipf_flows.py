@@ -9,7 +9,7 @@ import numpy as np
 
 from models.errors import ConfigError
 from models.network_functions.traffic import TrafficProfile
-from workloads.checks import between, whole_or_none
+from workloads.checks import between, whole, whole_or_none
 from workloads.demand import Packet
 from workloads.draws import BLOCK, Floats, children
 from workloads.packets.sizes import PacketSizes
@@ -36,7 +36,8 @@ class ZipfFlows:
     a first one, and 1 a last one.
 
     sizes: None gives every packet the profile's size. phases: later traffic, each with as many
-    flows. limit: packets in all; None goes on without end.
+    flows. burst: each packet yielded stands for so many alike, so that there are as many times
+    fewer. limit: packets yielded in all; None goes on without end.
     """
 
     def __init__(
@@ -46,9 +47,11 @@ class ZipfFlows:
         sizes: PacketSizes | None = None,
         phases: Sequence[Phase] = (),
         evenly: bool = False,
+        burst: int = 1,
         limit: int | None = None,
     ) -> None:
         self.phases = [Phase(0.0, profile), *phases]
+        self.burst = whole("burst", burst)
         self.sizes = sizes
         self.evenly = evenly
         self.limit = whole_or_none("limit", limit)
@@ -130,7 +133,7 @@ class ZipfFlows:
         its flow and the place where a flow would end, both from 0."""
         places = round(profile.flows)
         edges = _rank_edges(places, profile.zipf_exponent)
-        mean = 1.0 / profile.rate_pps
+        mean = self.burst / profile.rate_pps
         while True:
             waits = np.full(BLOCK, mean) if self.evenly else gaps.exponential(mean, BLOCK)
             ends = kinds.random(BLOCK) < 2.0 / profile.packets_per_flow

@@ -1,0 +1,59 @@
+"""Facts of the data path."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from models.network_functions.plan import Plan
+
+
+class PacketLeft(NamedTuple):
+    """A packet (or burst) left by the port; `number` counts arrivals, kind is its type."""
+
+    time_s: float
+    flow: int
+    number: int
+    kind: str
+    latency_s: float
+
+
+class PacketDropped(NamedTuple):
+    """A packet (or burst) was dropped at this place."""
+
+    time_s: float
+    flow: int
+    number: int
+    place: str
+
+
+class FlowMoved(NamedTuple):
+    """A flow's entries changed sides; packets that came meanwhile were held."""
+
+    start_s: float
+    end_s: float
+    flow: int
+    to_nic: bool
+    held: int
+
+
+class PlanDecided(NamedTuple):
+    """A plan was asked for, and decided after a search of so many nodes; it is carried out from
+    `end_s` on."""
+
+    start_s: float
+    end_s: float
+    plan: Plan
+    nodes: int
+
+
+class EpochEnded(NamedTuple):
+    """What an epoch saw: rates a second, host cores at work and provided, flows at the NIC."""
+
+    start_s: float
+    end_s: float
+    offered_pps: float
+    delivered_pps: float
+    dropped_pps: float
+    busy_cores: float
+    cores: int
+    offloaded: int

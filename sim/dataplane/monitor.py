@@ -1,0 +1,124 @@
+"""What a data path knows of its traffic: counters, and a sketch of what goes to the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from heapq import nlargest
+
+import numpy as np
+
+from models.network_functions.estimate import EpochCounters, estimate, smoothed
+from models.network_functions.sketch import CountMin, HeavyFlows
+from models.network_functions.traffic import TrafficProfile
+from sim.core.errors import ConfigError
+from sim.dataplane.carrier import Carrier, Totals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorSettings:
+    """interval_s: of an epoch. weight: of the newest in the moving average of estimates.
+    sample: one in so many packets at the host is counted. candidates: heavy flows among these that
+    are kept. rows, columns: of the sketch. ranks: flows that the exponent is taken from.
+    """
+
+    interval_s: float
+    weight: float
+    sample: int
+    candidates: int
+    rows: int
+    columns: int
+    ranks: int
+    source: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        if not self.interval_s > 0.0:
+            raise ConfigError(f"monitor.interval_s is {self.interval_s!r}; it must be above 0")
+        if not 0.0 < self.weight <= 1.0:
+            raise ConfigError(f"monitor.weight is {self.weight!r}; it must be in (0, 1]")
+        for key in ("sample", "candidates", "rows", "columns", "ranks"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"monitor.{key} is {getattr(self, key)!r}; it must be at least 1")
+
+
+class Monitor:
+    """Estimates the profile of the traffic from what a data path can count.
+
+    `heavy`: packets of heavy flows among those sampled at the host, since the last decision.
+    """
+
+    def __init__(
+        self, settings: MonitorSettings, first: TrafficProfile, rng: np.random.Generator
+    ) -> None:
+        self.settings = settings
+        self.profile = first
+        self._rng = rng
+        self._since_s = 0.0
+        self._left_out = 0
+        self._before: Totals | None = None
+        self._epoch_s = 0.0
+        self._flows = first.flows
+        self._renew()
+
+    def sample(self, flow: int, count: int) -> None:
+        """A packet (`count` of them) at the host; one in so many is counted."""
+        self._left_out += count
+        if self._left_out >= self.settings.sample:
+            self._left_out -= self.settings.sample
+            self.heavy.add(flow)
+
+    def epoch(self, now_s: float, totals: Totals, carrier: Carrier) -> None:
+        """An epoch is over."""
+        before, self._before = self._before, totals
+        lasted_s = now_s - self._epoch_s
+        self._epoch_s = now_s
+        packets = totals.arrived - (before.arrived if before else 0.0)
+        if not packets:
+            return
+        seen = EpochCounters(
+            duration_s=lasted_s,
+            packets=packets,
+            size_bytes=totals.arrived_bytes - (before.arrived_bytes if before else 0.0),
+            new_flows=totals.new - (before.new if before else 0.0),
+            active_flows=max(1.0, self._flows + totals.new - totals.ended),
+            top_counts=self.top_counts(carrier),
+        )
+        mean = smoothed(self.profile, estimate(seen, self.settings.ranks), self.settings.weight)
+        # Whole flows: a plan for a millionth of a flow more is no other plan.
+        self.profile = replace(mean, flows=float(round(mean.flows)))
+
+    def top_counts(self, carrier: Carrier) -> list[float]:
+        """Packets of the most popular flows since the last decision. Where sampling sees a flow
+        once or twice, its count says nothing of its rank: such flows are left out."""
+        sample = self.settings.sample
+        counts = carrier.top_hits(self.settings.ranks)
+        counts += [float(n * sample) for n in self.heavy.counts.values() if n > 2]
+        return nlargest(self.settings.ranks, counts)
+
+    @property
+    def candidates(self) -> int:
+        """Heavy flows known at the host."""
+        return len(self.heavy.counts)
+
+    def rates(self, counts: Mapping[int, float], now_s: float) -> dict[int, float]:
+        """Packets a second from counts since the last decision."""
+        lasted_s = now_s - self._since_s
+        if not lasted_s > 0.0:
+            return {}
+        return {flow: count / lasted_s for flow, count in counts.items()}
+
+    def candidate_rates(self, held: Callable[[int], bool], now_s: float) -> dict[int, float]:
+        """Packets a second of the heaviest flows that are not at the NIC."""
+        sample = self.settings.sample
+        counts = self.heavy.counts.items()
+        return self.rates({flow: n * sample for flow, n in counts if not held(flow)}, now_s)
+
+    def decided(self, now_s: float) -> None:
+        """Count anew."""
+        self._since_s = now_s
+        self._renew()
+
+    def _renew(self) -> None:
+        settings = self.settings
+        sketch = CountMin(settings.rows, settings.columns, self._rng)
+        self.heavy = HeavyFlows(settings.candidates, sketch)

@@ -1,0 +1,356 @@
+"""Packets one by one through the port, the NIC, PCIe and the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from heapq import heappush
+from math import inf
+
+from models.network_functions.trip import Trips
+from sim.core.simulation import Simulation
+from sim.dataplane.calendar import Calendar
+from sim.dataplane.counts import Counts
+from sim.dataplane.departures import Departures
+from sim.dataplane.entries import Entries
+from sim.dataplane.facts import FlowMoved
+from sim.dataplane.host_cores import HostCores
+from sim.dataplane.limits import QueueLimits
+from sim.dataplane.monitor import Monitor
+from sim.dataplane.moves import Moves
+from sim.dataplane.nic_cores import NicCores
+from sim.dataplane.stations import Area, Stations
+from sim.dataplane.transit import HIT, KINDS, LAST, MISS, Transit
+from sim.dataplane.transition import entries_per_flow
+from workloads.demand import Packet
+
+
+class PacketPath:
+    """The data path, packet by packet, or in bursts of `burst` like packets.
+
+    A burst is a packet of which everything takes `burst` times as long, among as many times fewer
+    of them: the same system, slowed down. So its rates are those of packets, and its delays
+    are divided by `burst` where they are counted.
+
+    window: so many packets are under way at any time, whatever the times of the
+    workload say (None: those hold); nothing is dropped at the NIC's queues then.
+    first_flows: so many flows, numbered from 0 by popularity, have begun before the first packet;
+    those of the plan have their entries at the NIC.
+    by_rank: flows within the plan's number by their true rank are moved to the NIC as they begin.
+    own_caches: at the host, a packet's entries are in a cache as its flow's rank says; else as
+    often as those of all packets are, which is what the cost model takes.
+    """
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        packets: Iterator[Packet],
+        trips: Trips,
+        limits: QueueLimits,
+        *,
+        cores: int,
+        steering: str,
+        window: int | None = None,
+        first_flows: int = 0,
+        by_rank: bool = True,
+        own_caches: bool = False,
+        monitor: Monitor | None = None,
+        ended: Callable[[float], None] = lambda time_s: None,
+    ) -> None:
+        self.calendar = Calendar(simulation)
+        self.limits = limits
+        self.burst = trips.burst
+        self.window = window
+        self.first_flows = first_flows
+        self.by_rank = by_rank
+        self.own_caches = own_caches
+        #: Move every new flow to the NIC: all are on their way there.
+        self.install_all = False
+        self.monitor = monitor
+        #: Packets of each flow at the NIC since the last decision, as its counter there says.
+        self.hits: dict[int, int] = {}
+        self.nic_up = True
+        #: Packets up to this one were lost as the NIC failed.
+        self._lost = 0
+        self.held: list[Packet] | None = None
+        self._drained: Callable[[float], None] | None = None
+        self._rank_before = 1
+        self.entries = Entries()
+        self.counts = Counts(self.burst)
+        self.last: dict[int, Transit] = {}
+        self.under_way = Area()
+        self.exhausted = False
+        self.told_moves = simulation.listeners(FlowMoved)
+        self._packets = packets
+        departures = Departures(simulation, self, ended)
+        self._out, self._drop = departures.out, departures.drop
+        self._drop_packet, self.gone = departures.drop_packet, departures.gone
+        self._number = 0
+        spec = trips.model.nic
+        unbounded = window is not None
+        self.stations = stations = Stations(trips, limits.inserts, unbounded)
+        self.wire, self.match = stations.wire, stations.match
+        self.up, self.down = stations.up, stations.down
+        self.channel = stations.channel
+        self._wire_s, self._crossing_s = stations.wire_s, stations.crossing_s
+        self.cores = NicCores(
+            self.calendar,
+            spec.cores,
+            spec.threads_per_core,
+            stations.engines,
+            inf if unbounded else limits.nic,
+            self._left_cores,
+            lambda time_s, transit: self._drop(time_s, transit, "nic"),
+        )
+        self.host = HostCores(self.calendar, cores, steering, limits.ring, self._served)
+        self.moves = Moves(self)
+        self._transfer_s = stations.transfer_s
+        self.pcie_latency_s = spec.pcie_latency_s
+        self.move_cycles = trips.model.stack.move_cycles
+        self.host_cycle_s = 1.0 / trips.model.cpu.clock_hz
+        self.use(trips)
+        if self.split:
+            self.entries.at_nic.update(range(int(min(self.offloaded, first_flows))))
+
+    def use(self, trips: Trips) -> None:
+        """Packets that come from now on follow these trips."""
+        self.trips = trips
+        self._find = trips.find
+        plan = trips.cost.plan
+        self.split = plan.split
+        self.offloaded = plan.offloaded
+        self.entries_per_flow = entries_per_flow(trips.model.program, plan)
+
+    def start(self, time_s: float) -> None:
+        """Let the packets come."""
+        for _ in range(self.window or 1):
+            self.pull(time_s)
+
+    def known(self, flow: int) -> bool:
+        """Whether a flow may still have packets."""
+        return flow not in self.counts.over
+
+    def live(self) -> set[int]:
+        """Flows that have begun and not ended, those of before the first packet included."""
+        return self.counts.born.union(range(self.first_flows)) - self.counts.over
+
+    @property
+    def idle(self) -> bool:
+        """Whether no packet is left to come or under way."""
+        return self.exhausted and not self.under_way.count
+
+    # In
+
+    def pull(self, time_s: float) -> None:
+        """The next packet of the workload, as it will have come in whole."""
+        while True:
+            packet = next(self._packets, None)
+            if packet is None:
+                self.exhausted = True
+                return
+            if self.window is not None:
+                packet = packet._replace(time_s=time_s)
+            wire_s = self._wire_s(packet.size_bytes)
+            self.counts.arrive(packet)
+            if self.wire.free_s - packet.time_s > self.limits.wire * wire_s and not self.window:
+                self._drop_packet(packet.time_s, packet, "wire")
+                continue
+            self.under_way.change(max(time_s, packet.time_s), 1)
+            heap = self.calendar.heap
+            end = self.wire.serve(packet.time_s, wire_s)
+            if heap:
+                heappush(heap, (end, next(self.calendar.order), self._enter, packet))
+            else:
+                self.calendar.push(end, self._enter, packet)
+            return
+
+    def _enter(self, time_s: float, packet: Packet) -> None:
+        if self.window is None:
+            self.pull(time_s)
+        moves = self.moves
+        if not self.nic_up:
+            self.under_way.change(time_s, -1)
+            self._drop_packet(time_s, packet, "down")
+            self.gone(time_s)
+            return
+        if self.held is not None:
+            full = len(self.held) >= self.limits.nic and self.window is None
+            if not full:
+                self.held.append(packet)
+        elif moves.under_way and packet.flow in moves.under_way:
+            full = not moves.hold(packet)
+        else:
+            self.steer(time_s, packet)
+            return
+        if full:
+            self.under_way.change(time_s, -1)
+            self._drop_packet(time_s, packet, "moving")
+            self.gone(time_s)
+
+    def set_speed(self, speed: float) -> None:
+        """The NIC works at another speed from now on; at 0 it has failed: what is under way is
+        lost where it comes next to the NIC, what comes is dropped. Its tables stay."""
+        self.nic_up = speed > 0.0
+        if self.nic_up:
+            self.cores.slow = 1.0 / speed
+        else:
+            self._lost = self._number
+
+    def hold_all(self, time_s: float, then: Callable[[float], None]) -> None:
+        """Hold what comes from now on; call `then` once nothing else is under way."""
+        self.held = []
+        self._drained = then
+        self.check_drained(time_s)
+
+    def release_all(self, time_s: float) -> None:
+        """Let what was held go on."""
+        held, self.held = self.held or [], None
+        for packet in held:
+            self.moves.pass_on(time_s, packet)
+        self.moves.go_on(time_s)
+
+    def check_drained(self, time_s: float) -> None:
+        """Go on with what waits for that, if nothing is under way."""
+        if not self.last and not self.moves.under_way and self._drained is not None:
+            then, self._drained = self._drained, None
+            then(time_s)
+
+    def steer(self, time_s: float, packet: Packet) -> None:
+        """A packet begins its way, as its flow and the plan say."""
+        kind_name, flow = packet.kind, packet.flow
+        if kind_name == "E":
+            at_nic = self.split and flow in self.entries.at_nic
+            popular = packet.rank <= self.offloaded
+            if (
+                self.by_rank
+                and self.split
+                and popular is not at_nic
+                and packet.rank
+                and self.moves.room(time_s)
+            ):
+                # Not where its rank wants it: it came to be popular, or found no room before.
+                self.moves.begin(time_s, flow, popular, 1).held.append(packet)
+                return
+            kind = HIT if at_nic else MISS
+        else:
+            kind = KINDS[kind_name]
+            if kind == LAST and flow in self.entries.at_nic:
+                # The removal runs at the host, so the entries go there first.
+                move = self.moves.begin(time_s, flow, False, self.burst)
+                move.held.append(packet)
+                return
+        number = self._number = self._number + 1
+        previous = self.last.get(flow)
+        trip = self._find(kind, packet.rank)
+        transit = Transit(
+            number, flow, packet.rank, kind, packet.size_bytes, packet.time_s, trip, previous
+        )
+        self.last[flow] = transit
+        if trip.crosses:
+            # Chance enough: the packet before is any packet.
+            rank = packet.rank if self.own_caches else packet.rank and self._rank_before
+            transit.host_s = self.trips.host_s(kind, rank, packet.size_bytes)
+        if kind_name == "E":
+            self._rank_before = packet.rank
+        transit.legs = trip.before
+        if trip.match_before_s:
+            self._match(time_s, transit, trip.match_before_s)
+        elif trip.before:
+            if not self.cores.enter(time_s, transit):
+                self._drop(time_s, transit, "nic")
+        else:
+            self._left_cores(time_s, transit)
+
+    def _match(self, time_s: float, transit: Transit, service_s: float) -> None:
+        if self.match.free_s - time_s > self.limits.match * service_s and not self.window:
+            self._drop(time_s, transit, "match tables")
+            return
+        end = self.match.serve(time_s, service_s)
+        heappush(self.calendar.heap, (end, next(self.calendar.order), self._matched, transit))
+
+    def _matched(self, time_s: float, transit: Transit) -> None:
+        if not transit.legs:
+            self._left_cores(time_s, transit)
+        elif not self.cores.enter(time_s, transit):
+            self._drop(time_s, transit, "nic")
+
+    # Over PCIe and back
+
+    def _left_cores(self, time_s: float, transit: Transit) -> None:
+        """A visit of the NIC is over."""
+        trip = transit.trip
+        if transit.number <= self._lost:
+            self._drop(time_s, transit, "down")
+            return
+        if trip.crosses and not transit.back:
+            size = transit.size_bytes
+            self.counts.crossed += self.burst
+            self.counts.crossed_bytes += size * self.burst
+            speed = self.stations.pcie_speeds[0]
+            if not speed:
+                self._drop(time_s, transit, "ring")
+                return
+            here = self.up.serve(time_s, self._crossing_s(size, speed)) + self._transfer_s
+            if not self.host.admit(time_s, here, transit.host_s, transit):
+                self._drop(time_s, transit, "ring")
+            return
+        if trip.nic_adds:
+            self.entries.added[1] += trip.nic_adds
+        if self.split:
+            if transit.kind == HIT:
+                self.entries.update(transit.flow, True, self.burst)
+                if self.monitor is not None:
+                    self.hits[transit.flow] = self.hits.get(transit.flow, 0) + self.burst
+        elif not trip.crosses and self.entries.changed is not None:
+            self.entries.changed.add(transit.flow)
+        if trip.inserts and not trip.crosses:
+            self._insert(time_s, transit, self._out)
+        else:
+            self._out(time_s, transit)
+
+    def _served(self, time_s: float, transit: Transit) -> None:
+        """The host has done its part."""
+        if transit.trip.host_adds:
+            self.entries.added[0] += transit.trip.host_adds
+        if self.split and transit.kind != HIT:
+            self.entries.update(transit.flow, False, self.burst)
+        elif self.entries.changed is not None:
+            self.entries.changed.add(transit.flow)
+        if self.monitor is not None and transit.kind == MISS:
+            self.monitor.sample(transit.flow, self.burst)
+        if transit.trip.inserts:
+            self._insert(time_s, transit, self._return)
+        else:
+            self._return(time_s, transit)
+
+    def _insert(
+        self, time_s: float, transit: Transit, then: Callable[[float, Transit], None]
+    ) -> None:
+        end = self.channel.insert(time_s, transit.trip.inserts)
+        if end < 0.0:
+            self._drop(time_s, transit, "inserts")
+        else:
+            heappush(self.calendar.heap, (end, next(self.calendar.order), then, transit))
+
+    def _return(self, time_s: float, transit: Transit) -> None:
+        speed = self.stations.pcie_speeds[1]
+        if not speed:
+            self._drop(time_s, transit, "ring")
+            return
+        seconds = self._crossing_s(transit.size_bytes, speed)
+        end = self.down.serve(time_s, seconds) + self._transfer_s
+        heappush(self.calendar.heap, (end, next(self.calendar.order), self._back, transit))
+
+    def _back(self, time_s: float, transit: Transit) -> None:
+        trip = transit.trip
+        if transit.number <= self._lost:
+            self._drop(time_s, transit, "down")
+            return
+        transit.back = True
+        transit.legs = trip.after
+        transit.leg = 0
+        if trip.match_after_s:
+            self._match(time_s, transit, trip.match_after_s)
+        elif not trip.after:
+            self._out(time_s, transit)
+        elif not self.cores.enter(time_s, transit):
+            self._drop(time_s, transit, "nic")

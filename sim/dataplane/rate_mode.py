@@ -1,0 +1,400 @@
+"""Packets as rates, by the same costs: for minutes of traffic, in steps of an epoch."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import simpy
+
+from models.network_functions.cost_model import CostModel, NoPath, PlanCost
+from models.network_functions.traffic import PACKET_TYPES, TrafficProfile
+from models.network_functions.trip import Trips
+from sim.core.errors import CapacityError, LawBroken
+from sim.core.result import Value
+from sim.core.simulation import Simulation
+from sim.dataplane.carrier import Totals
+from sim.dataplane.counts import PLACES, Latencies
+from sim.dataplane.limits import QueueLimits
+from sim.dataplane.monitor import Monitor
+from sim.dataplane.phases import PhasedTraffic
+from sim.dataplane.places import Places
+from sim.dataplane.rate_costs import NicLoad, by_station, drop_place, type_weights
+from sim.dataplane.transition import PricedStage, copy_rounds, entries_per_flow
+
+
+class RateMode:
+    """A `Carrier` that knows rates, not packets.
+
+    Between two moments at which anything is asked, rates are constant: what comes is served at the
+    rate of the busiest resource, by the cost model and with the flows that are at the NIC now; what
+    waits is a fluid with the places of the queues, and the rest is dropped. Flows end and begin at
+    random, as packets would have them do. by_rank, monitor: as in `PacketPath`.
+    """
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        traffic: PhasedTraffic,
+        model: CostModel,
+        cost: PlanCost,
+        limits: QueueLimits,
+        monitor: Monitor,
+        *,
+        by_rank: bool,
+        rng: np.random.Generator,
+    ) -> None:
+        self._simulation = simulation
+        self._model = model
+        self._limits = limits
+        self._monitor = monitor
+        self._by_rank = by_rank
+        self._rng = rng
+        self._phases = deque(traffic.phases)
+        self._phase = self._phases.popleft()
+        self.places = Places(self._phase.profile, rng)
+        self._pending: deque[tuple[int, bool]] = deque()
+        self._at_s = self._forgot_s = simulation.now
+        self._count, self._speed = 0, 1.0
+        self._stages: deque[PricedStage] = deque()
+        self._switching = False
+        self._established = 0.0
+        self._waiting = {"nic": 0.0, "host": 0.0, "inserts": 0.0}
+        self._sums = dict.fromkeys(
+            ("arrived", "bytes", "new", "left", "left bytes", "crossed", "work", "moved"), 0.0
+        )
+        self._dropped = dict.fromkeys(PLACES, 0.0)
+        self._busy = {"inserts": 0.0}
+        self._pcie_speed = 1.0
+        self.load = NicLoad(simulation.now)
+        self._use(cost)
+        if cost.plan.split:
+            self.places.set(self.places.place_of_rank[: self._target], True)
+
+    def true_profile(self) -> TrafficProfile:
+        """The traffic as it is."""
+        self._advance(self._simulation.now)
+        return self._phase.profile
+
+    def start(self, now_s: float) -> None:
+        """Nothing to do: packets are counted when they are asked for."""
+
+    @property
+    def idle(self) -> bool:
+        """Rates never end."""
+        return False
+
+    @property
+    def latencies(self) -> list[Latencies]:
+        """None: packets are not followed."""
+        return []
+
+    def forget_latencies(self) -> None:
+        """Nothing to forget."""
+
+    def totals(self, now_s: float) -> Totals:
+        """Counts from the start until now."""
+        self._advance(now_s)
+        sums, profile = self._sums, self._phase.profile
+        return Totals(
+            sums["arrived"],
+            sums["bytes"],
+            sums["new"],
+            sums["new"],
+            sums["left"],
+            sums["left bytes"],
+            sums["crossed"] * profile.packet_bytes,
+            sums["crossed"] * (profile.packet_bytes + self._model.stack.crossing_bytes),
+            dict(self._dropped),
+            sums["work"],
+        )
+
+    def busy_s(self, now_s: float) -> Mapping[str, float]:
+        """Seconds of work until now by resource of the NIC."""
+        self._advance(now_s)
+        return dict(self._busy)
+
+    def counts(self) -> Mapping[str, Value]:
+        """Other figures at the end of a run."""
+        return {
+            "packets_under_way": self._waiting["nic"],
+            "flows_moved": self._sums["moved"],
+        }
+
+    def check(self) -> None:
+        """Raise LawBroken unless packets in = out + dropped + waiting at the NIC, to rounding."""
+        arrived = self._sums["arrived"]
+        out = self._sums["left"] + sum(self._dropped.values()) + self._waiting["nic"]
+        if abs(arrived - out) > 1e-6 * arrived:
+            raise LawBroken(f"packets in = out + dropped + waiting: {arrived} and {out}")
+
+    def snapshot(self) -> dict[str, object]:
+        """What waits where."""
+        return {**self._waiting, "moves": len(self._pending)}
+
+    def merge(self) -> None:
+        """Nothing to do: rates keep no counters."""
+
+    def provide(self, count: int, speed: float) -> None:
+        """Serve with so many host cores of that speed from now on."""
+        self._advance(self._simulation.now)
+        self._count, self._speed = count, speed
+
+    def provide_pcie(self, up: float, down: float) -> None:
+        """Cross PCIe at so large a part of its bandwidth from now on."""
+        self._advance(self._simulation.now)
+        self._pcie_speed = max(1e-9, min(up, down))
+
+    @property
+    def offloaded(self) -> int:
+        """Flows whose entries are at the NIC."""
+        return self.places.members
+
+    def holds(self, flow: int) -> bool:
+        """Whether a flow's are; of one that has ended, too: nothing is to be done for it."""
+        places = self.places
+        return not places.current(flow) or bool(places.member[flow % places.flows])
+
+    def top_hits(self, number: int) -> list[float]:
+        """Packets at the NIC of the most popular flows there."""
+        return self.places.top_counts(self._established, number)
+
+    def slowest(self, number: int) -> dict[int, float]:
+        """The flows at the NIC with fewest packets."""
+        return self.places.slowest(self._established, number)
+
+    def forget_hits(self, now_s: float) -> None:
+        """Count hits anew."""
+        self._advance(now_s)
+        self._established = 0.0
+
+    @property
+    def changing(self) -> bool:
+        """Whether a change of sides is under way."""
+        return bool(self._stages)
+
+    def change(self, now_s: float, stages: Sequence[PricedStage]) -> None:
+        """Go through the stages to another plan."""
+        self._advance(now_s)
+        self._stages = deque(stages)
+        self._begin(now_s)
+
+    def _begin(self, now_s: float) -> None:
+        """The next stage: copy, switch."""
+        stage = self._stages[0]
+        rate = self._phase.profile.rate_pps
+        per_flow = entries_per_flow(self._model.program, stage.cost.plan)
+        copied, lasts_s = copy_rounds(
+            stage.copied,
+            self._model.nic.inserts_per_s,
+            2.0 * self._model.nic.pcie_latency_s,
+            self._limits.moving,
+            lambda seconds: per_flow * self.places.touched(rate * seconds),
+        )
+        self._waiting["inserts"] += copied
+        self._sums["work"] += copied * self._move_s
+        self._simulation.at(now_s + lasts_s, self._switched)
+
+    def _switched(self, _: simpy.Event) -> None:
+        """The stage's plan is in force: bring the flows where it wants them."""
+        now = self._simulation.now
+        self._advance(now)
+        stage = self._stages[0]
+        self._switching = False
+        self._use(stage.cost)
+        if stage.begins == "all":
+            self.places.set(self.places.place_of_rank, True)
+        elif stage.begins == "none":
+            self.places.clear()
+        self._target = int(min(stage.target, self.places.flows))
+        if len(self._stages) == 1:
+            self._stages.clear()
+        self._fit(now)
+
+    def _check_stage(self) -> None:
+        """Go on to the next stage, if all flows are where the present one wants them."""
+        if len(self._stages) > 1 and self.places.members == self._target and not self._switching:
+            self._stages.popleft()
+            self._switching = True
+            self._simulation.at(self._simulation.now, lambda _: self._begin(self._simulation.now))
+
+    def retune(self, now_s: float, cost: PlanCost) -> None:
+        """Another number of flows at the NIC."""
+        self._advance(now_s)
+        self._use(cost)
+        self._fit(now_s)
+
+    def move(self, now_s: float, flows: Mapping[int, bool]) -> None:
+        """Move entries of flows, one after the other."""
+        self._advance(now_s)
+        self._pending.extend(flows.items())
+
+    def _fit(self, now_s: float) -> None:
+        """Take the surplus off the NIC."""
+        if self._by_rank or len(self._stages) > 1:
+            gone = self.places.beyond(self._target).tolist()
+            self.move(now_s, {self.places.flow_at(place): False for place in gone})
+        else:
+            surplus = self.places.members - self._target
+            if surplus > 0:
+                self.move(now_s, dict.fromkeys(self.slowest(surplus), False))
+
+    def _use(self, cost: PlanCost) -> None:
+        self._cost = cost
+        self._trips = Trips(self._model, cost)
+        self._target = int(min(cost.plan.offloaded, self.places.flows))
+        self._entries = entries_per_flow(self._model.program, cost.plan)
+        self._cycles_s = 1.0 / self._model.cpu.clock_hz
+        self._move_s = self._model.stack.move_cycles * self._cycles_s
+
+    # Rates
+
+    def _advance(self, now_s: float) -> None:
+        """Bring everything up to date."""
+        while self._at_s < now_s:
+            until_s = now_s
+            if self._phases and self._phases[0].start_s < now_s:
+                until_s = max(self._at_s, self._phases[0].start_s)
+            if until_s > self._at_s:
+                self._step(until_s - self._at_s)
+                self._at_s = until_s
+            if self._phases and self._phases[0].start_s <= self._at_s:
+                self._phase = self._phases.popleft()
+                self._model = self._model.under(self._phase.profile)
+                self.places.follow(self._phase.profile, self._phase.reshuffled)
+
+    def _step(self, lasts_s: float) -> None:
+        """Rates as they are now, for so long."""
+        profile, plan = self._phase.profile, self._cost.plan
+        weights = type_weights(profile, self.places.hit if plan.split else 0.0)
+        edge = weights["N"]
+        arrived = profile.rate_pps * lasts_s
+        sums = self._sums
+        sums["arrived"] += arrived
+        sums["bytes"] += arrived * profile.packet_bytes
+        sums["new"] += arrived * edge
+        self._established += arrived * (1.0 - 2.0 * edge)
+        served = self._at_nic(arrived, weights, lasts_s)
+        moved = self._tables(arrived * edge, served, weights, lasts_s)
+        served -= moved[1]
+        lost = self._at_host(served, weights, moved[0], lasts_s)
+        left = served - lost
+        self._check_stage()
+        sums["left"] += left
+        sums["left bytes"] += left * profile.packet_bytes
+        if self._cost.paths["EM"].crosses:
+            number = served * weights["EM"] / self._monitor.settings.sample
+            for flow, count in self.places.sample(int(self._rng.poisson(number))).items():
+                self._monitor.heavy.add(flow, count)
+
+    def _at_nic(self, arrived: float, weights: Mapping[str, float], lasts_s: float) -> float:
+        """Packets that the port, the NIC and PCIe serve."""
+        cost = self._cost
+        plan = replace(cost.plan, offloaded=float(max(1, self.places.members)))
+        demand = self._model.at_nic.cost(cost.paths, weights, plan.sides, plan.offloaded, 0.0)
+        if isinstance(demand, NoPath):
+            raise CapacityError(f"plan {plan}: {demand.reason}")
+        seconds = {key: each for key, each in demand.seconds.items() if key != "inserts"}
+        seconds["pcie bytes"] /= self._pcie_speed
+        binding = max(seconds, key=lambda key: seconds[key])
+        most = lasts_s / seconds[binding]
+        offered = arrived + self._waiting["nic"]
+        served = min(offered, most)
+        waiting = offered - served
+        self._waiting["nic"] = min(waiting, float(self._limits.nic))
+        self._dropped[drop_place(binding)] += waiting - self._waiting["nic"]
+        self.load.go_on(served * seconds.get("cores", 0.0), lasts_s)
+        for key, each in by_station(seconds).items():
+            self._busy[key] = self._busy.get(key, 0.0) + served * each
+        return served
+
+    def _tables(
+        self, born: float, served: float, weights: Mapping[str, float], lasts_s: float
+    ) -> tuple[float, float]:
+        """The insertion channel: entries of first packets, of flows that ended and began, of moves.
+        Returns entries that the host moves, and packets dropped for want of an insertion."""
+        each = [self._trips.find(i, 0).inserts for i in range(len(PACKET_TYPES))]
+        by_packets = served * sum(
+            weights[kind] * inserts for kind, inserts in zip(PACKET_TYPES, each, strict=True)
+        )
+        entries = self._entries
+        moved = 0.0
+        ended = self.places.renew(int(self._rng.poisson(born)))
+        keep = self._by_rank or self._target == self.places.flows
+        if self._cost.plan.split:
+            # Out, and the next flow in at once where it is known to belong there.
+            moved = entries * len(ended) * (2.0 if keep else 1.0)
+            if not keep:
+                self.places.set(ended, False)
+        room = lasts_s * self._model.nic.inserts_per_s
+        waiting = self._waiting["inserts"] + by_packets + moved
+        used = min(waiting, room)
+        waiting -= used
+        limit = float(self._limits.inserts)
+        if keep and entries and waiting > limit:
+            refused = min(len(ended), int((waiting - limit) / entries))
+            self.places.set(ended[:refused], False)
+            moved -= refused * entries
+            waiting -= refused * entries
+        kept = min(waiting, max(limit, waiting - by_packets))
+        lost = (waiting - kept) / max(max(each), 1.0)
+        self._dropped["inserts"] += lost
+        self._waiting["inserts"] = kept
+        if entries and self._cost.plan.split:
+            flows = int((room - used) / entries)
+            flows -= self._asked(flows)
+            if self._by_rank or len(self._stages) > 1:
+                came = self.places.missing(self._target, max(0, flows))
+                self.places.set(came, True)
+                self._sums["moved"] += len(came)
+                moved += entries * len(came)
+                used += entries * len(came)
+        self._busy["inserts"] += used / self._model.nic.inserts_per_s
+        return moved, lost
+
+    def _asked(self, most: int) -> int:
+        """Carry out moves that were asked for; returns how many."""
+        done = 0
+        places = self.places
+        come: list[int] = []
+        go: list[int] = []
+        while self._pending and done < most:
+            flow, to_nic = self._pending.popleft()
+            place = flow % places.flows
+            if places.current(flow) and bool(places.member[place]) is not to_nic:
+                (come if to_nic else go).append(place)
+                done += 1
+        if done:
+            places.set(come, True)
+            places.set(go, False)
+        self._sums["moved"] += done
+        self._sums["work"] += done * self._entries * self._move_s
+        self._busy["inserts"] += done * self._entries / self._model.nic.inserts_per_s
+        return done
+
+    def _at_host(
+        self, served: float, weights: Mapping[str, float], moved: float, lasts_s: float
+    ) -> float:
+        """The host's cores; returns packets dropped for want of them."""
+        host, paths, sides = self._model.host, self._cost.paths, self._cost.plan.sides
+        crossing = sum(weights[kind] for kind, path in paths.items() if path.crosses)
+        work_s = (
+            served
+            * self._cycles_s
+            * sum(weights[kind] * host.path_cycles(path, sides) for kind, path in paths.items())
+        )
+        self._sums["crossed"] += served * crossing
+        moving_s = moved * self._move_s
+        room = self._count * self._speed * lasts_s
+        waiting = self._waiting["host"] + work_s + moving_s
+        done = min(waiting, room)
+        waiting -= done
+        self._sums["work"] += done
+        packet_s = work_s / (served * crossing) if served * crossing else 0.0
+        kept = min(waiting, self._limits.ring * max(1, self._count) * packet_s)
+        self._waiting["host"] = kept
+        lost = (waiting - kept) / packet_s if packet_s else 0.0
+        self._dropped["ring"] += lost
+        return min(lost, served)

@@ -1,0 +1,277 @@
+"""The runtime: watches the traffic, asks the policy, has its decisions carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import simpy
+
+from models.hardware.cpu_spec import CpuSpec
+from models.hardware.smartnic_spec import SmartNicSpec
+from models.network_functions.cost_model import CostModel, NoPath, PlanCost
+from models.network_functions.packet_stack import PacketStack
+from models.network_functions.plan import Plan
+from models.network_functions.program import Program
+from models.network_functions.traffic import TrafficProfile
+from policies.partition.contract import Decision, Partition
+from sim.core.errors import CapacityError
+from sim.core.result import Value
+from sim.core.simulation import Simulation
+from sim.dataplane.carrier import Carrier, Totals
+from sim.dataplane.facts import EpochEnded, PlanDecided
+from sim.dataplane.monitor import Monitor
+from sim.dataplane.pcie import PcieShare
+from sim.dataplane.provision import Provision
+from sim.dataplane.transition import PricedStage, stages
+
+
+class Runtime:
+    """What a partition policy sees (`PartitionView`), and the loop around it.
+
+    Every epoch the counters are read, the estimate of the traffic and the cores that poll follow;
+    each `interval_s` the policy decides (None: never after the start), and the search takes its
+    time on a host core before the decision counts. learn: flows take the places of those that
+    ended at the NIC as the sketch finds them; else the data path knows the popular ones by rank.
+    """
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        name: str,
+        *,
+        program: Program,
+        nic: SmartNicSpec,
+        cpu: CpuSpec,
+        stack: PacketStack,
+        policy: Partition,
+        monitor: Monitor,
+        cores: int,
+        interval_s: float | None,
+        learn: bool,
+        npu_model: str,
+    ) -> None:
+        self.program = program
+        self.nic = nic
+        self.cpu = cpu
+        self.stack = stack
+        self.cores: float = float(cores)
+        self.plan: Plan | None = None
+        self.overloaded = False
+        self.decisions = 0
+        self.plans = 0
+        self.nodes = 0
+        self.search_s = 0.0
+        self._simulation = simulation
+        self._name = name
+        self._policy = policy
+        self._monitor = monitor
+        self._interval_s = interval_s
+        self._learn = learn
+        self._npu_model = npu_model
+        self._told_epochs = simulation.listeners(EpochEnded)
+        self._told_plans = simulation.listeners(PlanDecided)
+        self._epochs = 0
+        self._dropped = 0.0
+        self._deciding = False
+        self._true_profile: Callable[[], TrafficProfile] | None = None
+
+    # What the policy sees
+
+    @property
+    def profile(self) -> TrafficProfile:
+        """The traffic as estimated; as it is, for an oracle."""
+        return self._monitor.profile if self._true_profile is None else self._true_profile()
+
+    def member_rates(self) -> Mapping[int, float]:
+        """Estimated packets a second of the slowest offloaded flows."""
+        return self._monitor.rates(
+            self._carrier.slowest(self._monitor.candidates), self._simulation.now
+        )
+
+    def candidate_rates(self) -> Mapping[int, float]:
+        """Estimated packets a second of the heaviest flows that are not offloaded."""
+        return self._monitor.candidate_rates(self._carrier.holds, self._simulation.now)
+
+    # The loop
+
+    def first(self) -> PlanCost:
+        """The plan before the first packet."""
+        decision = self._policy.decide(self, self._simulation.now)
+        if decision.plan is None:
+            raise CapacityError(f"{self._name}: the policy gives no plan to begin with")
+        self.nodes += decision.nodes
+        return self._follow(decision.plan)
+
+    def start(
+        self,
+        carrier: Carrier,
+        provision: Provision,
+        fixed: bool,
+        pcie: PcieShare,
+        true_profile: Callable[[], TrafficProfile] | None = None,
+    ) -> None:
+        """Watch this path from now on. fixed: the cores that poll stay as they are. true_profile:
+        for an oracle, which sees the traffic as it is."""
+        self._true_profile = true_profile
+        self._pcie = pcie
+        self._fixed = fixed
+        self._carrier = carrier
+        self._provision = provision
+        self._before = carrier.totals(self._simulation.now)
+        self._start_s = self._simulation.now
+        self._next(1)
+        if self._interval_s is not None:
+            self._simulation.at(self._start_s + self._interval_s, self._decide)
+
+    def price(self, plan: Plan) -> PlanCost:
+        """What a plan costs under the present estimate. Raises CapacityError where it cannot be."""
+        plan.check(self.program)
+        cost = self._model().cost(plan)
+        if isinstance(cost, NoPath):
+            raise CapacityError(f"{self._name}: plan {plan}: {cost.reason}")
+        return cost
+
+    def _possible(self, plan: Plan) -> bool:
+        return not isinstance(self._model().cost(plan), NoPath)
+
+    def _model(self) -> CostModel:
+        return CostModel(
+            program=self.program,
+            profile=self.profile,
+            nic=self.nic,
+            cpu=self.cpu,
+            stack=self.stack,
+            cores=self.cores,
+            npu_model=self._npu_model,
+        )
+
+    def figures(self) -> dict[str, Value]:
+        """Figures at the end of a run."""
+        return {
+            "offloaded_flows": self._carrier.offloaded,
+            "decisions": self.decisions,
+            "plans": self.plans,
+            "search_nodes": self.nodes,
+            "search_s": self.search_s,
+        }
+
+    def _next(self, number: int) -> None:
+        self._epochs = number
+        at_s = self._start_s + number * self._monitor.settings.interval_s
+        self._simulation.at(at_s, self._epoch)
+
+    def _epoch(self, _: simpy.Event) -> None:
+        now = self._simulation.now
+        before, totals = self._before, self._carrier.totals(now)
+        self._before = totals
+        lasted_s = self._monitor.settings.interval_s
+        self._monitor.epoch(now, totals, self._carrier)
+        self._carrier.merge()
+        busy = (totals.work_s - before.work_s) / lasted_s
+        if self._told_epochs:
+            fact = EpochEnded(
+                now - lasted_s,
+                now,
+                (totals.arrived - before.arrived) / lasted_s,
+                (totals.left - before.left) / lasted_s,
+                (totals.all_dropped - before.all_dropped) / lasted_s,
+                busy,
+                self._provision.count,
+                self._carrier.offloaded,
+            )
+            for listener in self._told_epochs:
+                listener(fact)
+        self._pcie.want((totals.crossing_bytes - before.crossing_bytes) / lasted_s)
+        if not self._fixed:
+            lost = totals.dropped["ring"] - before.dropped["ring"]
+            self._provision.adjust(busy * self._pressure(before, totals, lost), lost > 0.0)
+        if self._learn:
+            self._refill(now)
+        if not self._carrier.idle:
+            self._next(self._epochs + 1)
+
+    @staticmethod
+    def _pressure(before: Totals, totals: Totals, lost: float) -> float:
+        """Packets for the host, those lost at its rings among them, for each that it served."""
+        packets = totals.arrived - before.arrived
+        if not lost or not packets:
+            return 1.0
+        mean_bytes = (totals.arrived_bytes - before.arrived_bytes) / packets
+        came = (totals.crossed_bytes - before.crossed_bytes) / mean_bytes
+        return came / (came - lost) if came > lost else 2.0
+
+    def _refill(self, now: float) -> None:
+        """Flows for free places at the NIC, the heaviest first."""
+        plan = self.plan
+        if plan is None or not plan.split or self._carrier.changing:
+            return
+        free = int(min(plan.offloaded, self.profile.flows)) - self._carrier.offloaded
+        if free > 0:
+            rates = self._monitor.candidate_rates(self._carrier.holds, now)
+            coming = sorted(rates, key=lambda flow: (-rates[flow], flow))[:free]
+            self._carrier.move(now, dict.fromkeys(coming, True))
+
+    def _decide(self, _: simpy.Event) -> None:
+        assert self._interval_s is not None
+        now = self._simulation.now
+        if self._carrier.idle:
+            return
+        self._simulation.at(now + self._interval_s, self._decide)
+        if self._deciding or self._carrier.changing:
+            return
+        dropped = self._carrier.totals(now).all_dropped
+        self.overloaded = dropped > self._dropped
+        self._dropped = dropped
+        decision = self._policy.decide(self, now)
+        self.decisions += 1
+        self.nodes += decision.nodes
+        core_s = decision.nodes * self.stack.search_node_cycles / self.cpu.clock_hz
+        if core_s == 0.0:
+            self._carry_out(now, decision)
+            return
+        self._deciding = True
+        search = self._provision.cpu.task(core_seconds=core_s, tenant=f"{self._name} search")
+
+        def found(event: simpy.Event) -> None:
+            self._deciding = False
+            if event.ok:
+                self.search_s += self._simulation.now - now
+                self._carry_out(now, decision)
+            else:
+                event.defused = True
+
+        assert search.callbacks is not None
+        search.callbacks.append(found)
+
+    def _carry_out(self, asked_s: float, decision: Decision) -> None:
+        now = self._simulation.now
+        before, plan = self.plan, decision.plan
+        if plan is not None and plan != before:
+            assert before is not None
+            way = stages(self.program, self.profile, before, plan, self._possible)
+            cost = self._follow(plan)
+            if plan.sides == before.sides and plan.split and plan.on_nic == before.on_nic:
+                self._carrier.retune(now, cost)
+            else:
+                self._carrier.change(
+                    now, [PricedStage(self.price(each.plan), *each[1:]) for each in way]
+                )
+            if self._told_plans:
+                fact = PlanDecided(asked_s, now, plan, decision.nodes)
+                for listener in self._told_plans:
+                    listener(fact)
+            if not self._fixed and not self._provision.count:
+                self._provision.take(1)
+        elif decision.swaps:
+            moves: dict[int, bool] = {}
+            for out, into in decision.swaps:
+                moves[out], moves[into] = False, True
+            self._carrier.move(now, moves)
+        self._monitor.decided(now)
+        self._carrier.forget_hits(now)
+
+    def _follow(self, plan: Plan) -> PlanCost:
+        cost = self.price(plan)
+        self.plan = plan
+        self.plans += 1
+        return cost

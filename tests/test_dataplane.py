@@ -1,0 +1,450 @@
+"""Packets through a SmartNIC and its host: laws, bounds, bursts, rates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+from dataplane_kit import Run, profile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from network_function_kit import FUNCTIONS, agilio, bluefield, function, part
+
+from experiments.compose import compose
+from models.errors import ConfigError
+from models.network_functions.cost_model import CostModel, PlanCost
+from models.network_functions.plan import Plan
+from models.network_functions.program_text import program
+from models.network_functions.traffic import PACKET_TYPES
+from models.network_functions.trip import Trips
+from sim.core.run import run as run_config
+from sim.hardware.cluster import Cluster, NodeCount
+
+NICS = {"agilio": agilio, "bluefield": bluefield}
+
+
+def cost_of(name, sides, traffic, offloaded=0.0, nic=None, **model):
+    made = function(name) if isinstance(name, str) else name
+    return CostModel(
+        program=made,
+        profile=traffic,
+        nic=nic or agilio(),
+        cpu=part("hardware/cpu", "server-32"),
+        stack=part("packet_stack", "poll_mode"),
+        **model,
+    ).cost(Plan(sides, offloaded, (True,) * len(made.blocks)))
+
+
+@st.composite
+def cases(draw):
+    """A program, NIC and a plan that can be, queues of any size, load up to far too much."""
+    name = draw(st.sampled_from(FUNCTIONS))
+    nic = draw(st.sampled_from(sorted(NICS)))
+    traffic = profile(
+        flows=float(draw(st.integers(50, 500))),
+        packets_per_flow=draw(st.sampled_from([3.0, 20.0])),
+        packet_bytes=draw(st.sampled_from([64.0, 512.0])),
+        rate_pps=draw(st.sampled_from([1e6, 30e6, 200e6])),
+    )
+    sides = "".join(draw(st.sampled_from(state.options)) for state in function(name).states)
+    offloaded = float(draw(st.integers(1, 50))) if "S" in sides else 0.0
+    limits = {
+        key: draw(st.sampled_from([2, 64]))
+        for key in ("wire", "nic", "match", "ring", "inserts", "moving", "moves")
+    }
+    burst = draw(st.sampled_from([1, 8]))
+    more = {
+        "burst": burst,
+        "steering": draw(st.sampled_from(["flow", "any"])),
+        "learn": draw(st.booleans()) and burst == 1,
+    }
+    return name, nic, sides, offloaded, traffic, limits, more
+
+
+@settings(max_examples=60)
+@given(cases())
+def test_packets_are_conserved_and_flows_keep_their_order(case):
+    name, nic, sides, offloaded, traffic, limits, more = case
+    made = NICS[nic]()
+    if not isinstance(cost_of(name, sides, traffic, offloaded, made), PlanCost):
+        return
+    run = Run(
+        name, sides, traffic, offloaded=offloaded, nic=made, packets=400, limits=limits, **more
+    )
+    figures = run.go()
+    run.check_conserved()
+    run.log.check_order()
+    path = run.system.path
+    assert path.idle
+    assert not path.last
+    assert figures["packets_arrived"] == 400 * path.burst
+    assert len(run.log.left) * path.burst == figures["packets_left"]
+    assert len(run.log.dropped) * path.burst == figures["packets_dropped"]
+    assert path.under_way.count == path.cores.queued.count == path.host.jobs.count == 0
+    # Little's law on every queue.
+    now = run.simulation.now
+    assert path.cores.queued.until(now) == pytest.approx(path.cores.waited_s)
+    assert path.host.jobs.until(now) == pytest.approx(path.host.stayed_s)
+    entries = path.entries
+    assert not set(entries.counts[0]) & entries.at_nic
+    assert set(entries.counts[1]) <= entries.at_nic
+
+
+def test_bytes_over_pcie_are_those_of_packets_at_the_host():
+    run = Run("nat", "SCS", profile(), offloaded=2000.0)
+    run.go()
+    counts = run.system.path.counts
+    visited = sum(counts.left[PACKET_TYPES.index(kind)] for kind in ("EM", "N", "T"))
+    assert counts.all_dropped == 0
+    assert counts.crossed_bytes == pytest.approx(visited * 256.0)
+
+
+def test_little_s_law_for_the_whole_data_path():
+    run = Run("nat", "SCS", profile(), offloaded=2000.0)
+    run.go()
+    path = run.system.path
+    stayed = sum(fact.latency_s for fact in run.log.left)
+    wire_s = 276.0 / path.trips.model.nic.line_bytes_per_s
+    # Packets are under way from their arrival; the port's time is before it at most.
+    assert path.under_way.until(run.simulation.now) == pytest.approx(stayed, rel=0.01)
+    assert wire_s < min(fact.latency_s for fact in run.log.left)
+
+
+def test_at_low_load_all_leave_after_their_service_times():
+    traffic = profile(rate_pps=20_000.0, packet_bytes=64.0)
+    run = Run("firewall", "CCC", traffic, packets=300, fixed_cores=1, steering="any")
+    figures = run.go()
+    assert figures["packets_left"] == 300
+    path = run.system.path
+    nic, cpu = path.trips.model.nic, path.trips.model.cpu
+    wire_s = max(84.0 / nic.line_bytes_per_s, 1 / nic.packets_per_s)
+    pcie_s = max(124.0 / nic.pcie_bandwidth_bytes_per_s, 1 / nic.pcie_packets_per_s)
+    fixed_s = wire_s + 224.0 / nic.clock_hz + 2 * (pcie_s + nic.pcie_latency_s)
+    # acl, the hot states of 10,000 entries, and ct of any flow: between a hit and a miss of all.
+    for fact in run.log.left:
+        host_s = fact.latency_s - fixed_s
+        cycles = host_s * cpu.clock_hz
+        program_cycles = {"N": 140 + 40 + 60 + 900 + 350 + 15 + 250}.get(fact.kind, 325)
+        assert cycles > program_cycles
+        assert cycles < program_cycles + 16 * 220 + 1
+
+
+@pytest.mark.parametrize("program_and_plan", [("heavy_hitter", "NCN"), ("load_balancer", "NNNN")])
+def test_a_full_window_reaches_the_bound_and_never_exceeds_it(program_and_plan):
+    name, sides = program_and_plan
+    traffic = profile(packet_bytes=64.0, packets_per_flow=80.0, rate_pps=60e6)
+    run = Run(
+        name,
+        sides,
+        traffic,
+        packets=None,
+        until_s=1e-3,
+        burst=4,
+        window=456,
+        fixed_cores=32,
+        steering="any",
+        warm_up_s=4e-4,
+        log=False,
+    )
+    figures = run.go()
+    cost = cost_of(name, sides, traffic)
+    highest = cost.highest_rate_pps()
+    simulated = figures["throughput_mpps"] * 1e6
+    assert simulated <= 1.01 * highest
+    assert simulated >= 0.95 * highest
+
+
+def test_too_much_traffic_is_dropped_not_kept():
+    """Host cores for a third of the packets: the rest is lost at the rings, delays are bounded."""
+    traffic = profile(rate_pps=15e6)
+    run = Run("firewall", "CCC", traffic, packets=30_000, fixed_cores=1, steering="any")
+    figures = run.go()
+    assert figures["drop_share.ring"] > 0.5
+    run.check_conserved()
+    cost = cost_of("firewall", "CCC", traffic)
+    longest = max(fact.latency_s for fact in run.log.left)
+    assert longest < 1.2 * 1024 * cost.host_s + 10e-6
+    assert figures["throughput_mpps"] * 1e6 < 1.1 / cost.host_s
+
+
+@pytest.mark.parametrize(
+    ("name", "sides", "offloaded"), [("nat", "SCS", 5000.0), ("firewall", "CCC", 0.0)]
+)
+def test_bursts_are_as_packets(name, sides, offloaded):
+    traffic = profile(rate_pps=12e6, packets_per_flow=80.0)
+    rates, means, cores = [], [], []
+    for burst in (1, 8, 32):
+        run = Run(
+            name,
+            sides,
+            traffic,
+            offloaded=offloaded,
+            packets=24_000,
+            burst=burst,
+            fixed_cores=4,
+            steering="any",
+            log=False,
+        )
+        figures = run.go()
+        path = run.system.path
+        rates.append(figures["packets_left"] / run.simulation.now)
+        latencies = path.counts.latencies
+        # By type, since the mix of a run is chance.
+        cost = cost_of(name, sides, traffic, offloaded)
+        means.append(
+            sum(
+                cost.weights[kind] * latencies[i].mean_s
+                for i, kind in enumerate(PACKET_TYPES)
+                if latencies[i].count
+            )
+        )
+        cores.append(path.host.busy_s(run.simulation.now) / run.simulation.now)
+    assert rates == pytest.approx([traffic.rate_pps] * 3, rel=0.03)
+    assert means == pytest.approx([means[0]] * 3, rel=0.03)
+    assert cores == pytest.approx([cores[0]] * 3, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "sides", "offloaded", "cores"),
+    [("nat", "SCS", 5000.0, 32), ("firewall", "CCC", 0.0, 32), ("firewall", "CCC", 0.0, 1)],
+)
+def test_rates_are_as_packets(name, sides, offloaded, cores):
+    traffic = profile(rate_pps=12e6)
+    found = []
+    for rates in (False, True):
+        run = Run(
+            name,
+            sides,
+            traffic,
+            offloaded=offloaded,
+            packets=None,
+            until_s=0.025,
+            burst=1 if rates else 4,
+            rates=rates,
+            fixed_cores=cores,
+            steering="any",
+            warm_up_s=0.005,
+            log=False,
+        )
+        figures = run.go()
+        keys = ["throughput_mpps", "busy_cores", "drop_share.ring", "utilisation.cores"]
+        keys += ["utilisation.inserts", "utilisation.pcie_up", "pcie_gbps"]
+        found.append([figures[key] for key in keys])
+    assert found[1] == pytest.approx(found[0], rel=0.05, abs=1e-3)
+
+
+def test_the_same_seed_gives_the_same_run_observed_or_not():
+    plain, again, watched = (
+        Run("nat", "SCS", profile(), offloaded=2000.0, log=log).go() for log in (False, False, True)
+    )
+    assert plain == again == watched
+    assert plain != Run("nat", "SCS", profile(), offloaded=2000.0, seed=2).go()
+
+
+def test_caches_of_its_own_cost_an_unpopular_flow_more():
+    figures = [
+        Run("nat", "SCS", profile(flows=1e6), offloaded=1e5, own_caches=own).go()
+        for own in (False, True)
+    ]
+    assert figures[1]["busy_cores"] > 1.1 * figures[0]["busy_cores"]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("nic", sorted(NICS))
+def test_trips_are_what_the_cost_model_averages(name, nic):
+    """By type of packet: cycles of the NIC's cores and its waits, look-ups, time at the host."""
+    made, traffic = NICS[nic](), profile()
+    found = function(name)
+    for sides in product(*[state.options for state in found.states]):
+        plan = Plan("".join(sides), 500.0 if "S" in sides else 0.0, (True,) * len(found.blocks))
+        model = CostModel(
+            program=found,
+            profile=traffic,
+            nic=made,
+            cpu=part("hardware/cpu", "server-32"),
+            stack=part("packet_stack", "poll_mode"),
+        )
+        cost = model.cost(plan)
+        if not isinstance(cost, PlanCost):
+            continue
+        trips = Trips(model, cost)
+        for i, kind in enumerate(PACKET_TYPES):
+            trip, work = trips.find(i, 0), cost.nic.work[kind]
+            segments = [each for leg in (*trip.before, *trip.after) for each in leg.segments]
+            cycles = sum(each.issue_s for each in segments) * made.clock_hz
+            waits = sum(each.wait_s for each in segments) * made.clock_hz
+            assert cycles == pytest.approx(work.issue_cycles)
+            assert waits == pytest.approx(work.wait_cycles)
+            looked_up = trip.match_before_s + trip.match_after_s
+            states = model.at_nic.states
+            assert looked_up == pytest.approx(
+                sum(states.lookup_s(s, plan.sides[s], plan.offloaded) for s in work.tables)
+            )
+            host = model.host.path_cycles(cost.paths[kind], plan.sides) / model.cpu.clock_hz
+            assert trips.host_s(i, 0, 256.0) == pytest.approx(host)
+            by_rank = np.mean([trips.host_s(i, rank, 256.0) for rank in (1, 20_000)])
+            assert (by_rank > 0.0) == (host > 0.0)
+
+
+# Anchors of the Agilio: measurements of 60-byte packets (CoNEXT 2021)
+
+
+def count_min(rows):
+    """A sketch of so many rows in the large memory: 531 + 67 n cycles are measured, 224 of them the
+    firmware's, four the issue of each of the n additions."""
+    return program(
+        name="sketch",
+        states={"cms": {"entry_bytes": 4, "entries": 4e6, "consistency": "add"}} if rows else {},
+        blocks=[
+            {
+                "name": "count",
+                "classes": "NET",
+                "cpu_cycles": 1,
+                "npu_cycles": 531 + 67 * rows - 224 - 4 * rows,
+                "uses": {"cms": {"adds": rows}},
+            }
+        ],
+        source={"states": "measured", "blocks": "measured"},
+    )
+
+
+def plain(cycles):
+    return program(
+        name="plain",
+        states={},
+        blocks=[{"name": "work", "classes": "NET", "cpu_cycles": 1, "npu_cycles": cycles - 224.0}],
+        source={"states": "measured", "blocks": "measured"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "sides", "cores", "mpps"),
+    [
+        (plain(416.9), "", 1, 1.9187),
+        (plain(1266.0), "", 1, 0.63188),
+        (plain(416.9), "", 50, 54.4),
+        (count_min(4), "N", 50, 50.04),
+        (count_min(5), "N", 50, 46.17),
+        (count_min(10), "N", 50, 24.93),
+    ],
+    ids=["empty", "heavier", "port", "4 rows", "5 rows", "10 rows"],
+)
+def test_anchors(made, sides, cores, mpps):
+    nic = agilio()
+    if cores < nic.cores:
+        nic = replace(nic, islands=1, cores_per_island=cores)
+    traffic = profile(packet_bytes=60.0, rate_pps=mpps * 1e6)
+    run = Run(
+        made,
+        sides,
+        traffic,
+        nic=nic,
+        packets=None,
+        until_s=40_000 / (mpps * 1e6),
+        burst=4,
+        window=nic.cores * 4 + 256,
+        warm_up_s=20_000 / (mpps * 1e6),
+        log=False,
+    )
+    assert run.go()["throughput_mpps"] == pytest.approx(mpps, rel=0.03)
+
+
+# From the command line's settings
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["experiment=cora", "program=nat", "until_s=5e-4", "warm_up_s=1e-4", "traffic.flows=1e4"],
+        ["experiment=cora", "program=upf", "smartnic=bluefield-2", "until_s=3e-4", "warm_up_s=0"],
+        ["experiment=cora", "partition=fixed", "partition.sides=CCC", "until_s=2e-4", "burst=4"],
+        ["experiment=cora_runtime", "program=firewall", "until_s=1.2"],
+    ],
+    ids=["nat", "upf", "by hand", "runtime"],
+)
+def test_experiments(settings):
+    result = run_config(compose([*settings, "warm_up_s=0.0"]))
+    assert result.number("dataplane.throughput_mpps") == pytest.approx(14.5, rel=0.1)
+    assert len(result.table("dataplane_plans")) == result.number("dataplane.plans") - 1
+
+
+def test_flows_that_nobody_ranks_are_learned():
+    """Packets that say nothing of popularity: heavy flows come to the NIC by the sketch."""
+    words = ["packets=campus", "traffic=campus", "burst=1", "until_s=0.1", "warm_up_s=0.0"]
+    words += ["program=firewall", "partition=fixed", "partition.sides=SRR"]
+    words += ["partition.offloaded=500", "traffic_monitor.interval_s=0.01"]
+    words += ["traffic_monitor.sample=4"]
+    result = run_config(compose(["experiment=cora", *words]))
+    assert result.number("dataplane.packets_dropped") == 0
+    assert result.number("dataplane.offloaded_flows") > 20
+    assert result.number("dataplane.latency_us.EH.mean") < result.number(
+        "dataplane.latency_us.EM.mean"
+    )
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"informed": True}, "informed is true with rates=False and learn=False"),
+        ({"learn": True, "burst": 2}, "learn is true with burst=2: so many flows end where one"),
+        ({"burst": 0}, "burst is 0; it must be a whole number of at least 1"),
+        ({"window": 0}, "window is 0; it must be at least 1, or null"),
+        ({"decide_s": 0.0}, "decide_s is 0.0; it must be above 0, or null"),
+        ({"warm_up_s": -1.0}, "warm_up_s is -1.0; it must be at least 0"),
+        ({"steering": "rss"}, "steering is 'rss'; it must be flow or any"),
+        ({"cores": 33}, "cores is 33; node0/cpu has 32, give 1 to that many"),
+        ({"monitor": {"sample": 0}}, "monitor.sample is 0; it must be at least 1"),
+        ({"monitor": {"weight": 2.0}}, r"monitor.weight is 2.0; it must be in \(0, 1\]"),
+        ({"monitor": {"interval_s": 0.0}}, "monitor.interval_s is 0.0; it must be above 0"),
+        ({"limits": {"ring": 0}}, "ring"),
+        ({"sides": "NNN"}, "plan"),
+        ({"sides": "CC"}, "'CC' for 3 states"),
+        ({"sides": "CSC"}, "state ports on side 'S'; it may be one of N, C"),
+    ],
+)
+def test_bad_input_is_named(settings, message):
+    with pytest.raises(Exception, match=message) as raised:
+        Run(**settings).go()
+    assert type(raised.value).__name__ in ("ConfigError", "CapacityError")
+
+
+def test_bursts_of_the_packets_and_of_the_system_must_agree():
+    with pytest.raises(ConfigError, match=r"burst is 8, that of the packets is 2"):
+        Run(burst=8, workload={"burst": 2})
+
+
+def test_packets_without_end_need_an_end_of_the_run():
+    with pytest.raises(ConfigError, match="until_s: must be given, since the packets of dataplane"):
+        Run(packets=None).go()
+
+
+def test_two_network_functions_need_two_nics():
+    run = Run(until_s=1e-3)
+    run.simulation.add(Run(name="other").system)
+    with pytest.raises(ConfigError, match="other: no node of the cluster has a SmartNIC of its"):
+        run.simulation.run()
+
+
+@pytest.mark.parametrize("rates", [False, True])
+def test_power_follows_the_cores_at_work(rates):
+    run = Run("upf", "NNNR", profile(rate_pps=20e6), packets=None, until_s=4e-3, rates=rates)
+    figures = run.go()
+    nic = run.cluster.nodes[0].smartnic
+    power_w = nic.meter.energy_j(4e-3) / 4e-3
+    spec = nic.spec
+    share = figures["utilisation.cores"]
+    assert share > 0.4
+    assert power_w == pytest.approx(spec.idle_w + share * (spec.peak_w - spec.idle_w), rel=0.01)
+
+
+def test_a_node_with_a_smartnic_is_needed():
+    run = Run()
+    node = replace(part("hardware/node", "smartnic-server"), smartnic=None)
+    run.simulation.cluster = Cluster([NodeCount(node)])
+    with pytest.raises(ConfigError, match="no node of the cluster has a SmartNIC of its own"):
+        run.simulation.run()

@@ -1,0 +1,562 @@
+"""Changes while packets go on: moves of flows, changes of plan, cores, estimates, other tenants."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from dataplane_kit import Run, Scripted, profile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from network_function_kit import bluefield, function, part
+
+from models.errors import Stalled
+from models.network_functions.plan import plan
+from models.network_functions.traffic import TrafficProfile
+from policies.partition.adaptive import Adaptive, Oracle
+from policies.partition.contract import Decision
+from policies.partition.goals import FewestCores
+from sim.dataplane.facts import EpochEnded
+from sim.dataplane.places import Places
+from sim.dataplane.transition import copy_rounds, entries_per_flow, stages
+from workloads.packets.zipf_flows import Phase
+
+
+def check_no_update_lost(run: Run) -> None:
+    """Of flows that go on, the entries hold as many updates as packets have left; nothing was
+    dropped, so these are all."""
+    path = run.system.path
+    assert path.counts.all_dropped == 0
+    left = run.log.by_flow()
+    alive = set(left) - path.counts.over
+    assert alive
+    for flow in alive:
+        assert path.entries.read(flow) == left[flow], flow
+
+
+def test_flows_move_both_ways_without_loss_or_reordering():
+    """The number of flows at the NIC goes up and down while flows end and begin."""
+    nat = function("nat")
+    plans = [plan(nat, "SCS", k) for k in (200.0, 1500.0, 50.0, 800.0)]
+    run = Run(
+        "nat",
+        traffic=profile(flows=2000.0, rate_pps=1e6, zipf_exponent=0.6),
+        policy=Scripted(*plans),
+        packets=40_000,
+        decide_s=8e-3,
+        steering="any",
+    )
+    figures = run.go()
+    assert figures["plans"] == 4
+    assert figures["flows_moved"] > 3000
+    run.check_conserved()
+    run.log.check_order()
+    check_no_update_lost(run)
+    assert any(fact.held for fact in run.log.moved)
+    assert {fact.to_nic for fact in run.log.moved} == {True, False}
+    for fact in run.log.moved:
+        # At least two PCIe transfers' worth of copying, and an insertion for each entry.
+        assert fact.end_s - fact.start_s > 1e-6 + 3 / 1e6
+
+
+def test_drops_amid_moves_lose_no_update_and_no_order():
+    """Full queues drop packets between others of their flow that are still under way."""
+    nat = function("nat")
+    run = Run(
+        "nat",
+        traffic=profile(flows=30.0, rate_pps=6e6, zipf_exponent=1.2, packets_per_flow=200.0),
+        policy=Scripted(*[plan(nat, "SCS", k) for k in (3.0, 25.0) * 8]),
+        packets=20_000,
+        decide_s=2e-4,
+        limits={"ring": 4, "moving": 8},
+        fixed_cores=2,
+    )
+    figures = run.go()
+    assert figures["packets_dropped"] > 500
+    assert figures["flows_moved"] > 100
+    run.check_conserved()
+    run.log.check_order()
+    entries = run.system.path.entries
+    assert not set(entries.counts[0]) & set(entries.counts[1])
+
+
+def test_copies_of_counters_add_up():
+    """Two additions of each packet, on either side, merged now and then."""
+    run = Run(
+        "flow_monitor",
+        "SRC",
+        profile(rate_pps=10e6),
+        offloaded=1000.0,
+        packets=20_000,
+        monitor={"interval_s": 3e-4},
+        log=False,
+    )
+    run.go()
+    path = run.system.path
+    entries = path.entries
+    assert entries.merged > 0.0
+    assert path.counts.all_dropped == 0
+    assert entries.merged + sum(entries.added) == 2.0 * path.counts.all_left
+
+
+def test_a_nic_that_fails_loses_what_is_under_way_and_comes_back():
+    run = Run("firewall", "CCC", profile(rate_pps=5e6), packets=20_000)
+    nic_at = run.simulation.at
+    nic_at(1e-3, lambda _: run.cluster.nodes[0].smartnic.fail())
+    nic_at(2e-3, lambda _: run.cluster.nodes[0].smartnic.repair())
+    figures = run.go()
+    run.check_conserved()
+    run.log.check_order()
+    assert {fact.place for fact in run.log.dropped} == {"down"}
+    assert figures["packets_dropped"] == pytest.approx(5000, rel=0.1)
+    quiet = [fact for fact in run.log.left if 1e-3 < fact.time_s < 2e-3]
+    assert not quiet
+
+
+def test_a_slower_nic_takes_longer():
+    means = []
+    for speed in (1.0, 0.5):
+        run = Run("load_balancer", "NNNN", profile(rate_pps=1e5), packets=500)
+        nic = run.cluster
+        run.simulation.at(
+            0.0, lambda _, nic=nic, speed=speed: nic.nodes[0].smartnic.set_speed(speed)
+        )
+        run.go()
+        means.append(np.mean([fact.latency_s for fact in run.log.left if fact.kind == "EM"]))
+    assert means[1] == pytest.approx(2 * means[0], rel=0.02)
+
+
+def test_a_host_that_fails_gets_no_packets():
+    run = Run("firewall", "CCC", profile(rate_pps=5e6), packets=20_000)
+    run.simulation.at(1e-3, lambda _: run.cluster.nodes[0].cpu.fail())
+    run.go()
+    run.check_conserved()
+    assert {fact.place for fact in run.log.dropped} == {"ring"}
+    assert max(fact.time_s for fact in run.log.left) < 1.2e-3
+
+
+@settings(max_examples=10)
+@given(
+    st.lists(
+        st.sampled_from([("CCC", 0), ("NNN", 0), ("SRR", 60), ("SCR", 20), ("NRC", 0)]),
+        min_size=2,
+        max_size=5,
+    ),
+    st.sampled_from([1, 4]),
+    st.booleans(),
+)
+def test_any_plan_follows_any_other(steps, burst, learn):
+    firewall = function("firewall")
+    run = Run(
+        "firewall",
+        traffic=profile(flows=100.0, rate_pps=5e4 * burst),
+        policy=Scripted(*[plan(firewall, sides, k) for sides, k in steps]),
+        packets=4500,
+        burst=burst,
+        decide_s=14e-3,
+        learn=learn and burst == 1,
+        limits={"nic": 4096, "moving": 4096},
+    )
+    run.go()
+    run.check_conserved()
+    run.log.check_order()
+    path = run.system.path
+    assert path.counts.all_dropped == 0
+    assert path.trips.cost.plan.sides == run.system.runtime.plan.sides
+    assert not run.system.carrier.changing
+
+
+def test_a_change_of_sides_takes_at_least_its_insertions():
+    firewall = function("firewall")
+    run = Run(
+        "firewall",
+        traffic=profile(flows=400.0, rate_pps=2e5),
+        policy=Scripted(plan(firewall, "CCC"), plan(firewall, "NRR")),
+        packets=12_000,
+        decide_s=5e-3,
+        limits={"nic": 4096, "moving": 4096},
+    )
+    figures = run.go()
+    run.log.check_order()
+    # 10,000 rules, 10,000 counters and 400 flows at a million a second.
+    assert figures["entries_copied"] >= 20_000
+    (fact,) = run.log.plans
+    assert fact.start_s == 5e-3
+    moved_s = [fact.end_s for fact in run.log.moved if fact.to_nic]
+    assert len(moved_s) >= 300
+    assert min(moved_s) > 5e-3 + 20_000 / 1e6
+    assert run.system.path.trips.cost.plan.sides == "NRR"
+
+
+def test_stages_go_flow_by_flow_where_they_can():
+    upf, traffic = function("upf"), profile()
+
+    def way(before, after):
+        found = stages(
+            upf,
+            traffic,
+            plan(upf, before, 100.0 if "S" in before else 0.0),
+            plan(upf, after, 100.0 if "S" in after else 0.0),
+            lambda each: True,
+        )
+        return [(stage.plan.sides, stage.begins, stage.target) for stage in found]
+
+    inf = float("inf")
+    assert way("NNNR", "SNNR") == [("SNNR", "all", 100.0)]
+    assert way("SNNR", "NNNR") == [("SNNR", "same", inf), ("NNNR", "none", 0.0)]
+    assert way("CCCC", "NNCC") == [("SSCC", "none", inf), ("NNCC", "none", 0.0)]
+    assert way("NNCC", "CCCC") == [("SSCC", "all", 0.0), ("CCCC", "none", 0.0)]
+    # Of two states that go different ways, all entries are copied at once.
+    (only,) = stages(upf, traffic, plan(upf, "NCCC"), plan(upf, "CNCC"), lambda each: True)
+    assert (only.plan.sides, only.copied) == ("CNCC", 20_000.0)
+    assert entries_per_flow(upf, plan(upf, "SSNR", 1.0)) == 3.0
+
+
+def test_rounds_of_copying_end_when_little_changes():
+    copied, lasts_s = copy_rounds(1000.0, 1e6, 0.0, 10.0, lambda seconds: 1e5 * seconds)
+    assert copied == pytest.approx(1000 + 100 + 10)
+    assert lasts_s == pytest.approx(copied / 1e6)
+    # What changes faster than it is copied is given up after eight rounds.
+    assert copy_rounds(1000.0, 1e6, 0.0, 10.0, lambda seconds: 1e9)[0] == pytest.approx(9000)
+
+
+def test_a_search_takes_its_time_on_a_core():
+    nat = function("nat")
+    run = Run(
+        "nat",
+        traffic=profile(rate_pps=1e6),
+        policy=Scripted(plan(nat, "CCC"), plan(nat, "SCS", 100.0), nodes=500),
+        packets=20_000,
+        decide_s=5e-3,
+        limits={"nic": 4096},
+    )
+    figures = run.go()
+    fact = run.log.plans[0]
+    assert fact.end_s - fact.start_s == pytest.approx(500 * 20_000 / 2.5e9)
+    assert figures["search_s"] >= fact.end_s - fact.start_s
+
+
+# Cores of the host
+
+
+def tenant_s(sides, offloaded=0.0, core_seconds=0.16):
+    """Seconds that another tenant of the host needs for its work on all cores."""
+    run = Run(
+        "firewall",
+        sides,
+        profile(rate_pps=14e6),
+        offloaded=offloaded,
+        packets=None,
+        until_s=0.02,
+        burst=16,
+        log=False,
+    )
+    ended = []
+
+    def begin(_):
+        cpu = run.cluster.nodes[0].cpu
+        task = cpu.task(core_seconds=core_seconds, cores_wanted=32.0, tenant="training")
+        task.callbacks.append(lambda _: ended.append(run.simulation.now))
+
+    run.simulation.at(0.001, begin)
+    run.go()
+    return ended[0] - 0.001, run.system.provision.count
+
+
+def test_cores_that_a_plan_frees_are_free_for_others():
+    on_host_s, on_host = tenant_s("CCC")
+    on_nic_s, on_nic = tenant_s("NNN")
+    assert (on_host, on_nic) == (3, 1)
+    assert on_host_s == pytest.approx(0.16 / (32 - on_host))
+    assert on_nic_s == pytest.approx(0.16 / (32 - on_nic))
+
+
+def test_cores_are_slower_where_others_have_their_share():
+    run = Run(
+        "firewall",
+        "CCC",
+        profile(rate_pps=14e6),
+        fixed_cores=20,
+        packets=None,
+        until_s=2e-3,
+        burst=4,
+    )
+    speeds = []
+
+    def begin(_):
+        cpu = run.cluster.nodes[0].cpu
+        cpu.task(core_seconds=1.0, cores_wanted=32.0, tenant="training")
+
+    run.simulation.at(0.5e-3, begin)
+    run.simulation.at(1e-3, lambda _: speeds.append(run.system.path.host.speed))
+    run.go()
+    assert speeds == [pytest.approx(16 / 20)]
+
+
+def test_cores_follow_the_load():
+    """A plan made for a tenth of what comes: packets are lost until enough cores poll."""
+    run = Run(
+        "firewall",
+        "CCC",
+        profile(rate_pps=14e6),
+        packets=None,
+        until_s=0.012,
+        monitor={"interval_s": 1e-3},
+        steering="any",
+        burst=4,
+    )
+    run.system.traffic = profile(rate_pps=1.4e6)
+    figures = run.go()
+    assert run.system.provision.count == 3
+    assert figures["drop_share.ring"] > 0.01
+    late = [fact for fact in run.log.dropped if fact.time_s > 0.008]
+    assert not late
+
+
+def test_others_have_their_share_of_pcie():
+    """A copy to the host gets half of the link where packets want more than half; they are dropped
+    at the rate that is left, and come through again when the copy is done."""
+    traffic = profile(rate_pps=16e6)
+    run = Run(
+        "firewall",
+        "CCC",
+        traffic,
+        packets=None,
+        until_s=9e-3,
+        fixed_cores=16,
+        steering="any",
+        burst=4,
+    )
+    took = []
+
+    def copy(_):
+        began = run.simulation.now
+        sent = run.cluster.network.send(3.125e9 * 2e-3, "node0/nic", "node0")
+        sent.callbacks.append(lambda _: took.append(run.simulation.now - began))
+
+    run.simulation.at(3e-3, copy)
+    run.go()
+    # 16 M x 316 bytes of 6.25 GB/s: four fifths.
+    assert took == [pytest.approx(2e-3, rel=0.01)]
+    rates = [
+        4 * sum(low < fact.time_s <= low + 1e-3 for fact in run.log.left) / 1e-3
+        for low in (1.5e-3, 3.8e-3, 7e-3)
+    ]
+    assert rates[0] == pytest.approx(16e6, rel=0.05)
+    assert rates[1] == pytest.approx(3.125e9 / 316, rel=0.05)
+    # What waited at the rings comes, too.
+    assert rates[2] > 16e6
+
+
+class Endless:
+    """A system that waits for what never comes."""
+
+    name = "endless"
+
+    def start(self, simulation):
+        """Nothing to schedule."""
+
+    def done(self):
+        return False
+
+    def snapshot(self):
+        return {"waiting": 1}
+
+
+def test_a_data_path_that_is_done_keeps_no_run_alive():
+    run = Run("firewall", "CCC", profile(rate_pps=1e6), packets=500, decide_s=1e-4)
+    run.simulation.add(Endless())
+    with pytest.raises(Stalled, match="endless"):
+        run.simulation.run()
+    assert run.system.done()
+
+
+# What the runtime knows
+
+
+def test_the_estimate_finds_the_traffic():
+    true = profile(rate_pps=10e6, zipf_exponent=1.1, packets_per_flow=20.0)
+    run = Run(
+        "nat",
+        "SCS",
+        true,
+        offloaded=5000.0,
+        packets=None,
+        until_s=0.03,
+        burst=2,
+        monitor={"interval_s": 2e-3, "ranks": 200},
+        log=False,
+    )
+    run.system.traffic = profile(rate_pps=1e6, zipf_exponent=0.5, packets_per_flow=100.0)
+    run.go()
+    found = run.system.runtime.profile
+    assert found.rate_pps == pytest.approx(true.rate_pps, rel=0.05)
+    assert found.packets_per_flow == pytest.approx(true.packets_per_flow, rel=0.05)
+    assert found.zipf_exponent == pytest.approx(true.zipf_exponent, abs=0.15)
+    assert found.packet_bytes == pytest.approx(256.0)
+
+
+class Swapping:
+    """Keeps a plan, and exchanges the slowest flows at the NIC for the heaviest at the host."""
+
+    def __init__(self, sides: str, offloaded: float) -> None:
+        self.sides, self.offloaded = sides, offloaded
+
+    def decide(self, view, now_s):
+        if view.plan is None:
+            return Decision(plan=plan(view.program, self.sides, self.offloaded))
+        out = sorted(view.member_rates().items(), key=lambda item: (item[1], item[0]))
+        into = sorted(view.candidate_rates().items(), key=lambda item: (-item[1], item[0]))
+        pairs = [
+            (slow, fast)
+            for (slow, low), (fast, high) in zip(out, into, strict=False)
+            if high > 2 * low
+        ]
+        return Decision(swaps=pairs)
+
+
+def test_swaps_learn_a_new_order_of_popularity():
+    """The most popular tenth is dealt anew: hits fall, and swaps bring them back."""
+    traffic = profile(flows=2000.0, packets_per_flow=10_000.0, rate_pps=2e6, zipf_exponent=1.2)
+    run = Run(
+        "nat",
+        policy=Swapping("SCS", 50.0),
+        traffic=traffic,
+        packets=None,
+        until_s=0.06,
+        decide_s=4e-3,
+        learn=True,
+        monitor={"sample": 1, "interval_s": 2e-3},
+        workload={"phases": [Phase(0.02, traffic, reshuffled=1.0)]},
+    )
+    run.go()
+    run.log.check_order()
+    hits = np.array([[fact.time_s, fact.kind == "EH"] for fact in run.log.left])
+
+    def share(low, high):
+        return float(hits[(hits[:, 0] > low) & (hits[:, 0] <= high), 1].mean())
+
+    before, at_once, later = share(0.0, 0.02), share(0.02, 0.024), share(0.04, 0.06)
+    assert before == pytest.approx(traffic.head_share(50.0), abs=0.03)
+    assert at_once < 0.5 * before
+    assert later > 0.9 * before
+
+
+def test_rates_follow_a_change_as_packets_do():
+    """Popularity is dealt anew and learned again: host cores before, later and in between, and
+    flows moved, in packets and in rates."""
+    traffic = profile(flows=2000.0, packets_per_flow=1000.0, rate_pps=2e6, zipf_exponent=1.2)
+    found = []
+    for rates in (False, True):
+        run = Run(
+            "nat",
+            policy=Swapping("SCS", 100.0),
+            traffic=traffic,
+            packets=None,
+            until_s=0.07,
+            decide_s=4e-3,
+            learn=True,
+            rates=rates,
+            monitor={"sample": 4, "interval_s": 2e-3},
+            steering="any",
+            fixed_cores=4,
+            log=False,
+            workload={"phases": [Phase(0.03, traffic, reshuffled=0.5)]},
+        )
+        epochs = []
+        run.simulation.facts.subscribe(EpochEnded, epochs.append)
+        figures = run.go()
+        cores = np.array([[fact.end_s, fact.busy_cores] for fact in epochs])
+        spans = ((0.0, 0.03), (0.034, 0.05), (0.05, 0.07))
+        means = [
+            cores[(cores[:, 0] > low + 1e-9) & (cores[:, 0] < high + 1e-9), 1].mean()
+            for low, high in spans
+        ]
+        found.append([*means, figures["flows_moved"]])
+    assert found[1] == pytest.approx(found[0], rel=0.1)
+    assert found[1][0] == pytest.approx(found[0][0], rel=0.05)
+
+
+def runtime(policy, phases=(), until_s=9.0, **changes):
+    traffic = profile(flows=20_000.0, packets_per_flow=1000.0, rate_pps=14e6)
+    run = Run(
+        "nat",
+        policy=policy,
+        traffic=traffic,
+        packets=None,
+        until_s=until_s,
+        rates=True,
+        workload={"phases": phases},
+        monitor={"sample": 1000},
+        **{"decide_s": 1.0, "learn": True, **changes},
+    )
+    run.go()
+    return run
+
+
+def cora():
+    return Adaptive(FewestCores(), saving=0.1, patience=3, margin=2.0, payback_s=10.0)
+
+
+def test_the_runtime_follows_a_change_that_a_static_plan_does_not():
+    """Flows become ten times shorter than the plan was made for: too many insertions for it."""
+    short = profile(flows=20_000.0, packets_per_flow=20.0, rate_pps=14e6)
+    phases = [Phase(2.0, short)]
+    found = runtime(cora(), phases)
+    still = runtime(cora(), phases, decide_s=None)
+    assert found.system.runtime.plans > 1
+    assert still.system.runtime.plans == 1
+    first = found.log.plans[0]
+    assert 2.0 < first.start_s <= 7.0
+
+
+def test_an_oracle_needs_no_more_cores_than_a_runtime_that_learns():
+    other = profile(flows=20_000.0, packets_per_flow=20.0, rate_pps=14e6, zipf_exponent=0.7)
+    cores = []
+    for policy, informed in ((cora(), False), (Oracle(FewestCores()), True)):
+        run = runtime(policy, [Phase(2.0, other)], learn=not informed, informed=informed)
+        cores.append(run.simulation.results.summary["dataplane.busy_cores"])
+    assert cores[1] <= 1.01 * cores[0]
+
+
+def test_without_a_change_the_plan_stays():
+    run = runtime(cora())
+    assert run.system.runtime.decisions == 9
+    assert run.system.runtime.plans <= 2
+
+
+def test_places_keep_their_members_apart():
+    places = Places(
+        TrafficProfile(
+            flows=1000, zipf_exponent=1.0, packets_per_flow=10, packet_bytes=64, rate_pps=1e6
+        ),
+        np.random.default_rng(1),
+    )
+    places.set(places.place_of_rank[:100], True)
+    assert places.hit == pytest.approx(profile(flows=1000.0).head_share(100.0))
+    drawn = places.sample(5000)
+    assert sum(drawn.values()) == 5000
+    assert all(not places.member[flow % 1000] for flow in drawn)
+    old = places.flow_at(3)
+    places.renew(20_000)
+    assert not places.current(old)
+    assert places.current(places.flow_at(3))
+    slow = places.slowest(1e6, 10)
+    assert len(slow) == 10
+    assert max(slow.values()) < min(places.top_counts(1e6, 10))
+
+
+@pytest.mark.parametrize("rates", [False, True])
+def test_a_path_on_match_tables_uses_no_core(rates):
+    run = Run(
+        "upf",
+        "NNNR",
+        profile(rate_pps=20e6),
+        nic=bluefield(),
+        packets=None,
+        until_s=2e-3,
+        rates=rates,
+    )
+    figures = run.go()
+    assert figures["utilisation.match_tables"] > 0.1
+    assert figures["throughput_mpps"] == pytest.approx(20.0, rel=0.03)
+    assert part("packet_stack", "poll_mode").most_utilisation == 0.95

@@ -41,6 +41,15 @@ def headline(result: Result) -> str:
             f"their deadline; {get('jobs.suspensions')} pauses, GPUs in use "
             f"{_percent(get('jobs.gpu_share'))}{_of_jobs(result)}"
         )
+    if get("dataplane.throughput_mpps") is not None:
+        lines.append(
+            f"{_number(get('dataplane.throughput_mpps'))} of "
+            f"{_number(get('dataplane.offered_mpps'))} Mpkt/s "
+            f"({_number(get('dataplane.throughput_gbps'))} Gb/s), "
+            f"{_percent(get('dataplane.drop_share'))} dropped; "
+            f"{_number(get('dataplane.busy_cores'))} host cores busy, PCIe "
+            f"{_number(get('dataplane.pcie_gbps'))} Gb/s"
+        )
     lines.append(f"energy {_number(get('energy_j'))} J{_carbon(result)}")
     return "\n".join(lines)
 

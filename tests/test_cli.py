@@ -119,7 +119,7 @@ def test_a_finished_run_is_replaced_whole(in_empty_folder):
         ),
         ([*NEO, "batching=full_offload", "batching.halving=some"], "halving: 'some' is not"),
         ([*NEO, "host_attention.cores=99"], "host_attention cpu: cores = 99"),
-        (["experiment=profiled", "batching=neo"], "batching.times."),
+        (["experiment=profiled", "batching=neo"], "model: a profile of whole iterations"),
     ],
 )
 def test_wrong_settings_say_what_would_be_right(in_empty_folder, capsys, words, said):

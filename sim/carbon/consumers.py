@@ -48,8 +48,6 @@ class Consumers:
         self._active: list[list[tuple[float, float]]] = [[] for _ in tenants]
         self._held: list[list[tuple[float, float, float]]] = [[] for _ in tenants]
         self._grams: dict[str, list[Floats]] = {tenant: [] for tenant in self._tables}
-        #: Energy, operational and embodied grams in the rows, by tenant.
-        self.sums = {tenant: np.zeros(3) for tenant in self._tables}
         #: By step, tenant and kind: joules of work, and grams of what was held.
         self.kinds: list[dict[tuple[str, str], tuple[float, float]]] = []
 
@@ -85,7 +83,6 @@ class Consumers:
         table = self._tables[tenant]
         table.rows.extend(zip(ended.ids, *(column.tolist() for column in sums), strict=True))
         table.flush_when_full()
-        self.sums[tenant] += [column.sum() for column in sums]
         grams = sums[1] + sums[2]
         self._grams[tenant].append(grams[np.array(ended.finished)])
         names = list(dict.fromkeys(ended.kinds))

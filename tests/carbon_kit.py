@@ -32,6 +32,8 @@ GPU_G_PER_S = 1.0
 class Given:
     """A signal as it is."""
 
+    clock = None
+
     def __init__(self, edges_s: Sequence[float], values: Sequence[float], name: str = "given"):
         self.signal = StepSignal(edges_s, values, name)
 

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from scenarios import Scenario, scenarios
 from serving_kit import Outcome
 
+from experiments.reproduce.papers.carbon.settings import part
+from models.carbon.battery import Battery
+from sim.carbon.site import Farm
 from sim.core.simulation import Simulation
 from sim.serving.serving import Serving
 
@@ -70,10 +73,28 @@ PIECES = Scenario(
 CHANGES = Given([0.0, 0.125, 1.0, 2.5, 1e9], [1900.0, 0.0, 700.0, 1.0])
 
 
+BATTERY = Battery(part("carbon/battery/carbon_explorer"), 2e4)
+#: A farm of changing output, and periods of netting in seconds.
+WIND = Farm(Given([0.0, 0.3, 2.2, 7.0, 1e9], [1.0, 0.0, 0.4, 0.8], "wind"), 150.0, 12.0)
+NETTINGS = st.sampled_from([0.7, 3600.0])
+
+
 @example(PIECES, CHANGES, True)
 @given(scenarios(), signals(), st.booleans())
 def test_law_07_every_gram_is_somebodys(scenario: Scenario, signal: Given, requests: bool) -> None:
-    run = scenario.run(**accounted(signal, requests=requests))
+    _closes(scenario.run(**accounted(signal, requests=requests)), requests)
+
+
+@given(scenarios(), signals(), NETTINGS)
+def test_law_07_farms_and_batteries(scenario: Scenario, signal: Given, netting_s: float) -> None:
+    farmed = {"farms": [WIND], "battery": BATTERY, "netting_s": netting_s}
+    jump, step = (scenario.run(mode, **accounted(signal, **farmed)) for mode in ("jump", "step"))
+    _closes(jump, requests=False)
+    assert _carbon(jump) == pytest.approx(_carbon(step), rel=1e-9, abs=1e-12)
+
+
+def _closes(run: Outcome, requests: bool) -> None:
+    """Whether every gram is booked, and handed out, once."""
     whole = run.result.number("carbon_g")
     booked = run.table("carbon")
     for key, total in (

@@ -40,7 +40,7 @@ def made_up(**changes: Any) -> MadeUp:
 def test_constant_lasts() -> None:
     signal = Constant(5.0).on_clock(RNG)
     assert signal.at(0.0) == signal.at(1e12) == 5.0
-    with pytest.raises(ConfigError, match="must be finite"):
+    with pytest.raises(ConfigError, match="must be a finite number"):
         Constant(float("nan"))
 
 
@@ -75,7 +75,7 @@ def test_a_file_begins_at_its_date(tmp_path: Path) -> None:
     assert signal(starts="2024-02-28T23:30:00").at(0.0) == 1.0
     with pytest.raises(TraceError, match=r"starts = 2024-03-01T00:00:00 lies outside .*02-28T23"):
         signal(starts="2024-03-01")
-    with pytest.raises(ConfigError, match="'yesterday' is no date"):
+    with pytest.raises(ConfigError, match="starts is 'yesterday'; it must be a date"):
         signal(starts="yesterday")
     with pytest.raises(ConfigError, match="layout is 'xml'"):
         signal(layout="xml")

@@ -24,6 +24,7 @@ from jobs_kit import (
 )
 from serving_kit import IDLE_W, NODE_W, PEAK_W
 
+from models.carbon.clock import Clock
 from models.carbon.pue import ConstantPue
 from models.elastic import Level, Measured
 from models.errors import CapacityError, ConfigError, LawBroken, Stalled
@@ -31,11 +32,13 @@ from policies.shifting.at_once import AtOnce
 from policies.shifting.carbon_explorer import ToCleanGrid
 from policies.shifting.carbon_scaler import CarbonScaler
 from policies.shifting.contract import Run
+from policies.shifting.fixed_window import FixedWindow
 from policies.shifting.lets_wait_awhile import Interruptible, NonInterruptible
 from sim.hardware.faults import Fault
 from sim.training.facts import JobPlanned
 from sim.training.forecast import Forecast
 from sim.training.timeline import JobTimeline
+from workloads.jobs import Workdays
 
 GRID = [500.0, 100.0, 400.0, 100.0, 300.0, 200.0, 600.0, 50.0]
 
@@ -226,6 +229,32 @@ def test_an_error_of_the_forecast_costs_and_is_drawn_from_a_stream() -> None:
     assert off["deadlines_missed"] == 0
 
 
+def test_the_sites_error_is_the_forecasts() -> None:
+    values = (200.0 + 100.0 * np.random.default_rng(5).random(24 * 9)).tolist()
+    jobs = [job(3, 24 * day + 24, 24 * day) for day in range(8)]
+    own = run(jobs, values, forecast=Forecast(0.5), seed=1)
+    sites = run(jobs, values, home={"forecast_error": 0.5}, seed=1)
+    assert grams(sites) == grams(own) > grams(run(jobs, values))
+    with pytest.raises(ConfigError, match=r"forecast.error is 0.1, but sites.home.forecast_error"):
+        run(jobs, values, forecast=Forecast(0.1), home={"forecast_error": 0.5})
+
+
+def test_hours_are_the_sites() -> None:
+    """A run that begins on a Tuesday at 18 o'clock."""
+    grid = Given([0.0, 1e7], [100.0])
+    grid.clock = Clock(1, 18.0)
+    night = run([job(1, 30)], grid, FixedWindow(23.0, 5.0, clock_hour=18.0))
+    assert night.spans()[0][0] == 5.0
+    with pytest.raises(ConfigError, match=r"jobs.shifting: goes by a clock_hour of 0, but .* 18;"):
+        run([job(1, 30)], grid, FixedWindow(23.0, 5.0))
+    workdays = Workdays(scaling(0.0), 4, 14)
+    with pytest.raises(ConfigError, match=r"jobs.workload: goes by a clock_hour of 0, but .* 18;"):
+        run(workdays, grid)
+    grid.clock = Clock(1, 0.0)
+    with pytest.raises(ConfigError, match=r"goes by a first_weekday of 0, but sites.home .* 1;"):
+        run(workdays, grid)
+
+
 def test_a_new_forecast_plans_waiting_jobs_again() -> None:
     ran = run([job(1, 20)], [300.0] * 8 + [100.0] * 12, forecast=Forecast(0.1, 2 * HOUR))
     times = [fact.time_s for fact in ran.log.of(JobPlanned)]
@@ -345,5 +374,5 @@ def test_levels_of_scaling() -> None:
 
 
 def test_no_pue_no_factor() -> None:
-    ran = run([job(1, 3)], GRID, AtOnce(), pue=ConstantPue(1.0))
+    ran = run([job(1, 3)], GRID, AtOnce(), home={"pue": ConstantPue(1.0)})
     assert grams(ran) == pytest.approx(0.5 * (BUSY_W + NODE_W))

@@ -24,3 +24,14 @@ class Clock:
                 f"clock: weekday = {self.weekday!r} must be 0 to 6 and hour = {self.hour!r} in "
                 "[0, 24)"
             )
+
+    def check(self, what: object, key: str, site: str) -> None:
+        """Raises ConfigError where something that goes by the hours of a run (its `clock_hour`) or
+        by days of the week (its `first_weekday`) begins at others than these, a site's."""
+        for name, own in (("clock_hour", self.hour), ("first_weekday", self.weekday)):
+            given = getattr(what, name, own)
+            if given != own:
+                raise ConfigError(
+                    f"{key}: goes by a {name} of {given:g}, but sites.{site} begins at {own:g}; "
+                    f"set one by the other (starts, from_hour and first_weekday are the site's)"
+                )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import partial
 from math import isfinite
 from typing import NamedTuple
@@ -63,6 +64,7 @@ class Sites:
         self._simulation = simulation
         for name, site in zip(self._names, self.sites, strict=True):
             site.begin(name, simulation.stream)
+        self._check_dates()
         until_s = simulation.until_s
         if until_s is not None:
             for site in self.sites:
@@ -135,6 +137,21 @@ class Sites:
         settled = period.settle(now_s)
         for listener in self._settled:
             listener(settled)
+
+    def _check_dates(self) -> None:
+        """Raises ConfigError where the run would begin at two moments."""
+        dates = {
+            f"sites.{name}.{key}": source.clock.date_s
+            for name, site in zip(self._names, self.sites, strict=True)
+            for key, source in (("intensity", site.intensity), ("marginal", site.marginal))
+            if source is not None and source.clock is not None and source.clock.date_s is not None
+        }
+        if len(set(dates.values())) > 1:
+            said = ", ".join(
+                f"{key} {datetime.fromtimestamp(date_s, UTC).isoformat()}"
+                for key, date_s in dates.items()
+            )
+            raise ConfigError(f"starts: the run begins at one moment, not at {said}")
 
     def _check_distances(self) -> None:
         for origin, row in (self.round_trips_s or {}).items():

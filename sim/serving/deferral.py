@@ -171,13 +171,15 @@ class Deferring(OpenLoop):
         }
 
     def _of_sites(self, gateway: Entrance) -> ForecastView:
-        sites = {site.name: site.forecast for site in gateway.sites}
-        if self.site is None:
-            found = list(sites.values())
-            return found[0] if len(found) == 1 else MeanForecast(found)
-        if self.site not in sites:
+        sites = {site.name: site for site in gateway.sites}
+        if self.site is not None and self.site not in sites:
             raise ConfigError(f"client.site: no replica at {self.site!r}; {', '.join(sites)}")
-        return sites[self.site]
+        found = list(sites.values()) if self.site is None else [sites[self.site]]
+        for site in found:
+            if site.clock is not None:
+                site.clock.check(self.shifting, "client.shifting", site.name)
+        forecasts = [site.forecast for site in found]
+        return forecasts[0] if len(forecasts) == 1 else MeanForecast(forecasts)
 
     def _ahead(self, demands: Iterator[Demand]) -> Iterator[Demand]:
         """They will be submitted in another order."""

@@ -106,7 +106,11 @@ class Jobs:
             self._meter = JobMeter(now)
             pool = DeviceGroup(self._pool.gpus, tenant=self.name)
             simulation.facts.emit(MeterOpened(now, self.name, pool, self._meter))
-        self._planner.forecast.begin(simulation, self._pool.site, self.name, self._renewed)
+        site = self._pool.site
+        if site.clock is not None:
+            site.clock.check(self.workload, f"{self.name}.workload", site.name)
+            site.clock.check(self._planner.shifting, f"{self.name}.shifting", site.name)
+        self._planner.forecast.begin(simulation, site, self.name, self._renewed)
         self._source = self._demands()
         self._await_next()
 

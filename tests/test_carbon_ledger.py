@@ -29,6 +29,7 @@ from models.carbon.catalogue import EmbodiedCatalogue
 from models.carbon.clock import Clock
 from models.carbon.hourly import Deployment, hourly_accounts
 from models.carbon.pue import TemperaturePue
+from models.carbon.signal import StepSignal
 from models.carbon.supply import FarmEnergy
 from models.errors import ConfigError, TraceError
 from sim.carbon.ledger import Ledger
@@ -421,6 +422,43 @@ def test_two_sites() -> None:
 def test_sites_that_cannot_be(given: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         run([(0.0, 1, 1)], replicas=2, sites=Sites(given))
+
+
+class Drawn:
+    """A signal of one random value."""
+
+    clock: Clock | None = None
+
+    def on_clock(self, rng: np.random.Generator) -> StepSignal:
+        return StepSignal([0.0, 1e9], [float(rng.uniform())])
+
+
+def test_each_signal_has_a_stream_of_its_own() -> None:
+    def values(**changes: Any) -> list[float]:
+        own = site(Drawn(), farms=[Farm(Drawn(), 1.0, 0.0), Farm(Drawn(), 1.0, 0.0)], **changes)
+        run([(0.0, 1, 1)], sites=Sites({"home": own}), seed=3)
+        return [own.grid.at(0.0), *own.farms_w(0.0)]
+
+    plain = values()
+    assert len(set(plain)) == 3
+    pue = TemperaturePue(0.1, 0.01, 18.0)
+    assert values(marginal=Drawn(), outside=Drawn(), pue=pue) == plain
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"farms": [FARM, Farm(always(40.0, "w.csv"), 1.0, 0.0)]},
+            r"farms\[1\].*w.csv has 4",
+        ),
+        ({"farms": [Farm(always(-0.1, "w.csv"), 1.0, 0.0)]}, r"sites.home.farms\[0\].*has -0.1"),
+        ({"intensity": Given([0, 9, 99], [1, -5], "g.csv")}, r"intensity: g.csv has -5.0 at 9 s"),
+    ],
+)
+def test_signals_that_cannot_be(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        run([(0.0, 1, 1)], sites=sites(**changes))
 
 
 def test_a_signal_that_ends_before_the_run() -> None:

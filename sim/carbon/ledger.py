@@ -37,7 +37,7 @@ WORK = "work"
 
 class Ledger:
     """Observes the sites' steps, and books for each what every part drew and what its making
-    costs over the step, each gram once.
+    costs over the step, each gram once, and nothing where there is nothing.
 
     A part's work goes to whom it was done for; its idle draw and its making to who holds it (a
     host by its GPUs), and what nobody holds to the tenant `idle` (usage and reservation, after
@@ -120,6 +120,8 @@ class Ledger:
             books.items()
         ):
             self.totals.add(component, tenant, account, energy_j, operational_g, embodied_g)
+            if not (energy_j or operational_g or embodied_g):
+                continue
             append(
                 (
                     start_s,

@@ -105,43 +105,59 @@ class UseLog:
     def advance(self) -> None:
         """Take in the run, all of whose iterations are done."""
         run = self._plain_run
-        kind = self.open
         cost = run.cost
-        if kind is _FULL or cost is not run.asked or run.drawn:
-            self._advance_full()
+        if self.open is not DECODES or cost is not run.asked or run.drawn:
+            self._advance_other()
             return
         self.open = 0
-        replica = self._replica
         batch = self._batch
-        decodes = batch.size
-        context = batch.context
         k = run.done
-        if kind is _PIECES:
-            at = len(self._runs)
-            repeated = replica.repeats and k > cost.turn  # type: ignore[attr-defined]
-            for request, tokens, kv in self._rows:
-                last = 0
-                last_s = 0.0
-                if repeated and tokens:
-                    last = request._kv - kv - (k - 1) * tokens
-                    last_s = cost.last_active  # type: ignore[attr-defined]
-                self._pieces += _piece(at, tokens, request._use, kv, last, last_s)
-            if not replica.decodes:
-                decodes = context = 0
         self.number_s = number_s = run.step_number_s() if k > 1 else 0.0
         self._runs += _run(
             cost.active_first,
             cost.active_slope,
             k,
-            decodes,
-            context,
+            batch.size,
+            batch.context,
+            self._replica._told_s - run.start_s,
+            number_s,
+            batch.steps,
+        )
+
+    def _advance_other(self) -> None:
+        """The same where prompts are in it."""
+        run = self._plain_run
+        cost = run.cost
+        if self.open is _FULL or cost is not run.asked or run.drawn:
+            self._advance_full()
+            return
+        self.open = 0
+        replica = self._replica
+        batch = self._batch
+        k = run.done
+        at = len(self._runs)
+        repeated = replica.repeats and k > cost.turn  # type: ignore[attr-defined]
+        for request, tokens, kv in self._rows:
+            last = 0
+            last_s = 0.0
+            if repeated and tokens:
+                last = request._kv - kv - (k - 1) * tokens
+                last_s = cost.last_active  # type: ignore[attr-defined]
+            self._pieces += _piece(at, tokens, request._use, kv, last, last_s)
+        self.number_s = number_s = run.step_number_s() if k > 1 else 0.0
+        self._runs += _run(
+            cost.active_first,
+            cost.active_slope,
+            k,
+            batch.size if replica.decodes else 0,
+            batch.context if replica.decodes else 0,
             replica._told_s - run.start_s,
             number_s,
             batch.steps,
         )
 
     def _advance_full(self) -> None:
-        """The same for others, and where the devices' power cap is or was not as specified."""
+        """The same with decodes on the host, and where the devices have or had a power cap."""
         run = self._replica.run
         self._describe_late(run)
         self.open = 0
@@ -189,7 +205,8 @@ class UseLog:
 
     def take_off(self, sums: Sums) -> None:
         """See `so_far`."""
-        self._share(*(-each for each in sums))
+        a, b, c, d, e, f = sums
+        self._share((-a, -b, -c, -d, -e, -f))
 
     def _describe(self, decodes: int, steps: int, context: int) -> None:
         """What a run is made of, and where the batch stood when it began."""
@@ -248,18 +265,11 @@ class UseLog:
             prefill_s += more_s * self._last
         saved = k + part - paid, k * (k - 1) // 2 + k * part - numbers
         sums = each_s, prefill_s, lasted_s, number_s, *saved
-        self._share(*sums)
+        self._share(sums)
         return sums
 
-    def _share(
-        self,
-        each_s: float,
-        prefill_s: float,
-        lasted_s: float,
-        number_s: float,
-        saved: float,
-        numbers: float,
-    ) -> None:
+    def _share(self, sums: Sums) -> None:
+        each_s, prefill_s, lasted_s, number_s, saved, numbers = sums
         steps = self._steps
         if self._decodes:
             if saved or numbers:

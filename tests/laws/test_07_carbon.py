@@ -88,7 +88,7 @@ def test_law_07_every_gram_is_somebodys(scenario: Scenario, signal: Given, reque
     for row in run.table("carbon_attribution"):
         by_method[row["method"]] = by_method.get(row["method"], 0.0) + row["grams"]
     if run.result.number("simulated_s") > 0.0:
-        assert len(by_method) == 5
+        assert len(by_method) == 6
     for total in by_method.values():
         assert total == pytest.approx(whole, rel=1e-9, abs=1e-15)
     if requests:

@@ -195,6 +195,24 @@ def test_work_of_a_failed_run_is_done_again() -> None:
     ran = run([job(1, 9)], [100.0] * 9, AtOnce(), faults=[fault])
     assert ran.spans() == [(0, 0.5, 1, "work"), (0.5, 0.75, 1, "down"), (0.75, 1.75, 1, "work")]
     assert ran.jobs[0]["lost_iterations"] == 180
+    lost, done = ran.table("jobs_carbon_requests")
+    assert (lost["attempt"], lost["status"]) == (1, "lost")
+    assert (done["attempt"], done["status"]) == (2, "finished")
+    # But for idle draw, which the hour's step spreads evenly.
+    assert lost["operational_g"] == pytest.approx(0.05 * HOUR_G, rel=0.05)
+    assert done["operational_g"] == pytest.approx(0.1 * HOUR_G, rel=0.05)
+    assert ran["carbon.lost_g"] == lost["operational_g"] + lost["embodied_g"]
+    whole = sum(row["operational_g"] + row["embodied_g"] for row in (lost, done))
+    assert ran["request_carbon_g.mean"] == pytest.approx(whole)
+
+
+def test_what_is_behind_a_checkpoint_is_not_lost() -> None:
+    """An hour of work, an hour's pause, and a failure ten minutes into the second."""
+    fault = Fault(time_s=2 * HOUR + 600.0, target="node0/gpu0", kind="fail", duration_s=60.0)
+    ran = run([job(2, 9)], [100.0, 900.0, 100.0, 100.0, 900.0], faults=[fault])
+    lost, done = ran.table("jobs_carbon_requests")
+    assert lost["operational_g"] == pytest.approx(0.1 * HOUR_G / 6, rel=0.05)
+    assert done["operational_g"] == pytest.approx(0.2 * HOUR_G, rel=0.05)
 
 
 def test_a_slow_gpu_ends_later_and_plans_again() -> None:

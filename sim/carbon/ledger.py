@@ -62,6 +62,9 @@ class Ledger:
     `shapley_spans_s`: of the nested Shapley method, from the longest, each whole times the next;
     none: without that method.
 
+    Work that a later failure undoes has been booked as work by then. Where meters tell of it, the
+    figure `carbon.lost_g` and `carbon_attribution`'s account `TENANT/lost` say what of it was.
+
     Energy is that of the computers; operational carbon is what the site emits for it, PUE included.
     """
 

@@ -112,7 +112,8 @@ class Site:
         def signal(source: SignalSource, part: str) -> StepSignal:
             if not hasattr(source, "on_clock"):
                 raise ConfigError(f"{place}.{part}: {source!r} is no source of a signal")
-            return source.on_clock(stream(f"{place}.{part}"))
+            # The grid's has the site's name.
+            return source.on_clock(stream(place if part == "intensity" else f"{place}.{part}"))
 
         self.grid = signal(self.intensity, "intensity")
         if self.marginal is not None:

@@ -302,6 +302,11 @@ class Jobs:
         self._records.end(job)
         self._simulation.facts.emit(JobEnded(self._simulation.now, job))
 
+    def lost(self, stint: Stint) -> None:
+        """See `Owner`."""
+        if self._meter is not None:
+            self._meter.lost(stint)
+
     def phase_ended(self, stint: Stint, start_s: float) -> None:
         """See `Owner`."""
         job, now = stint.job, self._simulation.now

@@ -176,6 +176,28 @@ def _check_books(run: Outcome, requests: bool) -> None:
             own = fsum(row[key] for row in booked if row["account"] in ("prefill", "decode"))
             assert fsum(row[key] for row in rows) == pytest.approx(own, rel=1e-9, abs=1e-12)
             assert all(row[key] >= -1e-12 for row in rows)
+        _check_attempts(run)
+
+
+def _check_attempts(run: Outcome) -> None:
+    """A request has a row for each of its attempts, all but the last of them lost, and what was
+    lost is in an account of that name."""
+    rows = run.table("carbon_requests")
+    attempts: dict[int, list[tuple[int, str]]] = {}
+    for row in rows:
+        attempts.setdefault(row["id"], []).append((row["attempt"], row["status"]))
+    for own in attempts.values():
+        assert [number for number, _ in sorted(own)] == list(range(1, len(own) + 1))
+        assert all(status == "lost" for _, status in sorted(own)[:-1])
+    grams = [fsum((r["operational_g"], r["embodied_g"])) for r in rows if r["status"] == "lost"]
+    figure = run["carbon.lost_g"]
+    assert figure == pytest.approx(fsum(grams), rel=1e-9, abs=1e-15)
+    booked = [
+        row["grams"]
+        for row in run.table("carbon_attribution")
+        if row["account"] == "serving/lost" and row["method"] == "usage_and_reservation"
+    ]
+    assert fsum(booked) == pytest.approx(figure, rel=1e-9, abs=1e-12)
 
 
 def _carbon(run: Outcome) -> dict[str, Any]:

@@ -533,13 +533,19 @@ def test_places_keep_their_members_apart():
     )
     places.set(places.place_of_rank[:100], True)
     assert places.hit == pytest.approx(profile(flows=1000.0).head_share(100.0))
-    drawn = places.sample(5000)
-    assert sum(drawn.values()) == 5000
-    assert all(not places.member[flow % 1000] for flow in drawn)
-    old = places.flow_at(3)
+    flows, counts = places.sample(5000)
+    assert counts.sum() == 5000
+    assert not places.member[flows % 1000].any()
+    # Each as often as its popularity says: chi-square of 900 classes.
+    expected = 5000 * places.weight[~places.member] / (1.0 - places.hit)
+    seen = np.zeros(1000)
+    seen[flows % 1000] = counts
+    assert ((seen[~places.member] - expected) ** 2 / expected).sum() < 900 + 5 * (2 * 900) ** 0.5
+    three = np.array([3])
+    old = places.flows_at(three)
     places.renew(20_000)
     assert not places.current(old)
-    assert places.current(places.flow_at(3))
+    assert places.current(places.flows_at(three))
     slow = places.slowest(1e6, 10)
     assert len(slow) == 10
     assert max(slow.values()) < min(places.top_counts(1e6, 10))

@@ -8,13 +8,16 @@ from dataclasses import replace
 
 import numpy as np
 import simpy
+from numpy.typing import NDArray
 
 from models.network_functions.cost_model import CostModel, NoPath, PlanCost
+from models.network_functions.sketch import Integers
 from models.network_functions.traffic import PACKET_TYPES, TrafficProfile
 from models.network_functions.trip import Trips
 from sim.core.errors import CapacityError, LawBroken
 from sim.core.result import Value
 from sim.core.simulation import Simulation
+from sim.dataplane.asked_moves import AskedMoves
 from sim.dataplane.carrier import Totals
 from sim.dataplane.counts import PLACES, Latencies
 from sim.dataplane.limits import QueueLimits
@@ -55,7 +58,7 @@ class RateMode:
         self._phases = deque(traffic.phases)
         self._phase = self._phases.popleft()
         self.places = Places(self._phase.profile, rng)
-        self._pending: deque[tuple[int, bool]] = deque()
+        self._asked = AskedMoves(self.places)
         self._at_s = self._forgot_s = simulation.now
         self._count, self._speed = 0, 1.0
         self._stages: deque[PricedStage] = deque()
@@ -132,7 +135,7 @@ class RateMode:
 
     def snapshot(self) -> dict[str, object]:
         """What waits where."""
-        return {**self._waiting, "moves": len(self._pending)}
+        return {**self._waiting, "moves": len(self._asked)}
 
     def merge(self) -> None:
         """Nothing to do: rates keep no counters."""
@@ -152,10 +155,10 @@ class RateMode:
         """Flows whose entries are at the NIC."""
         return self.places.members
 
-    def holds(self, flow: int) -> bool:
-        """Whether a flow's are; of one that has ended, too: nothing is to be done for it."""
+    def hold(self, flows: Integers) -> NDArray[np.bool_]:
+        """Of each of these flows, whether its are, or it has ended: nothing is to be done for it."""
         places = self.places
-        return not places.current(flow) or bool(places.member[flow % places.flows])
+        return ~places.current(flows) | places.member[flows % places.flows]
 
     def top_hits(self, number: int) -> list[float]:
         """Packets at the NIC of the most popular flows there."""
@@ -229,13 +232,16 @@ class RateMode:
     def move(self, now_s: float, flows: Mapping[int, bool]) -> None:
         """Move entries of flows, one after the other."""
         self._advance(now_s)
-        self._pending.extend(flows.items())
+        number = len(flows)
+        self._asked.ask(
+            np.fromiter(flows.keys(), np.int64, number), np.fromiter(flows.values(), bool, number)
+        )
 
     def _fit(self, now_s: float) -> None:
         """Take the surplus off the NIC."""
         if self._by_rank or len(self._stages) > 1:
-            gone = self.places.beyond(self._target).tolist()
-            self.move(now_s, {self.places.flow_at(place): False for place in gone})
+            gone = self.places.beyond(self._target)
+            self._asked.ask(self.places.flows_at(gone), np.zeros(len(gone), bool))
         else:
             surplus = self.places.members - self._target
             if surplus > 0:
@@ -286,8 +292,7 @@ class RateMode:
         sums["left bytes"] += left * profile.packet_bytes
         if self._cost.paths["EM"].crosses:
             number = served * weights["EM"] / self._monitor.settings.sample
-            for flow, count in self.places.sample(int(self._rng.poisson(number))).items():
-                self._monitor.heavy.add(flow, count)
+            self._monitor.heavy.add_all(*self.places.sample(int(self._rng.poisson(number))))
 
     def _at_nic(self, arrived: float, weights: Mapping[str, float], lasts_s: float) -> float:
         """Packets that the port, the NIC and PCIe serve."""
@@ -344,7 +349,7 @@ class RateMode:
         self._waiting["inserts"] = kept
         if entries and self._cost.plan.split:
             flows = int((room - used) / entries)
-            flows -= self._asked(flows)
+            flows -= self._move(flows)
             if self._by_rank or len(self._stages) > 1:
                 came = self.places.missing(self._target, max(0, flows))
                 self.places.set(came, True)
@@ -354,21 +359,9 @@ class RateMode:
         self._busy["inserts"] += used / self._model.nic.inserts_per_s
         return moved, lost
 
-    def _asked(self, most: int) -> int:
+    def _move(self, most: int) -> int:
         """Carry out moves that were asked for; returns how many."""
-        done = 0
-        places = self.places
-        come: list[int] = []
-        go: list[int] = []
-        while self._pending and done < most:
-            flow, to_nic = self._pending.popleft()
-            place = flow % places.flows
-            if places.current(flow) and bool(places.member[place]) is not to_nic:
-                (come if to_nic else go).append(place)
-                done += 1
-        if done:
-            places.set(come, True)
-            places.set(go, False)
+        done = self._asked.carry_out(most)
         self._sums["moved"] += done
         self._sums["work"] += done * self._entries * self._move_s
         self._busy["inserts"] += done * self._entries / self._model.nic.inserts_per_s

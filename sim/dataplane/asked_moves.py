@@ -31,7 +31,9 @@ class AskedMoves:
             return 0
         places, flows, to_nic = self._places, self._flows, self._to_nic
         at = flows % places.flows
-        due = np.flatnonzero(places.current(flows) & (places.member[at] != to_nic))[:most]
+        due = np.flatnonzero(places.current(flows) & (places.member[at] != to_nic))
+        # What was asked for again meanwhile moves once.
+        due = due[np.sort(np.unique(at[due], return_index=True)[1])][:most]
         rest = int(due[-1]) + 1 if len(due) == most else len(flows)
         self._flows, self._to_nic = flows[rest:], to_nic[rest:]
         come = to_nic[due]

@@ -120,7 +120,8 @@ class Monitor:
         if not now_s > self._since_s:
             return []
         flows, counts = self._absent(carrier)
-        return flows[np.lexsort((flows, -counts))[:number]].tolist()
+        coming: list[int] = flows[np.lexsort((flows, -counts))[:number]].tolist()
+        return coming
 
     def decided(self, now_s: float) -> None:
         """Count anew."""

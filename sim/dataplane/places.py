@@ -56,7 +56,8 @@ class Places:
 
     def current(self, flows: Integers) -> NDArray[np.bool_]:
         """Whether flows go on."""
-        return self.generation[flows % self.flows] == flows // self.flows
+        ages: Integers = self.generation[flows % self.flows]
+        return ages == flows // self.flows
 
     def set(self, places: Integers, member: bool) -> None:
         """Make places members, or not."""

@@ -156,7 +156,7 @@ class RateMode:
         return self.places.members
 
     def hold(self, flows: Integers) -> NDArray[np.bool_]:
-        """Of each of these flows, whether its are, or it has ended: nothing is to be done for it."""
+        """Whether its are, or it has ended, so that nothing is to be done for it."""
         places = self.places
         return ~places.current(flows) | places.member[flows % places.flows]
 

@@ -86,6 +86,11 @@ class Carrier(Protocol):
         """Serve with so many host cores of that speed from now on."""
         ...
 
+    def provide_nic(self, speed: float) -> None:
+        """The NIC works at so many times its specified speed from now on; at 0 it has failed:
+        what is under way there is lost, what comes is dropped. Its tables stay."""
+        ...
+
     def provide_pcie(self, up: float, down: float) -> None:
         """Cross PCIe at so large a part of its bandwidth from now on."""
         ...

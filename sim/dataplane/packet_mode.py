@@ -111,6 +111,10 @@ class PacketMode:
         self.path.host.resize(max(1, count))
         self.path.host.speed = speed
 
+    def provide_nic(self, speed: float) -> None:
+        """The NIC works at that speed from now on; 0: it has failed."""
+        self.path.set_speed(speed)
+
     def provide_pcie(self, up: float, down: float) -> None:
         """Cross PCIe at so large a part of its bandwidth from now on."""
         self.path.stations.pcie_speeds = (up, down)

@@ -56,8 +56,8 @@ class Places:
 
     def current(self, flows: Integers) -> NDArray[np.bool_]:
         """Whether flows go on."""
-        ages: Integers = self.generation[flows % self.flows]
-        return ages == flows // self.flows
+        current: NDArray[np.bool_] = self.generation[flows % self.flows] == flows // self.flows
+        return current
 
     def set(self, places: Integers, member: bool) -> None:
         """Make places members, or not."""

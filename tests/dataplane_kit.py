@@ -97,6 +97,7 @@ class Run:
         log: bool = True,
         seed: int = 1,
         workload: dict[str, Any] | None = None,
+        nodes: int = 1,
         **settings: Any,
     ) -> None:
         traffic = traffic or profile()
@@ -115,7 +116,7 @@ class Run:
             **settings,
         )
         node = replace(part("hardware/node", "smartnic-server"), smartnic=nic or agilio())
-        self.cluster = Cluster([NodeCount(node)])
+        self.cluster = Cluster([NodeCount(node, nodes)])
         self.simulation = Simulation(seed=seed, until_s=until_s, cluster=self.cluster)
         self.simulation.add(self.system)
         self.log = Log()

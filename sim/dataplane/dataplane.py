@@ -193,6 +193,7 @@ class DataPlane:
                 own_caches=self._own_caches,
                 monitor=monitor,
                 ended=self._ended,
+                name=self.name,
             )
             meter.watch(self.path.cores, simulation.now)
             self.carrier = PacketMode(self.path)

@@ -98,6 +98,7 @@ class Run:
         seed: int = 1,
         workload: dict[str, Any] | None = None,
         nodes: int = 1,
+        sites: Any = None,
         **settings: Any,
     ) -> None:
         traffic = traffic or profile()
@@ -117,7 +118,7 @@ class Run:
         )
         node = replace(part("hardware/node", "smartnic-server"), smartnic=nic or agilio())
         self.cluster = Cluster([NodeCount(node, nodes)])
-        self.simulation = Simulation(seed=seed, until_s=until_s, cluster=self.cluster)
+        self.simulation = Simulation(seed=seed, until_s=until_s, cluster=self.cluster, sites=sites)
         self.simulation.add(self.system)
         self.log = Log()
         if log:

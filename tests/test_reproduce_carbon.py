@@ -22,6 +22,7 @@ from experiments.reproduce.papers.carbon import (
 from experiments.reproduce.plots import picture
 from experiments.reproduce.verdict import Verdict
 from experiments.reproduce.workers import Workers
+from models.carbon.units import J_PER_KWH
 from sim.core.run import run
 from workloads.carbon.stamps import day, weekday_and_hour
 
@@ -143,11 +144,14 @@ def test_every_plot_draws(plot, exact) -> None:
 
 
 def _made_up(level: int) -> list[dict[str, float]]:
-    """Figures of a policy that saves 10 % a level, at 1 % more energy."""
-    carbon, energy = 100.0 - 10.0 * level, 1000.0 + 10.0 * level
-    figures = {"jobs.carbon.operational_g": carbon, "jobs.carbon.it_energy_j": energy}
+    """Figures of a policy that avoids 10 % of the jobs' carbon a level at 1 % more energy, and by
+    the jobs' books twice as much."""
+    figures = {
+        "added_g": 60.0 - 10.0 * level, "books_g": 100.0 - 20.0 * level, "site_g": 500.0,
+        "added_j": 600.0 + 10.0 * level, "books_j": 1000.0,
+    }  # fmt: skip
     return [
-        {key: factor * value for key, value in figures.items()} | {"jobs.deadlines_missed": level}
+        {key: factor * value for key, value in figures.items()} | {"missed": level}
         for factor in (1.0, 1.5)
     ]
 
@@ -157,11 +161,25 @@ def test_savings_and_costs_of_jobs_are_over_running_at_once() -> None:
     saved = jobs.savings(found)
     assert [estimate.value for estimate in saved.values()] == pytest.approx([10.0, 20.0, 30.0])
     assert saved["CarbonScaler"].low == pytest.approx(30.0)
+    views = {key: each.value for key, each in jobs.views(found).items() if "CarbonScaler" in key}
+    assert list(views.values()) == pytest.approx([50.0, 6.0, 60.0])
     costs = jobs.costs(found)
     assert costs["may pause, energy"].value == pytest.approx(2.0)
     assert costs["CarbonScaler, late"].value == pytest.approx(100.0 * 3 / 60)
     judged = {claim.id: claim.accepted for claim in jobs.CLAIMS}["scaler-savings"]
     assert judged.judge(saved, "%").verdict is Verdict.HOLDS
+
+
+def test_sites_differ_by_what_jobs_add() -> None:
+    """Without it a site draws the same power whatever the policy, on whichever GPUs jobs are."""
+    standing = []
+    for policy in jobs.SCALER.values():
+        words = ["jobs.count=8", "jobs.days=2", "jobs.most_hours=8", f"shifting={policy}"]
+        result = run(compose([jobs.EXPERIMENT, jobs.TENANTS, *words]))
+        drawn_j = result.number("energy_j") - jobs.figures(result)["added_j"]
+        standing.append(drawn_j / result.number("simulated_s"))
+        assert jobs.figures(result)["books_g"] > jobs.figures(result)["added_g"]
+    assert standing == pytest.approx([standing[0]] * len(standing), rel=1e-9)
 
 
 @measured
@@ -170,19 +188,22 @@ def test_savings_and_costs_of_jobs_are_over_running_at_once() -> None:
 def test_the_engine_and_the_plans_agree_on_great_britain(policy: str, end: str) -> None:
     words = ["jobs=workdays", "jobs.days=7", "jobs.count=20", "jobs.first_weekday=2"]
     words += [f"jobs.end={end}", f"shifting={policy}", "cluster.nodes.node.count=3"]
-    engine, pure = jobs.both_ways(words)
-    assert engine == pytest.approx(pure, rel=1e-6)
+    engine, plan = jobs.both_ways(words)
+    assert engine == pytest.approx(plan, rel=1e-6)
+    # Grams and joules, each by itself.
+    wrong = {"": (engine, (plan[0] * 1.01, plan[1] * 1.01))}
+    assert jobs.apart(wrong).value == pytest.approx(0.01, rel=0.02)
 
 
 @measured
 def test_the_engines_first_nights_are_the_studys() -> None:
     """And so is their mean, of the job that may not move."""
-    engine, pure = jobs.both_ways([*jobs._nightly(0), "jobs.nights=5"])
+    engine, plan = jobs.both_ways([*jobs._nightly(0), "jobs.nights=5"])
     truth = waiting.great_britain()
     nominal = [day("2020-01-01") + night * 86400.0 + 3600.0 for night in range(1, 6)]
     means = [truth.mean(start, start + waiting.SLOT_S) for start in nominal]
-    assert engine == pytest.approx(pure, rel=1e-6)
-    assert engine == pytest.approx(np.mean(means), rel=1e-6)
+    assert engine == pytest.approx(plan, rel=1e-6)
+    assert J_PER_KWH * engine[0] / engine[1] == pytest.approx(np.mean(means), rel=1e-6)
 
 
 @pytest.mark.parametrize(

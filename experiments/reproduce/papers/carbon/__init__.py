@@ -94,9 +94,9 @@ PAPER = Paper(
         ),
         Plot(
             name="jobs",
-            title="Elastic jobs on simulated GPUs: carbon saved over running at once",
-            caption="Made-up grid and jobs, what pauses cost included; means of the seeds, 95 % "
-            "intervals.",
+            title="Elastic jobs on simulated GPUs: carbon avoided against running at once",
+            caption="Of the site, as a share of the jobs' carbon at once. Made-up grid and jobs, "
+            "what pauses cost included; means of the seeds, 95 % intervals.",
             study=jobs.ELASTIC,
             draw=draw_jobs,
             height=260,

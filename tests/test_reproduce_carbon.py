@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from experiments.compose import compose
@@ -16,6 +18,7 @@ from experiments.reproduce.papers.carbon import (
     serving,
     serving_runs,
     shape,
+    tokens,
     unit_values,
     waiting,
 )
@@ -180,6 +183,36 @@ def test_sites_differ_by_what_jobs_add() -> None:
         standing.append(drawn_j / result.number("simulated_s"))
         assert jobs.figures(result)["books_g"] > jobs.figures(result)["added_g"]
     assert standing == pytest.approx([standing[0]] * len(standing), rel=1e-9)
+
+
+def test_capacity_leaves_ramp_and_drain_out() -> None:
+    """Two a second between a slow beginning and a slow end."""
+    ends = [*range(100, 200, 5), *(200.0 + 0.5 * i for i in range(60)), *range(300, 400, 5)]
+    requests = pd.DataFrame({"finish_s": [*map(float, ends)]})
+    result = SimpleNamespace(table={"requests": requests}.__getitem__)
+    assert tokens.steady_rate(result) == pytest.approx(2.0, rel=0.02)
+
+
+def test_carbon_of_tokens_is_divided_by_the_tenants_own_share() -> None:
+    run = {"serving.carbon_per_1k_tokens_g": 0.01, "serving.carbon_g": 50.0}
+    run |= {"serving.carbon.embodied_g": 10.0, "carbon.embodied_share": 0.9}
+    assert tokens.in_two(run) == pytest.approx((8.0, 2.0))
+    assert tokens.making_share([run, run]).value == pytest.approx(20.0)
+
+
+def test_where_the_best_cap_lies_between_the_ends() -> None:
+    """Operation falls and making rises with a lower cap: each end where the grid says so."""
+    caps = {
+        ("H100", cap): [(factor * 10.0 * cap**2, factor / cap) for factor in (1.0, 1.1)]
+        for cap in tokens.CAPS
+    }
+    best = [tokens.best_cap(caps, "H100", grid).value for grid in (1.0, 10.0, 400.0)]
+    assert best == pytest.approx([1.0, 0.8, 0.5])
+    margins = [tokens.margin(caps, "H100", grid).value for grid in (1.0, 10.0, 400.0)]
+    assert margins[0] < 0.0 < margins[1]
+    assert margins[2] < 0.0
+    # At 10 g/kWh: cap^2 + 1/cap is 1.89 at 0.8, and 2 at full power.
+    assert margins[1] == pytest.approx(100.0 * (2.0 / 1.89 - 1.0))
 
 
 @measured

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ from experiments.reproduce.papers.carbon import (
     PAPER,
     decade,
     jobs,
+    refresh,
     serving,
     serving_runs,
     shape,
@@ -92,14 +94,14 @@ def simulated() -> dict[str, serving_runs.Runs]:
         study: {
             name: [
                 dict.fromkeys(keys, 100.0 - i + 0.1 * seed)
-                | {"deferred.late": 0.0, "deferred.held": 0.0}
+                | {"deferred.in_time": float(serving_runs.DEFERRED_REQUESTS)}
                 for seed in range(2)
             ]
             for i, name in enumerate(names)
         }
         for study, names in arms.items()
     }
-    found["deferral"]["no batch"] = [dict.fromkeys(keys, 50.0) | {"deferred.late": 0.0, "deferred.held": 0.0}] * 2  # noqa: E501  # fmt: skip
+    found["deferral"]["no batch"] = [dict.fromkeys(keys, 50.0) | {"deferred.in_time": 0.0}] * 2
     return found
 
 
@@ -114,6 +116,23 @@ def test_what_claims_take_from_runs_of_serving() -> None:
     for claim in serving.CLAIMS:
         data = runs[claim.study.name]
         assert claim.accepted.judge(claim.measure(data), claim.unit).simulated
+
+
+def test_a_batch_request_that_has_not_ended_in_time_is_undone() -> None:
+    """Whatever became of it; where capacity is ignored nothing is promised."""
+    runs = simulated()["deferral"]
+    assert serving.undone(runs).value == 0.0
+    runs["threshold"][1]["deferred.in_time"] -= 3.0
+    runs["ignoring capacity"][0]["deferred.in_time"] -= 7.0
+    assert serving.undone(runs).value == 3.0
+
+
+def test_batch_requests_cut_off_by_the_end_are_not_in_time() -> None:
+    arm = serving_runs.deferral_arms()["at once"]
+    found = run(compose([*arm, "until_s=2000"]))
+    deferred = found.table("serving_batch_deferred")
+    in_time = serving_runs.figures(found)["deferred.in_time"]
+    assert 0 < in_time <= deferred.finish_s.notna().sum() < found.number("serving.batch.deferred")
 
 
 @pytest.mark.parametrize("arms", [serving_runs.routing_arms(), serving_runs.deferral_arms()])
@@ -283,6 +302,24 @@ def test_a_plan_of_the_decade_moves_as_its_levers_say(exact) -> None:
                     assert changes[growth, gain, 0.07, life] <= here
 
 
+def test_the_identity_is_summed_up_apart_from_the_years(exact) -> None:
+    """A year whose energy is a thousandth off is seen."""
+    decades = dict(exact["decade"])
+    years = decades[decade.MIDDLE]
+    wrong = replace(years[7], operational_g=1.001 * years[7].operational_g)
+    decades[decade.MIDDLE] = [*years[:7], wrong, *years[8:]]
+    share = wrong.operational_g / wrong.total_g
+    assert decade.worst_identity(decades).value == pytest.approx(0.001 * share, rel=0.01)
+
+
+def test_second_lives_take_along_what_is_not_written_off(exact) -> None:
+    """A quarter of what is spent, at most: they move on after three of four years."""
+    found = exact["second-life"]
+    for grid in refresh.GRIDS:
+        assert found["retired, carried", grid] == 0.0
+        assert 0.0 < found["second life, carried", grid] < 25.0
+
+
 @measured
 def test_more_flexibility_and_more_battery_cover_more() -> None:
     found = shape.city_coverage("Berlin")
@@ -302,6 +339,15 @@ def test_whose_figures_count_decides_what_is_embodied(exact) -> None:
     kwh = servers["mid figures"].mean_w / 1000.0 * 3 * 8760 * shape.pue()
     assert shares["EcoLogits"] == pytest.approx(7884.0 / (7884.0 + 0.040 * kwh))
     assert shares["mid figures"] < 0.5 < shares["EcoLogits"]
+
+
+def test_a_server_is_written_off_over_the_lives_of_the_ledger(exact) -> None:
+    """By hand, kg: eight H100s over four years; host, two processors, 2 TB of memory, 30 TB of
+    drives and nine NICs over six."""
+    rest = 362.5 + 2 * 29.033 + 2048 * 0.3 + 30 * 6.2 + 9 * 20.0
+    per_year = 8 * 164.063 / 4 + rest / 6
+    found = exact["embodied-share"]["8 x H100"].embodied_g_per_s * 365 * 86400 / 1000.0
+    assert found == pytest.approx(per_year, rel=1e-5)
 
 
 def test_savings_of_greensku_keep_their_order(exact) -> None:

@@ -103,8 +103,9 @@ PAPER = Paper(
         ),
         Plot(
             name="embodied",
-            title="Embodied share of an eight-GPU server over its life",
-            caption="Bills by the middle figures, four years, language models served.",
+            title="Embodied share of an eight-GPU server",
+            caption="Bills by the middle figures, GPUs written off over four years, the rest over "
+            "six; language models served.",
             study=shape.SHARES,
             draw=draw_shares,
             height=300,

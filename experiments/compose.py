@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: Settings that must be whole numbers before others are computed from them.
 _COUNTS = ("replicas", "tensor_parallel", "pipeline_parallel")
 #: Short names of groups that carry a package.
-_SHORT = {
+SHORT = {
     "gpu": "hardware/gpu@node.gpu",
     "node": "hardware/node@node",
     "smartnic": "hardware/smartnic@node.smartnic",
@@ -64,7 +64,7 @@ def compose(
 
 def _expand(word: str) -> str:
     key, sign, value = word.partition("=")
-    return f"{_SHORT[key]}={value}" if sign and key in _SHORT else word
+    return f"{SHORT[key]}={value}" if sign and key in SHORT else word
 
 
 def _check_addition(word: str, name: str) -> None:

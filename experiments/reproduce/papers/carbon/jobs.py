@@ -107,7 +107,8 @@ def both_ways(words: list[str]) -> tuple[Added, Added]:
 
 
 def figures(result: Result) -> dict[str, float]:
-    """What the jobs of a run added to its site (g, J without PUE), and what their books say.
+    """What the jobs of a run added to its site (g, J without PUE), and what their books say; of a
+    run with carbon=ledger.
 
     What stands there draws the same whatever they do, so that sites over equal times differ by what
     is added; a run ends with its last job. Books of jobs hold what the GPUs that they have would

@@ -13,6 +13,7 @@ from models.carbon.factors import FactorTable
 from models.carbon.signal import StepSignal
 from models.carbon.synthetic import PeakAndTrough, SyntheticIntensity
 from models.errors import ConfigError, TraceError
+from sim.core.result import Result
 from sim.core.run import run
 from workloads.carbon.sources import Constant, FromFile, MadeUp, OfPlace
 from workloads.carbon.stamps import day
@@ -172,3 +173,28 @@ def test_two_files_begin_at_one_moment(tmp_path: Path) -> None:
         (0.5, day("2024-01-01T00:30")),
         (1.5, day("2024-01-01T00:30")),
     ]
+
+
+def test_the_example_of_farms_and_a_battery() -> None:
+    """Calm days of jobs: what farm and battery serve the grid does not, and a larger farm more."""
+    words = ["experiment=carbon_jobs", "carbon=ledger", "sites=farms", "jobs.count=6"]
+    words += ["jobs.days=1", "jobs.most_hours=12", "seed=2"]
+
+    def farmed(times: float) -> Result:
+        config = compose(words)
+        config.sites.sites.home.farms[0].rated_w *= times
+        return run(config)
+
+    found = farmed(2.0)
+    assert 0.0 < found.number("sites.home.coverage") < 1.0
+    assert found.number("sites.home.battery.discharged_j") > 0.0
+    assert found.number("carbon.operational_g") < found.number("sites.home.location_g")
+    assert farmed(4.0).number("sites.home.coverage") > found.number("sites.home.coverage")
+
+
+def test_an_outside_temperature_as_the_readme_gives_it() -> None:
+    outside = "{_target_: workloads.carbon.sources.Constant, value: 30.0}"
+    words = ["workload.count=5", "carbon/pue@sites.sites.home.pue=temperature"]
+    found = run(compose([*words, f"+sites.sites.home.outside={outside}"]))
+    pue = found.number("sites.home.energy_j") / found.number("sites.home.it_energy_j")
+    assert pue == pytest.approx(1.08 + 0.006 * 12.0)

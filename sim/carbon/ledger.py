@@ -56,11 +56,11 @@ class Ledger:
     the grams of its period of netting by energy, so they are booked when that is over.
 
     A part's work goes to whom it was done for; its idle draw and its making to who holds it (a
-    host by its GPUs), and what nobody holds to the tenant `idle` (usage and reservation, after
-    Google's method). `requests`: tenants that can tell open meters, by which their accounts go on
-    to prompts, answers and single requests. `age_years`: of the hardware when the run begins.
-    `shapley_spans_s`: of the nested Shapley method, from the longest, each whole times the next;
-    none: without that method.
+    host by its GPUs, one without any by the use of its processors), and what nobody holds to the
+    tenant `idle` (usage and reservation, after Google's method). `requests`: tenants that can tell
+    open meters, by which their accounts go on to prompts, answers and single requests.
+    `age_years`: of the hardware when the run begins. `shapley_spans_s`: of the nested Shapley
+    method, from the longest, each whole times the next; none: without that method.
 
     Work that a later failure undoes has been booked as work by then. Where meters tell of it, the
     figure `carbon.lost_g` and `carbon_attribution`'s account `TENANT/lost` say what of it was.

@@ -72,12 +72,13 @@ class Consumers:
     def step(self, uses: Sequence[StepUse], metered: Sequence[Metered], lasted_s: float) -> None:
         """A step is over."""
         self.kinds.append({})
-        all_ended = [
-            use.ended if isinstance(use.ended, Ended) else Ended.of(use.ended) for use in uses
-        ]
-        for tenant, ended in zip(self.tenants, all_ended, strict=True):
-            for number in compress(ended.ids, ended.lost):
-                self._attempts.setdefault((tenant, number), [0, 0, 0.0])[0] += 1
+        all_ended: dict[int, Ended] = {}
+        for meter, use in enumerate(uses):
+            if use.ended:
+                ended = use.ended if isinstance(use.ended, Ended) else Ended.of(use.ended)
+                all_ended[meter] = ended
+                for number in compress(ended.ids, ended.lost):
+                    self._attempts.setdefault((self.tenants[meter], number), [0, 0, 0.0])[0] += 1
         for meter, (use, took) in enumerate(zip(uses, metered, strict=True)):
             active_s = sum(use.active_s.values())
             work, held = (0.0, 0.0), (0.0, 0.0, 0.0)
@@ -87,7 +88,7 @@ class Consumers:
                 held = (took.held_j / lasted_s, took.held_g / lasted_s, took.embodied_g / lasted_s)
             self._active[meter].append(work)
             self._held[meter].append(held)
-            if all_ended[meter]:
+            if meter in all_ended:
                 self._rows(meter, all_ended[meter])
 
     def _rows(self, meter: int, ended: Ended) -> None:

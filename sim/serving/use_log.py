@@ -334,15 +334,12 @@ class UseLog:
     def lose(self, requests: Sequence[Request]) -> None:
         """The devices failed: these requests are here no more."""
         for request in requests:
-            self._tell(request, self._lost)
+            self.tell(request, self._lost)
 
-    def tell(self, request: Request) -> None:
-        """The run is over, and the request did not finish."""
-        self._tell(request, self._undone)
-
-    @staticmethod
-    def _tell(request: Request, ended: list[Any]) -> None:
+    def tell(self, request: Request, ended: list[Any] | None = None) -> None:
+        """A request did not finish: by default because the run is over."""
         if request._use >= 0:
+            ended = self._undone if ended is None else ended
             ended += (request._use, request.id, request.kind)
             request._use = -1
 

@@ -97,7 +97,7 @@ def test_pue() -> None:
     assert pue.at(28.0) == pytest.approx(1.14)
     with pytest.raises(ConfigError, match="needs an outside temperature"):
         pue.at(None)
-    with pytest.raises(ConfigError, match="must be >= 1"):
+    with pytest.raises(ConfigError, match="must be finite and >= 1"):
         ConstantPue(0.9)
 
 

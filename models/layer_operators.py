@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from models.collectives import RingCollectives
 from models.efficiency import Efficiency
 from models.errors import ConfigError
@@ -120,9 +122,8 @@ class LayerOperators:
 
     def traffic(self, name: str, tokens: int) -> Cost:
         """One of `elementwise` for `tokens` tokens: its bytes, or the shortest such kernel."""
-        e = self._efficiency
-        moving_s = self.elementwise[name] * tokens / self._traffic_bytes_per_s
-        return max(e.elementwise_kernel_s, moving_s), min(1.0, e.power_memory) * moving_s
+        (cost,) = self._traffic([self.elementwise[name]], tokens)
+        return cost
 
     def all_reduce(self, tokens: int) -> Cost:
         """Sum of the hidden states of `tokens` tokens over the group."""
@@ -136,7 +137,7 @@ class LayerOperators:
     def linear(self, tokens: int) -> Cost:
         """All of a layer but attention proper: what depends on the token count alone."""
         parts = [self.matrix(name, tokens) for name in self.matrices]
-        parts += [self.traffic(name, tokens) for name in self.elementwise]
+        parts += self._traffic(self.elementwise.values(), tokens)
         parts += [self.all_reduce(tokens)] * 2
         seconds = self._efficiency.layer_overhead_s + sum([s for s, _ in parts])
         return seconds, sum([a for _, a in parts])
@@ -145,8 +146,8 @@ class LayerOperators:
         """The part of `linear` that comes before attention: norm, projection, rotary embedding,
         KV write."""
         parts = [self.matrix("attn_pre_proj", tokens)]
-        parts += [self.traffic(name, tokens) for name in _BEFORE_ATTENTION]
-        return sum(s for s, _ in parts), sum(a for _, a in parts)
+        parts += self._traffic([self.elementwise[name] for name in _BEFORE_ATTENTION], tokens)
+        return sum([s for s, _ in parts]), sum([a for _, a in parts])
 
     def head(self, sampled: int) -> Cost:
         """Language-model head on `sampled` tokens, and the gathering of its logits."""
@@ -169,6 +170,13 @@ class LayerOperators:
     def decode(self) -> tuple[float, Cost]:
         """Decode attention of a layer: fixed time, and what each KV token read costs."""
         return self._efficiency.attention_kernel_s, self._attention(self._pair_s, self._kv_s)
+
+    def _traffic(self, moved: Iterable[float], tokens: int) -> list[Cost]:
+        """Kernels that move so many bytes a token."""
+        least_s = self._efficiency.elementwise_kernel_s
+        power = min(1.0, self._efficiency.power_memory)
+        moving = [each * tokens / self._traffic_bytes_per_s for each in moved]
+        return [(max(least_s, moving_s), power * moving_s) for moving_s in moving]
 
     def _attention(self, compute_s: float, memory_s: float) -> Cost:
         work_s = max(compute_s, memory_s)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from typing import TypeAlias
 
 from models.errors import ConfigError
 from models.offload.profiled_times import ProfiledTimes
@@ -11,19 +11,17 @@ from policies.batching.contract import FOREVER, BatchView, Offload, Plan
 from policies.batching.memory import Room
 from policies.ordering.contract import RequestView
 
-#: Requests that decode on the host, each with the KV tokens that it reads next.
-Hosted: TypeAlias = Sequence[tuple[RequestView, int]]
-
 
 class Prompts:
     """Prompts of an iteration, strictly in rank order: first those whose KV stays on the GPUs, then
     those whose KV goes to host memory.
 
     `requests`, `tokens`: left of the budgets. `sizes`: of the prompts, 0 where a request decodes on
-    without one; `here` of them stay. `width`: tokens fed to the linear operators.
+    without one; `here` of them stay. `width`: tokens fed to the linear operators. `blocks`: of host
+    memory, for the others.
     """
 
-    __slots__ = ("block_tokens", "chosen", "here", "requests", "sizes", "tokens", "width")
+    __slots__ = ("block_tokens", "blocks", "chosen", "here", "requests", "sizes", "tokens", "width")
 
     def __init__(self, requests: int, tokens: int, block_tokens: int) -> None:
         self.requests = requests
@@ -31,7 +29,7 @@ class Prompts:
         self.block_tokens = block_tokens
         self.chosen: list[RequestView] = []
         self.sizes: list[int] = []
-        self.here = self.width = 0
+        self.here = self.width = self.blocks = 0
 
     def choose(self, view: BatchView, room: Room, offload: Offload, *, gpu: bool = True) -> None:
         """Take waiting requests as long as budgets and memory of both sides last; `gpu`: whether
@@ -43,8 +41,10 @@ class Prompts:
         there; where nothing runs, others that wait lose their KV until the first can. A prompt
         longer than the budget of an iteration is the only one in it.
         """
+        if not view.queued:
+            return
         buffer = view.total_blocks
-        limit = view.host_blocks - view.total_blocks
+        limit = view.host_blocks - buffer
         used = view.host_blocks - view.host_blocks_free()
         if offload.out:
             used += sum(map(view.blocks_held, offload.out))
@@ -75,6 +75,7 @@ class Prompts:
             elif fits_there:
                 buffer -= blocks
                 used += blocks
+                self.blocks += blocks
             elif not self.chosen and room.empty_out(request, blocks):
                 room.free -= blocks
                 room.size += 1
@@ -159,62 +160,70 @@ def context_after(view: BatchView, plan: Plan, offload: Offload, prompts: Prompt
 
 
 def give_way(
-    hosted: list[tuple[RequestView, int]], keep: int, block_tokens: int, room: int
+    hosted: list[RequestView], reads: list[int], keep: int, block_tokens: int, room: int
 ) -> tuple[list[RequestView], int]:
-    """Those of the worst ranks leave `hosted`, all but the first `keep` if need be, until the rest
-    have blocks for their next tokens: who leaves, and the blocks of `room` then."""
-    need = sum([(tokens - 1) % block_tokens == 0 for _, tokens in hosted])
+    """Those of the worst ranks leave `hosted` and `reads`, all but the first `keep` if need be,
+    until the rest have blocks for their next tokens: who leaves, and the blocks of `room` then."""
+    need = blocks_next(reads, block_tokens)
     gone: list[RequestView] = []
     while need > room and len(hosted) > keep:
-        request, tokens = hosted.pop()
-        gone.append(request)
+        gone.append(hosted.pop())
+        tokens = reads.pop()
         need -= (tokens - 1) % block_tokens == 0
         room += -(-(tokens - 1) // block_tokens)
     return gone, room
+
+
+def blocks_next(reads: Sequence[int], block_tokens: int) -> int:
+    """Blocks that requests need for their next tokens, which read so many KV tokens each."""
+    return sum([(tokens - 1) % block_tokens == 0 for tokens in reads])
 
 
 class Halves:
     """Two sub-batches, and what a predictor says of them, in seconds of one layer.
 
     The first has all prompts and all that decode on the GPUs, `width` tokens in all, and `beside`;
-    the second has `second` requests; `aside` sit the iteration out. `gpu_s`: attention of the first
+    the second has `second` requests; `aside` sit the iteration out. `size`: of those with their KV
+    in host memory, how many take part. `gpu_s`: attention of the first
     on the GPUs. `host_0_s`, `host_1_s`: the host's attention for either.
     """
 
-    __slots__ = ("aside", "beside", "gpu_s", "host_0_s", "host_1_s", "second", "times", "width")
+    __slots__ = (
+        "aside",
+        "beside",
+        "gpu_s",
+        "host_0_s",
+        "host_1_s",
+        "second",
+        "size",
+        "times",
+        "width",
+    )
 
     def __init__(self, times: ProfiledTimes, width: int, gpu_s: float) -> None:
         self.times = times
         self.width = width
         self.gpu_s = gpu_s
-        self.second = 0
+        self.second = self.size = 0
         self.beside: list[RequestView] = []
         self.aside: list[RequestView] = []
         self.host_0_s = self.host_1_s = 0.0
 
-    @property
-    def size(self) -> int:
-        """Requests with their KV in host memory that take part."""
-        return len(self.beside) + self.second
-
-    @property
     def gpus_s(self) -> float:
         """The GPUs' work: the iteration's time a layer if the host is hidden."""
         linear = self.times.linear
         return linear[self.width + len(self.beside)] + linear[self.second] + self.gpu_s
 
-    @property
-    def slacks(self) -> tuple[float, float]:
-        """What the GPUs' work leaves beside the host's thread while that attends for the first,
-        and for the second (R of NEO, arXiv 2411.01142, section 3.2)."""
+    def slack(self) -> float:
+        """What the GPUs' work leaves beside the host's thread while that attends for the first, or
+        for the second, whichever is less (R of NEO, arXiv 2411.01142, section 3.2)."""
         times = self.times
         linear = times.linear
-        return (
+        return min(
             linear[self.second] + self.gpu_s - self.host_0_s - times.launch_s,
             linear[self.width + len(self.beside)] - self.host_1_s - times.launch_s,
         )
 
-    @property
     def stages_s(self) -> float:
         """The time of a layer, whether the host is hidden or not (ibid.)."""
         times = self.times
@@ -230,7 +239,8 @@ class Halves:
 
     def spread(
         self,
-        hosted: Hosted,
+        hosted: Sequence[RequestView],
+        reads: Sequence[int],
         left: int,
         room: int,
         block_tokens: int,
@@ -239,8 +249,9 @@ class Halves:
         work_s: float = 0.0,
         token_s: float = 0.0,
     ) -> None:
-        """Put requests one after the other into the sub-batch whose host work has more slack, at
-        most `left`; `room`: blocks of host memory, of `block_tokens`, for their new tokens.
+        """Put requests, which read so many KV tokens each, one after the other into the sub-batch
+        whose host work has more slack, at most `left`; `room`: blocks of host memory, of
+        `block_tokens`, for their new tokens.
 
         With `hidden` only while both slacks stay >= 0; else only while work by time does not fall,
         where each is worth `token_s` beside `work_s` of the others (by default all get in). One for
@@ -258,12 +269,19 @@ class Halves:
         cutoff = FOREVER
         beside, aside = self.beside, self.aside
         # The sub-batch whose turn it is: how many are taken into it and the KV tokens that they
-        # read, the number of the line of host attention around these, the width without them, and
-        # the layer's times: linear operators, the host's. Then the other one.
+        # read, the number of the line of host attention around these and the line, the width
+        # without them, and the layer's times: linear operators, the host's. Then the other one.
         second = True
-        line = lines[0]
-        count = read = at = before = 0
-        linear_s = host_s = 0.0
+        count, read, at = self._lead(reads, min(left, room))
+        high, fixed, per_token = lines[at]
+        before = 0
+        linear_s = linear[count]
+        host_s = fixed[count] + per_token[count] * read if count else 0.0
+        if count:
+            left -= count
+            if short:
+                room -= blocks_next(reads[:count], block_tokens)
+            hosted, reads = hosted[count:], reads[count:]
         own_gpu_s, other_gpu_s = 0.0, gpu_s
         other_linear_s = linear[self.width]
         other = 0, 0, 0, self.width, 0.0
@@ -271,7 +289,7 @@ class Halves:
         # host work, and for the other one but for its linear operators.
         own_left_s = other_linear_s + own_gpu_s - launch_s
         other_left_s = other_gpu_s - launch_s
-        for request, tokens in hosted:
+        for request, tokens in zip(hosted, reads, strict=True):
             if tokens >= cutoff:
                 aside.append(request)
                 continue
@@ -282,12 +300,12 @@ class Halves:
                     continue
                 room -= grows
             more = read + tokens
-            while more > line.high:
+            while more > high:
                 if at == last:
                     times.host_line(more)
                 at += 1
-                line = lines[at]
-            more_s = line.fixed[count + 1] + line.per_token[count + 1] * more
+                high, fixed, per_token = lines[at]
+            more_s = fixed[count + 1] + per_token[count + 1] * more
             wider_s = linear[before + count + 1]
             own_s = own_left_s - more_s
             other_s = other_left_s + wider_s
@@ -317,7 +335,7 @@ class Halves:
                 now = count, read, at, before, host_s
                 count, read, at, before, host_s = other
                 other = now
-                line = lines[at]
+                high, fixed, per_token = lines[at]
                 linear_s, other_linear_s = other_linear_s, linear_s
                 own_gpu_s, other_gpu_s = other_gpu_s, own_gpu_s
                 own_left_s = other_linear_s + own_gpu_s - launch_s
@@ -326,6 +344,39 @@ class Halves:
             self.second, self.host_1_s, self.host_0_s = count, host_s, other[4]
         else:
             self.second, self.host_1_s, self.host_0_s = other[0], other[4], host_s
+        self.size = len(beside) + self.second
+
+    def _lead(self, reads: Sequence[int], most: int) -> tuple[int, int, int]:
+        """How many of the first `most` requests get into the second before the turn of the first
+        comes, the KV tokens that they read, and the number of their line of host attention.
+
+        With each, the slack of the second falls and that of the first rises, where times rise with
+        what is done: so the number is found by halving steps. Else, and where the first has no
+        slack, it is 0.
+        """
+        times = self.times
+        linear, lines, highs = times.linear, times.host_lines, times.highs
+        own_left_s = linear[self.width] - times.launch_s
+        other_left_s = self.gpu_s - times.launch_s
+        count = read = at = 0
+        most = min(most, len(reads))
+        if most < 2 or not times.rising or other_left_s + linear[1] < 0.0:
+            return 0, 0, 0
+        step = 1 << (most.bit_length() - 1)
+        while step:
+            number = count + step
+            step >>= 1
+            if number > most:
+                continue
+            tokens = read + sum(reads[count:number])
+            i = bisect_left(highs, tokens)
+            if i == len(highs):
+                continue
+            _, fixed, per_token = lines[i]
+            host_s = fixed[number] + per_token[number] * tokens
+            if own_left_s - host_s > other_left_s + linear[number]:
+                count, read, at = number, tokens, i
+        return count, read, at
 
     def put(self, offload: Offload) -> None:
         """Let them into the plan."""

@@ -174,8 +174,9 @@ class OffloadCost:
         read_1 /= self._read_bytes_per_s
         # What the GPUs wait for while they work on the other sub-batch.
         wait_0, wait_1 = thread_0 + read_0, thread_1 + read_1
-        if copied_0 or copied_1:
+        if copied_0:
             wait_0 = max(wait_0, self._copy_s(copied_0))
+        if copied_1:
             wait_1 = max(wait_1, self._copy_s(copied_1))
         begin_s, end_0_s = before_1 + attention_0, after_0 + attention_1
         turn_1_s, turn_0_s = after_0 + before_0 + attention_1, after_1 + before_1 + attention_0

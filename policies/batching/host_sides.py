@@ -46,6 +46,7 @@ class Prompts:
         buffer = view.total_blocks
         limit = view.host_blocks - buffer
         used = view.host_blocks - view.host_blocks_free()
+        most = view.max_batch_tokens
         if offload.out:
             used += sum(map(view.blocks_held, offload.out))
         if offload.back:
@@ -56,12 +57,9 @@ class Prompts:
                 return
             size = request.prefill_tokens
             blocks = view.blocks_to_admit(request)
-            overlong = size > view.max_batch_tokens
-            if (
-                self.requests < 1
-                or self.tokens < 1
-                or (size > self.tokens and not (overlong and not self.chosen))
-            ):
+            # One longer than any budget may only be the first.
+            fits = size <= self.tokens or (size > most and not self.chosen)
+            if self.requests < 1 or self.tokens < 1 or not fits:
                 return
             bound = request.kv_tokens > 0
             fits_there = blocks <= buffer and used + blocks <= limit and not bound
@@ -97,7 +95,7 @@ class Prompts:
         """Let the first `count` of them into the plan."""
         if not count:
             return
-        chunks = list(zip(self.chosen[:count], self.sizes, strict=False))
+        chunks = list(zip(self.chosen[:count], self.sizes[:count], strict=True))
         if 0 in self.sizes:
             plan.resume = [request for request, size in chunks if not size]
             chunks = [(request, size) for request, size in chunks if size]
@@ -146,11 +144,12 @@ def relieve(view: BatchView, offload: Offload, room: Room, spare: int) -> None:
 def context_after(view: BatchView, plan: Plan, offload: Offload, prompts: Prompts) -> int:
     """KV tokens that those read who decode on the GPUs once the plan's moves are made."""
     context = view.context_tokens
+    if not (offload.back or offload.out or plan.preempt or 0 in prompts.sizes):
+        return context
     for request in offload.back:
         context += request.kv_tokens + 1
-    if 0 in prompts.sizes:
-        for request, size in zip(prompts.chosen, prompts.sizes, strict=True):
-            context += 0 if size else request.kv_tokens + 1
+    for request, size in zip(prompts.chosen, prompts.sizes, strict=True):
+        context += 0 if size else request.kv_tokens + 1
     for request in offload.out:
         context -= request.kv_tokens + 1
     for request, _ in plan.preempt:

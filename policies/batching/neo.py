@@ -140,14 +140,13 @@ class Neo:
             return
         attention_s = times.attention(context_after(view, plan, offload, prompts))
         each_s = [times.prefill[size] for size in prompts.sizes]
-        alone = self._saturating(prompts, width)
+        alone, alone_width = self._saturating(prompts, width)
         halves = Halves(times, width, attention_s + sum(each_s))
         left = min(prompts.requests, prompts.tokens)
         room = self._host_room(view, offload, prompts.blocks)
         halves.spread(hosted, reads, left, room, view.block_tokens, hidden=True)
         if halves.second:
             both = self._hiding(halves, prompts, each_s)
-            alone_width = width - sum(prompts.sizes[alone:])
             alone_s = times.linear[alone_width] + sum(each_s[:alone]) + attention_s
             served = decodes + both + halves.size
             if (decodes + alone) * halves.gpus_s() < served * alone_s:
@@ -156,13 +155,14 @@ class Neo:
                 return
         prompts.put(plan, offload, alone)
 
-    def _saturating(self, prompts: Prompts, width: int) -> int:
-        """Prompts for the GPUs alone: those bound for the host only to what saturates them."""
+    def _saturating(self, prompts: Prompts, width: int) -> tuple[int, int]:
+        """Prompts for the GPUs alone, and the width with them: those bound for the host only to
+        what saturates the GPUs."""
         count = len(prompts.chosen)
         while count > prompts.here and width - prompts.sizes[count - 1] >= self.saturation_tokens:
             count -= 1
             width -= prompts.sizes[count]
-        return count
+        return count, width
 
     def _hiding(self, halves: Halves, prompts: Prompts, each_s: list[float]) -> int:
         """Prompts for two sub-batches: those bound for the host only to what saturates the GPUs and

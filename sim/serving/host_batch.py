@@ -63,7 +63,7 @@ class HostBatch(DecodeBatch):
     def ended(self) -> list[Request]:
         """Members that have all their tokens now, in order of id; they have left."""
         self._prune()
-        return super().ended()
+        return DecodeBatch.ended(self) if self.next_end <= self.steps else []
 
     def _prune(self) -> None:
         """As for any batch; what sat out ends later than its entry says."""
@@ -77,4 +77,5 @@ class HostBatch(DecodeBatch):
             else:
                 break
         self.next_end = ends[0][0] if ends else NEVER
-        self._shrink()
+        if len(ends) > 64:
+            self._shrink()

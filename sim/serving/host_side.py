@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from models.offload.offload_cost import OffloadCost, Totals
+from models.offload.offload_cost import OffloadCost
 from models.offload.sub_batch import NOTHING, SubBatch
 from models.step_cost import StepCost
-from policies.batching.contract import Offload, Plan
+from policies.batching.contract import Plan
 from sim.core.errors import ConfigError, LawBroken
 from sim.hardware.cpu import Cpu
 from sim.hardware.device import DeviceGroup
@@ -117,7 +117,7 @@ class HostSide:
         """What the iteration of a plan costs in which the host has a part, where nobody else wants
         host and link. Raises LawBroken where the plan names somebody who is not here."""
         first, second = self.sub_batches(plan, decodes)
-        cost = self._priced()
+        cost = self.cost or self._priced()
         if second is NOTHING:
             return cost.step_on_gpus(first)
         if not (self.taking_part or decodes or plan.chunks):
@@ -152,14 +152,16 @@ class HostSide:
         """The two parts of an iteration, as the cost model takes them."""
         replica = self._replica
         prompts, sampled, out = [], decodes, 0
-        for request, tokens in plan.chunks:
-            prompts.append((request._kv, tokens))  # type: ignore[attr-defined]
-            sampled += tokens >= request.prefill_tokens
-        offload = plan.offload or Offload()
-        for request in offload.to_host:
-            out += request.prefill_tokens
+        chunks: Sequence[tuple[Request, int]] = plan.chunks  # type: ignore[assignment]
+        for request, tokens in chunks:
+            kv = request._kv
+            prompts.append((kv, tokens))
+            sampled += kv + tokens >= request._given + request._generated
+            if request.swapped:
+                out += tokens
+        offload = plan.offload
         context = replica.batch.context if decodes else 0
-        if not offload.split:
+        if offload is None or not offload.split:
             self.aside = []
             self.taking_part = self.read_tokens = 0
             return SubBatch(prompts, decodes, context, 0, 0, out, sampled), NOTHING
@@ -186,9 +188,13 @@ class HostSide:
     def account(self) -> None:
         """The iteration is done; those that took part made a token."""
         replica, batch, taking_part = self._replica, self.batch, self.taking_part
-        self._charge(self._totals)
-        if self._stages and replica.run is not self.staged:
-            self._tell_all(replica.run.start_s)
+        _, _, thread_s, read_s = self._totals
+        self.busy_s += thread_s + read_s
+        if replica.run is not self.staged:
+            # In closed form, the host's energy too.
+            self._meter.active_s += self._active_s(thread_s, read_s)
+            if self._stages:
+                self._tell_all(replica.run.start_s)
         self._parts = None
         replica.tally.settle()
         blocks = batch.advance_without(self.aside)
@@ -217,13 +223,6 @@ class HostSide:
             _, _, thread_s, read_s = self._totals
             active_s = self._active_s(thread_s, read_s)
             self._meter.active_s += active_s * (now_s - run.start_s) / lasts_s
-
-    def _charge(self, totals: Totals) -> None:
-        """The host's part of an iteration: in closed form, its energy too."""
-        _, _, thread_s, read_s = totals
-        self.busy_s += thread_s + read_s
-        if self._replica.run is not self.staged:
-            self._meter.active_s += self._active_s(thread_s, read_s)
 
     def _active_s(self, thread_s: float, read_s: float) -> float:
         """Full-power-equivalent seconds of the host's thread, and of reading."""

@@ -14,7 +14,8 @@ from models.transformer import Transformer, dtype_bytes
 #: Seconds, and those seconds weighted by the share of the dynamic power range drawn.
 Cost = tuple[float, float]
 
-_BEFORE_ATTENTION = ("input_layernorm", "attn_rope", "attn_kv_write")
+#: Element-wise kernels before attention.
+_BEFORE = 3
 _NARROW = 2.0  # bytes; activations have 16 bits beside narrower weights
 
 
@@ -97,12 +98,22 @@ class LayerOperators:
             latency_s=efficiency.send_s,
         )
         h = model.hidden
+        #: What comes before attention is first, here as in `elementwise`.
         self.matrices: dict[str, tuple[int, int]] = {
             "attn_pre_proj": (h, self._qkv_width()),
             "attn_post_proj": (model.attention_width // tensor_parallel, h),
             "mlp_up_proj": (h, model.up_width // tensor_parallel),
             "mlp_down_proj": (model.ffn // tensor_parallel, h),
         }
+        # Of each: FLOPs of a token, bytes of the weight, and of a token's input and output.
+        self._work = [
+            (
+                2.0 * k * n,
+                self._weight_bytes * k * n,
+                self._input_bytes * k + self._activation_bytes * n,
+            )
+            for k, n in self.matrices.values()
+        ]
         self.elementwise: dict[str, float] = self._elementwise_bytes()
         self._set_attention(gpu, kv_dtype)
 
@@ -136,18 +147,24 @@ class LayerOperators:
 
     def linear(self, tokens: int) -> Cost:
         """All of a layer but attention proper: what depends on the token count alone."""
-        parts = [self.matrix(name, tokens) for name in self.matrices]
-        parts += self._traffic(self.elementwise.values(), tokens)
-        parts += [self.all_reduce(tokens)] * 2
-        seconds = self._efficiency.layer_overhead_s + sum([s for s, _ in parts])
-        return seconds, sum([a for _, a in parts])
+        _, whole = self.linear_parts(tokens)
+        return whole
 
-    def before_attention(self, tokens: int) -> Cost:
-        """The part of `linear` that comes before attention: norm, projection, rotary embedding,
-        KV write."""
-        parts = [self.matrix("attn_pre_proj", tokens)]
-        parts += self._traffic([self.elementwise[name] for name in _BEFORE_ATTENTION], tokens)
-        return sum([s for s, _ in parts]), sum([a for _, a in parts])
+    def linear_parts(self, tokens: int) -> tuple[Cost, Cost]:
+        """The part of `linear` that comes before attention (norm, projection, rotary embedding,
+        KV write), and all of it."""
+        cost = self._gemm.cost
+        matrices = [
+            cost(tokens * flops, fixed + tokens * each) for flops, fixed, each in self._work
+        ]
+        traffic = self._traffic(self.elementwise.values(), tokens)
+        before = [matrices[0], *traffic[:_BEFORE]]
+        parts = [*matrices, *traffic, *[self.all_reduce(tokens)] * 2]
+        seconds = self._efficiency.layer_overhead_s + sum([s for s, _ in parts])
+        return (
+            (sum([s for s, _ in before]), sum([a for _, a in before])),
+            (seconds, sum([a for _, a in parts])),
+        )
 
     def head(self, sampled: int) -> Cost:
         """Language-model head on `sampled` tokens, and the gathering of its logits."""

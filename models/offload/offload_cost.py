@@ -302,9 +302,8 @@ class OffloadCost:
         if found is None:
             found = (0.0, 0.0, 0.0, 0.0)
             if tokens:
-                operators = self.cost.operators
-                before_s, before_active = operators.before_attention(tokens)
-                seconds, active = operators.linear(tokens)
+                before, (seconds, active) = self.cost.operators.linear_parts(tokens)
+                before_s, before_active = before
                 found = (before_s, seconds - before_s, active, before_active)
             self._linear[tokens] = found
         return found

@@ -44,11 +44,6 @@ class Offload:
         self.beside: Sequence[RequestView] = ()
         self.aside: Sequence[RequestView] = ()
 
-    @property
-    def busy(self) -> bool:
-        """Whether host or link have a part in the iteration itself."""
-        return self.split or bool(self.to_host)
-
 
 class Plan:
     """What changes with the next iteration. The replica checks it and raises LawBroken with the

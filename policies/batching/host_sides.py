@@ -276,11 +276,9 @@ class Halves:
         before = 0
         linear_s = linear[count]
         host_s = fixed[count] + per_token[count] * read if count else 0.0
-        if count:
-            left -= count
-            if short:
-                room -= blocks_next(reads[:count], block_tokens)
-            hosted, reads = hosted[count:], reads[count:]
+        left -= count
+        if short:
+            room -= blocks_next(reads[:count], block_tokens)
         own_gpu_s, other_gpu_s = 0.0, gpu_s
         other_linear_s = linear[self.width]
         other = 0, 0, 0, self.width, 0.0
@@ -288,7 +286,9 @@ class Halves:
         # host work, and for the other one but for its linear operators.
         own_left_s = other_linear_s + own_gpu_s - launch_s
         other_left_s = other_gpu_s - launch_s
-        for request, tokens in zip(hosted, reads, strict=True):
+        # The fewest KV tokens that one reads after the first who sits out.
+        least = -1
+        for request, tokens in zip(hosted[count:], reads[count:], strict=True):
             if tokens >= cutoff:
                 aside.append(request)
                 continue
@@ -322,6 +322,12 @@ class Halves:
                 if not worth:
                     cutoff = tokens
                     aside.append(request)
+                    seen = count + other[0] + len(aside)
+                    if least < 0:
+                        least = min(reads[seen:], default=cutoff)
+                    if least >= cutoff:
+                        aside += hosted[seen:]
+                        break
                     continue
             count += 1
             read = more

@@ -56,6 +56,8 @@ class Neo:
         self.swap_in_share = swap_in_share
         self._alone = SwiftLlm() if gpu_only else None
         self._covered = False
+        # Blocks of the GPUs that who comes back from the host leaves free.
+        self._keep = 0
 
     def plan(self, view: BatchView, now_s: float) -> Plan:
         if self._alone is not None:
@@ -65,6 +67,7 @@ class Neo:
             return CARRY_ON
         if not self._covered:
             cover(self.times, view)
+            self._keep = view.total_blocks - round(self.swap_in_share * view.total_blocks)
             self._covered = True
         plan = Plan()
         offload = Offload()
@@ -107,12 +110,11 @@ class Neo:
         reads: Sequence[int],
     ) -> None:
         """The best ranks come back from the host while the GPUs have room."""
-        keep = view.total_blocks - round(self.swap_in_share * view.total_blocks)
         back: list[RequestView] = []
         for request, tokens in zip(hosted, reads, strict=True):
             blocks = -(-tokens // view.block_tokens)
             # On idle GPUs nothing else would ever make room.
-            least = keep if room.size else 0
+            least = self._keep if room.size else 0
             if room.free - blocks < least or spare < 1:
                 break
             room.free -= blocks

@@ -120,7 +120,7 @@ class DecodeBatch:
         left = free_blocks - free_blocks // size * size
         offsets = self._offsets
         at = self.steps % self.block_tokens
-        for _ in range(self.block_tokens):
+        for _ in range(min(self.block_tokens, most)):
             left -= offsets[at]
             if left < 0:
                 break

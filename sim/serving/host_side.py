@@ -122,7 +122,8 @@ class HostSide:
             return cost.step_on_gpus(first)
         if not (self.taking_part or decodes or plan.chunks):
             raise LawBroken(f"replica {self._replica.index}: a plan for an iteration of nobody")
-        self._check_blocks()
+        if self._pool.free < self.taking_part:
+            self._check_blocks()
         self._parts = first, second
         self._totals = cost.totals(first, second)
         seconds, gpu_active, _, _ = self._totals
@@ -264,8 +265,6 @@ class HostSide:
     def _check_blocks(self) -> None:
         """Host memory has room for the iteration's tokens."""
         free = self._pool.free
-        if free >= self.taking_part:
-            return
         block = self.batch.block_tokens
         sitting = sum([request.kv_tokens % block == 0 for request in self.aside])
         need = self.batch.growth(1) - sitting

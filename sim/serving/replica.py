@@ -344,7 +344,7 @@ class Replica:
         self.decodes = decodes > 0
         self.split = split
         self._changed = False
-        if offload is not None and offload.busy:
+        if split or (offload is not None and offload.to_host):
             self.repeats = False
             cost = self.host.begin(plan, decodes)
         elif chunks:

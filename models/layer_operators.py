@@ -150,6 +150,11 @@ class LayerOperators:
         _, whole = self.linear_parts(tokens)
         return whole
 
+    def before_attention(self, tokens: int) -> Cost:
+        """The part of `linear` that comes before attention."""
+        before, _ = self.linear_parts(tokens)
+        return before
+
     def linear_parts(self, tokens: int) -> tuple[Cost, Cost]:
         """The part of `linear` that comes before attention (norm, projection, rotary embedding,
         KV write), and all of it."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from experiments.benchmarks.bare import bare_timeout_s
 from experiments.benchmarks.serving_work import Measured, timed
 from experiments.compose import compose
-from policies.batching.host_sides import Halves
+from policies.batching.halves import Halves
 from policies.ordering.contract import RequestView
 from sim.core.run import build
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from models.errors import ConfigError
 from models.offload.profiled_times import ProfiledTimes
 from policies.batching.contract import CARRY_ON, BatchView, Offload, Plan
+from policies.batching.halves import Halves
 from policies.batching.host_sides import (
-    Halves,
     Prompts,
     context_after,
     cover,

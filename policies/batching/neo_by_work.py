@@ -7,7 +7,8 @@ from math import sqrt
 
 from models.offload.profiled_times import ProfiledTimes
 from policies.batching.contract import CARRY_ON, BatchView, Offload, Plan
-from policies.batching.host_sides import Halves, Prompts, blocks_next, context_after, give_way
+from policies.batching.halves import Halves, blocks_next
+from policies.batching.host_sides import Prompts, context_after, give_way
 from policies.batching.memory import Room
 from policies.batching.neo import Neo
 from policies.ordering.contract import RequestView

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import main
+from experiments.compose import SHORT, compose
 from sim.core.result import Result
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,6 +74,9 @@ def test_a_finished_run_is_replaced_whole(in_empty_folder):
     [
         (["modle=llama2-7b"], "modle: no such setting; did you mean"),
         (["+replica=2"], "replica: no such setting"),
+        (["experiment=cora", "replicas=4"], "replicas: no such setting here, since nothing of"),
+        (["experiment=cora", "batching=prefill_first"], "it (its systems: dataplane)"),
+        (["experiment=cora", "+engine.max_seqs=4"], "engine: no such setting here"),
         (["engine.max_seqs=4"], "engine.max_seqs: no such setting"),
         (["model=llama9"], "llama3-8b"),
         (["gpu=tpu"], "a100-80-sxm"),
@@ -188,6 +192,17 @@ def test_list_describes_every_choice(capsys):
     assert any(line.strip().startswith("llama3-8b") for line in lines)
     bare = [line for line in lines if line.startswith("  ") and len(line.split()) < 3]
     assert not bare, "choices without a description"
+
+
+def test_list_says_what_each_group_goes_with(capsys):
+    """A key that is listed alone is one of every run's; others name the experiment, or a place."""
+    assert main(["list"]) == 0
+    heads = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert "refresh=  (with experiment=fleet)" in heads
+    assert "forecast@PLACE=" in heads
+    assert "gpu=" in heads
+    plain = {line.removesuffix("=") for line in heads if line.endswith("=") and "@" not in line}
+    assert plain - set(SHORT) - {"experiment"} <= set(compose())
 
 
 def test_list_of_an_unknown_group(capsys):

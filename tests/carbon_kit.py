@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from models.carbon.catalogue import EmbodiedCatalogue
+from models.carbon.clock import Clock
 from models.carbon.pue import ConstantPue
 from models.carbon.signal import StepSignal
 from sim.carbon.ledger import Ledger
@@ -31,6 +32,8 @@ GPU_G_PER_S = 1.0
 
 class Given:
     """A signal as it is."""
+
+    clock: Clock | None = None
 
     def __init__(self, edges_s: Sequence[float], values: Sequence[float], name: str = "given"):
         self.signal = StepSignal(edges_s, values, name)

@@ -116,18 +116,17 @@ def run(
     until_s: float | None = None,
     metered: bool = True,
     observers: Sequence[Any] = (),
-    pue: Any = None,
+    home: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Ran:
-    """Jobs on nodes of so many GPUs, on a grid of such hourly values."""
+    """Jobs on nodes of so many GPUs, on a grid of such hourly values; `home`: more of the site."""
     grid = hourly(values) if isinstance(values, Sequence) else values
-    own = {"pue": pue} if pue is not None else {}
     simulation = Simulation(
         seed=seed,
         mode=mode,  # type: ignore[arg-type]
         until_s=until_s,
         cluster=TroubledCluster([NodeCount(node_spec(gpus), nodes)], faults, caps),
-        sites=Sites({"home": site(grid, **own)}),
+        sites=Sites({"home": site(grid, **home or {})}),
     )
     simulation.add(
         Jobs(

@@ -24,16 +24,19 @@ from carbon_kit import (
 from serving_kit import IDLE_W, NODE_W, PEAK_W, Outcome, gpu_spec, node_spec, simulate
 
 from experiments.embodied_catalogue import catalogue as made_anew
-from models.carbon.battery import Battery, BatterySpec
+from models.carbon.battery import Battery, BatterySpec, Store
 from models.carbon.catalogue import EmbodiedCatalogue
+from models.carbon.clock import Clock
 from models.carbon.hourly import Deployment, hourly_accounts
 from models.carbon.pue import TemperaturePue
+from models.carbon.signal import StepSignal
 from models.carbon.supply import FarmEnergy
 from models.errors import ConfigError, TraceError
 from sim.carbon.ledger import Ledger
 from sim.carbon.methods import Slot, attribute
+from sim.carbon.netting import SiteSettled
 from sim.carbon.site import Farm
-from sim.carbon.sites import Sites, SitesSettled
+from sim.carbon.sites import Sites
 from sim.core.simulation import Simulation
 from sim.hardware.cluster import Cluster, NodeCount
 
@@ -272,9 +275,10 @@ BATTERY = BatterySpec(
     lower=0.0,
     embodied_g_per_kwh=0.0001,
     cycles=10,
+    life_years=1e6,
     source=dict.fromkeys(
         ("charge", "discharge", "c_rate", "taper_h", "upper", "lower_h", "lower", "cycles",
-         "embodied_g_per_kwh"), "made up for tests"
+         "life_years", "embodied_g_per_kwh"), "made up for tests"
     ),
 )  # fmt: skip
 
@@ -282,41 +286,127 @@ BATTERY = BatterySpec(
 def test_farm_and_battery_by_hand() -> None:
     """Ten seconds of idling at 60 W, 90 W with PUE; a farm of 200 W blows for the first four."""
     farm = Farm(Given([0.0, 4.0, 100.0], [1.0, 0.0], "wind"), 200.0, 36.0)
-    settled: list[SitesSettled] = []
+    settled: list[SiteSettled] = []
     outcome = run(
         [(50.0, 1, 1)],
         until_s=10.0,
-        sites=sites(farms=[farm], battery=Battery(BATTERY, 1e6)),
+        sites=sites(farms=[farm], netting_s=4.0, battery=Battery(BATTERY, 1e6)),
         observers=[Ledger(catalogue()), Listener(settled)],
     )
-    first, second = (fact.settled[0] for fact in settled)
+    first, second, third = (fact.settled for fact in settled)
     assert (first.load_j, first.matched_j, first.charged_j) == pytest.approx((360.0, 360.0, 440.0))
     assert first.farm_g == pytest.approx(360.0 * 36.0 / 3.6e6)
     out_j = 0.9 * 440.0 / 1.1
-    assert second.discharged_j == pytest.approx(out_j)
-    assert second.grid_j == pytest.approx(540.0 - out_j)
+    assert (second.discharged_j, second.grid_j) == pytest.approx((out_j, 0.0))
+    assert (third.discharged_j, third.grid_j) == pytest.approx((0.0, 540.0 - out_j))
     # All that went in comes out, with what it cost to make.
     assert second.stored_g == pytest.approx(440.0 * 36.0 / 3.6e6)
     figures = outcome.result
-    assert figures["sites.home.coverage"] == pytest.approx(360.0 / 900.0)
+    assert figures["sites.home.coverage"] == pytest.approx((360.0 + out_j) / 900.0)
     assert figures["sites.home.annual_share"] == pytest.approx(800.0 / 900.0)
     assert figures.number("sites.home.coverage") <= figures.number("sites.home.annual_share")
     assert figures["sites.home.location_g"] == pytest.approx(900.0 * 1e-3)
     assert figures["sites.home.battery.content_j"] == pytest.approx(0.0, abs=1e-9)
     grid_g = (540.0 - out_j) * 1e-3
     wear_g = BATTERY.worn_g(out_j)
+    assert figures["sites.home.battery.wear_g"] == pytest.approx(wear_g)
     farm_g = 800.0 * 36.0 / 3.6e6
     assert figures["carbon.operational_g"] == pytest.approx(grid_g + farm_g + wear_g)
+
+
+#: A farm that gives more than idling takes and less than work.
+FARM = Farm(always(1.0, "wind"), 150.0, 36.0)
+
+
+def farmed(others: Any = None, **changes: Any) -> Outcome:
+    """Two hours and a bit of few requests on a site with a farm and a battery, and maybe others."""
+    own = site(farms=[FARM], battery=Battery(BATTERY, 1e4), nodes=["node0"], **changes)
+    return run(
+        [(0.0, 1, 500), (3590.0, 1, 9), (4000.0, 1, 700), (7700.0, 1, 100)],
+        until_s=7800.0,
+        replicas=2,
+        sites=Sites({"home": own, "other": others or site()}),
+        observers=[Ledger(catalogue(), requests=True)],
+    )
+
+
+def of_home(outcome: Outcome) -> dict[str, Any]:
+    figures = outcome.result.summary.items()
+    own = ("sites.home.", "serving.carbon.", "serving.carbon_g", "serving.carbon_per_request")
+    return {key: value for key, value in figures if key.startswith(own)}
+
+
+def test_netting_is_over_the_sites_own_hours() -> None:
+    """Further edges of its own signal and another site's change nothing."""
+    plain = of_home(farmed())
+    assert 0.0 < plain["sites.home.coverage"] < plain["sites.home.annual_share"] <= 1.0
+    often = [*np.arange(0.0, 7200.0, 60.0).tolist(), 1e9]
+    ragged = Given(often, [3600.0] * (len(often) - 1))
+    assert of_home(farmed(intensity=ragged)) == pytest.approx(plain, rel=1e-9, abs=1e-9)
+    assert of_home(farmed(site(ragged))) == pytest.approx(plain, rel=1e-9, abs=1e-9)
+    shorter = of_home(farmed(netting_s=60.0))
+    assert shorter["sites.home.coverage"] < plain["sites.home.coverage"] - 0.01
+    with pytest.raises(ConfigError, match=r"netting_s = 7200.0 must be > 0 and at most an hour"):
+        site(netting_s=7200.0)
+
+
+def test_netting_begins_with_the_hours_of_the_place() -> None:
+    class Quarter(Given):
+        clock = Clock(0, 12.25)
+
+    late = farmed(intensity=Quarter([0.0, 1e9], [3600.0]))
+    ends = {row["end_s"] for row in late.table("carbon") if row["site"] == "home"}
+    assert ends == {2700.0, 6300.0, 7800.0}
+
+
+def test_hand_overs_do_not_change_what_is_netted() -> None:
+    def emitted(spans: list[tuple[float, int, float]]) -> float:
+        simulation = Simulation(
+            cluster=Cluster([NodeCount(node_spec(2))]),
+            until_s=5000.0,
+            sites=sites(Given([0.0, 1800.0, 1e9], [3600.0, 360.0]), farms=[FARM]),
+        )
+        simulation.add(Holder(spans))
+        simulation.observe(Ledger(catalogue()))
+        simulation.run()
+        simulation.finish()
+        return simulation.results.close({}, {}).number("carbon.operational_g")
+
+    once = emitted([(0.0, 1, 4999.0)])
+    often = [(100.0 * i, 1, 70.0) for i in range(40)]
+    assert emitted([*often, (0.0, 1, 4999.0)]) == pytest.approx(once, rel=1e-9)
+
+
+def test_a_battery_ages_unused() -> None:
+    """It costs the larger of its cycles and its years, to a load that is there."""
+    from dataclasses import replace
+
+    spec = replace(BATTERY, embodied_g_per_kwh=1e6, life_years=1.0)
+    battery = Battery(spec, 3.6e6)
+    g_per_s = 1e6 / (365.0 * 86400.0)
+    idle = accounted(battery=battery)
+    outcome = run([(50.0, 1, 1)], until_s=10.0, **idle)
+    assert outcome.result["sites.home.battery.wear_g"] == pytest.approx(10.0 * g_per_s)
+    store = battery.write_off(Store(), 0.0, 10.0, True)
+    assert store.written_g == pytest.approx(10.0 * g_per_s)
+    # A full cycle's worth comes out: far more than ten seconds of its years.
+    store = battery.write_off(store, 3.6e6 / 1.1, 10.0, True)
+    assert store.written_g == pytest.approx(1e6 / 10)
+    # Its cycles are ahead: nothing for a while; and nobody is there to charge.
+    assert battery.write_off(store, 0.0, 86400.0, True).written_g == store.written_g
+    waited = battery.write_off(Store(), 0.0, 10.0, False)
+    assert waited.written_g == 0.0
+    assert battery.write_off(waited, 0.0, 10.0, True).written_g == pytest.approx(20.0 * g_per_s)
 
 
 class Listener:
     """Keeps what the sites tell."""
 
-    def __init__(self, facts: list[SitesSettled]) -> None:
+    def __init__(self, facts: list[SiteSettled]) -> None:
         self._facts = facts
 
     def attach(self, simulation: Simulation) -> None:
-        simulation.facts.subscribe(SitesSettled, self._facts.append)
+        simulation.facts.subscribe(SiteSettled, self._facts.append)
 
     def finish(self, results: Any) -> None:
         pass
@@ -359,6 +449,43 @@ def test_two_sites() -> None:
 def test_sites_that_cannot_be(given: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         run([(0.0, 1, 1)], replicas=2, sites=Sites(given))
+
+
+class Drawn:
+    """A signal of one random value."""
+
+    clock: Clock | None = None
+
+    def on_clock(self, rng: np.random.Generator) -> StepSignal:
+        return StepSignal([0.0, 1e9], [float(rng.uniform())])
+
+
+def test_each_signal_has_a_stream_of_its_own() -> None:
+    def values(**changes: Any) -> list[float]:
+        own = site(Drawn(), farms=[Farm(Drawn(), 1.0, 0.0), Farm(Drawn(), 1.0, 0.0)], **changes)
+        run([(0.0, 1, 1)], sites=Sites({"home": own}), seed=3)
+        return [own.grid.at(0.0), *own.farms_w(0.0)]
+
+    plain = values()
+    assert len(set(plain)) == 3
+    pue = TemperaturePue(0.1, 0.01, 18.0)
+    assert values(marginal=Drawn(), outside=Drawn(), pue=pue) == plain
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"farms": [FARM, Farm(always(40.0, "w.csv"), 1.0, 0.0)]},
+            r"farms\[1\].*w.csv has 4",
+        ),
+        ({"farms": [Farm(always(-0.1, "w.csv"), 1.0, 0.0)]}, r"sites.home.farms\[0\].*has -0.1"),
+        ({"intensity": Given([0, 9, 99], [1, -5], "g.csv")}, r"intensity: g.csv has -5.0 at 9 s"),
+    ],
+)
+def test_signals_that_cannot_be(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        run([(0.0, 1, 1)], sites=sites(**changes))
 
 
 def test_a_signal_that_ends_before_the_run() -> None:
@@ -429,7 +556,7 @@ def test_hourly_accounts_agree_with_events() -> None:
     long = {name: [g, g, g, 1e7] for name, (_, g, _, _) in PARTS.items()}
     devices = {"test-gpu": [9.0, 9.0, 9.0, 1e6], "test-cpu": [7.0, 7.0, 7.0, 2e6]}
     battery = Battery(BATTERY, 2e5)
-    settled: list[SitesSettled] = []
+    settled: list[SiteSettled] = []
     times = [*rng.uniform(0.0, edges[-1], 40).tolist(), edges[-1] - 10.0]
     requests = [(at, 3, 400) for at in times]
     outcome = run(
@@ -442,7 +569,7 @@ def test_hourly_accounts_agree_with_events() -> None:
         ),
         observers=[Ledger(catalogue(devices=devices, parts=long)), Listener(settled)],
     )
-    by_hour = [fact.settled[0] for fact in settled]
+    by_hour = [fact.settled for fact in settled]
     assert len(by_hour) == hours
     lives = {**catalogue(devices=devices, parts=long).node(node_spec(1))}
     lives["gpu"] = catalogue(devices=devices, parts=long).device("test-gpu")

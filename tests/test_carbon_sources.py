@@ -13,11 +13,15 @@ from models.carbon.factors import FactorTable
 from models.carbon.signal import StepSignal
 from models.carbon.synthetic import PeakAndTrough, SyntheticIntensity
 from models.errors import ConfigError, TraceError
+from sim.core.result import Result
 from sim.core.run import run
 from workloads.carbon.sources import Constant, FromFile, MadeUp, OfPlace
+from workloads.carbon.stamps import day
 
 RNG = np.random.default_rng(0)
 HOURS = "time,g\n2024-02-28T23:00:00,1\n2024-02-29T00:00:00,2\n2024-02-29T01:00:00,3\n"
+HOME = "sites.sites.home"
+WARM = [f"carbon/pue@{HOME}.pue=temperature"]
 TABLE = FactorTable(name="t", unit="g/kWh", values={"here": 7.0}, source={"values": "made up"})
 
 
@@ -40,7 +44,7 @@ def made_up(**changes: Any) -> MadeUp:
 def test_constant_lasts() -> None:
     signal = Constant(5.0).on_clock(RNG)
     assert signal.at(0.0) == signal.at(1e12) == 5.0
-    with pytest.raises(ConfigError, match="must be finite"):
+    with pytest.raises(ConfigError, match="must be a finite number"):
         Constant(float("nan"))
 
 
@@ -75,7 +79,7 @@ def test_a_file_begins_at_its_date(tmp_path: Path) -> None:
     assert signal(starts="2024-02-28T23:30:00").at(0.0) == 1.0
     with pytest.raises(TraceError, match=r"starts = 2024-03-01T00:00:00 lies outside .*02-28T23"):
         signal(starts="2024-03-01")
-    with pytest.raises(ConfigError, match="'yesterday' is no date"):
+    with pytest.raises(ConfigError, match="starts is 'yesterday'; it must be a date"):
         signal(starts="yesterday")
     with pytest.raises(ConfigError, match="layout is 'xml'"):
         signal(layout="xml")
@@ -113,17 +117,79 @@ def test_sites_of_configs_run(tmp_path: Path) -> None:
     assert set(none.tables) == {"requests", "series"}
 
 
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["power_cap=abc"], "cluster.power_cap is 'abc'; it must be a number"),
+        (["carbon.age_years=abc"], "observers.carbon.age_years is 'abc'"),
+        (["carbon.embodied.drives_tb=abc"], "carbon.embodied.drives_tb is 'abc'"),
+        (["carbon.requests=maybe"], "carbon.requests is 'maybe'; it must be true or false"),
+        (["sites=constant", f"{HOME}.intensity.value=null"], "home.intensity.value is None"),
+        ([f"{HOME}.pue.value=.inf"], "home.pue.value is '.inf'"),
+        ([f"+{HOME}.outside.value=10"], "sites.home.outside: the site's pue looks at no temper"),
+        ([*WARM, f"+{HOME}.outside.value=10"], r"home.outside: {'value': 10} is no source of a si"),
+        (
+            ["sites=from_file", f"{HOME}.intensity.path=x.csv", f"{HOME}.intensity.starts=2020"],
+            "starts is 2020; it must be a date",
+        ),
+    ],
+)
+def test_settings_of_another_kind_are_named(overrides: list[str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        run(compose(["workload.count=1", *overrides]))
+
+
+def test_keys_that_a_layout_does_not_look_at() -> None:
+    maps = {"path": "x.csv", "starts": "2020-01-01", "layout": "electricity_maps"}
+    for given in ({"value": "direct"}, {"time": "t"}):
+        with pytest.raises(ConfigError, match="which layout=electricity_maps does not look at"):
+            FromFile(**maps, **given)
+    with pytest.raises(ConfigError, match="factors is 'direct', which layout=column does not"):
+        FromFile("x.csv", "2020-01-01", factors="direct")
+
+
+def test_two_files_begin_at_one_moment(tmp_path: Path) -> None:
+    path = tmp_path / "grid.csv"
+    path.write_text("time,g\n2024-01-01T00:00:00,100\n2024-01-01T01:00:00,200\n")
+
+    def settings(east: str) -> list[str]:
+        grids = [f"sites.sites.{name}.intensity" for name in ("west", "east")]
+        starts = ("2024-01-01T00:30", east)
+        return [
+            "sites=two_files",
+            "cluster=two_regions",
+            *[f"{grid}.path={path}" for grid in grids],
+            *[f"{grid}.starts={start}" for grid, start in zip(grids, starts, strict=True)],
+            f"{grids[1]}.zone=Europe/Paris",
+        ]
+
+    with pytest.raises(ConfigError, match=r"one moment, not at sites.west.intensity 2024-01-01T0"):
+        run(compose(["workload.count=1", *settings("2024-01-01T00:30")]))
+    clocks = [
+        FromFile(str(path), start, zone=zone).clock
+        for start, zone in (("2024-01-01T00:30", "UTC"), ("2024-01-01T01:30", "Europe/Paris"))
+    ]
+    assert [(clock.hour, clock.date_s) for clock in clocks if clock is not None] == [
+        (0.5, day("2024-01-01T00:30")),
+        (1.5, day("2024-01-01T00:30")),
+    ]
+
+
 def test_the_example_of_farms_and_a_battery() -> None:
-    """Two days of jobs: what farm and battery serve the grid does not, and a larger farm more."""
+    """Calm days of jobs: what farm and battery serve the grid does not, and a larger farm more."""
     words = ["experiment=carbon_jobs", "carbon=ledger", "sites=farms", "jobs.count=6"]
-    words += ["jobs.days=1", "jobs.most_hours=12"]
-    found = run(compose(words))
-    assert 0.0 < found["sites.home.coverage"] < 1.0
-    assert found["sites.home.battery.discharged_j"] > 0.0
-    assert found["carbon.operational_g"] < found["sites.home.location_g"]
-    larger = compose(words)
-    larger.sites.sites.home.farms[0].rated_w *= 2.0
-    assert run(larger)["sites.home.coverage"] > found["sites.home.coverage"]
+    words += ["jobs.days=1", "jobs.most_hours=12", "seed=2"]
+
+    def farmed(times: float) -> Result:
+        config = compose(words)
+        config.sites.sites.home.farms[0].rated_w *= times
+        return run(config)
+
+    found = farmed(2.0)
+    assert 0.0 < found.number("sites.home.coverage") < 1.0
+    assert found.number("sites.home.battery.discharged_j") > 0.0
+    assert found.number("carbon.operational_g") < found.number("sites.home.location_g")
+    assert farmed(4.0).number("sites.home.coverage") > found.number("sites.home.coverage")
 
 
 def test_an_outside_temperature_as_the_readme_gives_it() -> None:

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 from experiments.reproduce.papers.carbon.settings import part
 from models.carbon.battery import Battery, Store, dispatch
 from models.carbon.matching import match_steps
-from models.carbon.supply import FarmEnergy, Settled, g_per_it_j, settle, settle_steps
+from models.carbon.supply import FarmEnergy, Settled, at_the_end, g_per_it_j, settle, settle_steps
 from models.carbon.units import J_PER_KWH, S_PER_HOUR
 from models.errors import ConfigError
 
 SPEC = part("carbon/battery/carbon_explorer")
 #: No taper and no rate that binds, for hand traces.
-PLAIN = replace(SPEC, taper_h=0.0, lower_h=0.0, charge=0.5, discharge=2.0, c_rate=100.0)
+PLAIN = replace(
+    SPEC, taper_h=0.0, lower_h=0.0, charge=0.5, discharge=2.0, c_rate=100.0, life_years=1e30
+)
 KWH = J_PER_KWH
 
 
@@ -112,7 +114,7 @@ def one_by_one(steps, battery, store, step_s) -> list[Settled[float]]:
                 store=store,
             )
         )
-        store = Store(found[-1].content_j, found[-1].content_g)
+        store = at_the_end(found[-1])
     return found
 
 

@@ -88,6 +88,20 @@ def test_a_request_that_never_fits_ends_too() -> None:
     outcome = run(client=client, sites=sites(GRID), context_tokens=50)
     assert outcome.column("status") == ["rejected", "finished"]
     assert [row["finish_s"] is None for row in outcome.table("deferred")] == [True, False]
+    assert (outcome["deferred.late"], outcome["deferred.missed"]) == (0, 1)
+
+
+def test_one_that_is_not_done_has_missed_its_deadline() -> None:
+    """Seven requests of 30 s at a time, released at once, due after 10 s; the run ends at 11 s
+    resp. 9 s: none has finished."""
+    for until_s, missed in ((11.0, 7), (9.0, 0)):
+        client = deferring([0.0] * 7, AtOnce(), wait_s=10.0, rate_rps=1.0, serve_s=2.0)
+        slow = {"cost": ConstantCost(30.0), "until_s": until_s}
+        outcome = simulate(client=client, log=False, sites=sites(GRID), **slow)
+        rows = outcome.table("deferred")
+        assert len(rows) == outcome["deferred"] == 7
+        assert all(row["finish_s"] is None for row in rows)
+        assert (outcome["deferred.late"], outcome["deferred.missed"]) == (0, missed)
 
 
 def test_beats_are_left_out_while_others_are_served() -> None:
@@ -116,7 +130,7 @@ def test_slack_used_up_it_goes_whatever_there_is() -> None:
 def test_more_than_the_rate_can_do_is_spread_to_the_deadline() -> None:
     outcome = run(client=deferring([0.0] * 80, Interruptible()), sites=sites(GRID))
     assert released(outcome) == pytest.approx([0.5 * n for n in range(80)])
-    assert outcome["deferred.late"] == 0
+    assert outcome["deferred.missed"] == outcome["deferred.late"] == 0
 
 
 def test_time_for_serving_is_kept() -> None:

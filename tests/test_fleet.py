@@ -25,7 +25,7 @@ from policies.refresh.fixed_period import FixedPeriod
 from policies.refresh.second_life import SecondLife, saved_g
 from sim.core.run import run
 from sim.fleet.planner import FleetPlanner, PoolYears
-from sim.fleet.pool import Pool, SecondUse
+from sim.fleet.pool import Cohort, Pool, SecondUse
 
 SERVER = part("carbon/generations/gpu_server")
 #: Never fails, gets no better and has no limits of wear, draws 300 W always; 1,500 kg to make.
@@ -257,6 +257,24 @@ def test_what_is_worn_out_has_no_second_life() -> None:
     assert two(SecondLife(FixedPeriod(2.0)), device=frail)["quiet"].moved_in != []
 
 
+def test_what_fails_more_often_there_serves_less_of_its_second_life() -> None:
+    law = WeibullLife(8.0 * S_PER_YEAR, 1.5)
+    assert law.survives(1e7, 1e8, 3.0) == pytest.approx(law.survives(1e7, 1e8) ** 3)
+    # Without ageing: (1 - exp(-rate x time)) / rate.
+    steady = WeibullLife(2.0 * S_PER_YEAR, 1.0)
+    expected = (1.0 - np.exp(-6.0)) / 3.0 * 2.0 * S_PER_YEAR
+    assert steady.serves_s(1e8, 4.0 * S_PER_YEAR, 3.0) == pytest.approx(expected, rel=1e-4)
+    device = replace(STEADY, mean_life_years=8.0)
+    likely = device.failures.survives(2.0 * S_PER_YEAR, 4.0 * S_PER_YEAR)
+    cohort = Cohort.bought(device, 1.0, 2.0 * S_PER_YEAR, 2.0 * S_PER_YEAR)
+    for failures in (1.0, 3.0):
+        there = SecondUse(4.0, failures=failures, survival=likely**2)
+        assert cohort.fit(there) == (failures == 1.0)
+        served_s = device.failures.serves_s(2.0 * S_PER_YEAR, 4.0 * S_PER_YEAR, failures)
+        assert cohort.serves_s(there) == served_s < 4.0 * S_PER_YEAR
+    assert saved_g(place(served_s=S_PER_YEAR)) == pytest.approx(0.5 * saved_g(place()))
+
+
 def place(**keys) -> PlaceView:
     known = {
         "name": "quiet",
@@ -266,7 +284,7 @@ def place(**keys) -> PlaceView:
         "life_s": 4 * S_PER_YEAR,
         "pue": 1.2,
         "intensity_g_per_kwh": 100.0,
-        "planned_s": 2 * S_PER_YEAR,
+        "served_s": 2 * S_PER_YEAR,
         "fit": True,
     }
     return PlaceView(**known | keys)

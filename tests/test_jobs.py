@@ -24,6 +24,7 @@ from jobs_kit import (
 )
 from serving_kit import IDLE_W, NODE_W, PEAK_W
 
+from models.carbon.clock import Clock
 from models.carbon.pue import ConstantPue
 from models.elastic import Level, Measured
 from models.errors import CapacityError, ConfigError, LawBroken, Stalled
@@ -31,11 +32,13 @@ from policies.shifting.at_once import AtOnce
 from policies.shifting.carbon_explorer import ToCleanGrid
 from policies.shifting.carbon_scaler import CarbonScaler
 from policies.shifting.contract import Run
+from policies.shifting.fixed_window import FixedWindow
 from policies.shifting.lets_wait_awhile import Interruptible, NonInterruptible
 from sim.hardware.faults import Fault
 from sim.training.facts import JobPlanned
 from sim.training.forecast import Forecast
 from sim.training.timeline import JobTimeline
+from workloads.jobs import Workdays
 
 GRID = [500.0, 100.0, 400.0, 100.0, 300.0, 200.0, 600.0, 50.0]
 
@@ -192,6 +195,24 @@ def test_work_of_a_failed_run_is_done_again() -> None:
     ran = run([job(1, 9)], [100.0] * 9, AtOnce(), faults=[fault])
     assert ran.spans() == [(0, 0.5, 1, "work"), (0.5, 0.75, 1, "down"), (0.75, 1.75, 1, "work")]
     assert ran.jobs[0]["lost_iterations"] == 180
+    lost, done = ran.table("jobs_carbon_requests")
+    assert (lost["attempt"], lost["status"]) == (1, "lost")
+    assert (done["attempt"], done["status"]) == (2, "finished")
+    # But for idle draw, which the hour's step spreads evenly.
+    assert lost["operational_g"] == pytest.approx(0.05 * HOUR_G, rel=0.05)
+    assert done["operational_g"] == pytest.approx(0.1 * HOUR_G, rel=0.05)
+    assert ran["carbon.lost_g"] == lost["operational_g"] + lost["embodied_g"]
+    whole = sum(row["operational_g"] + row["embodied_g"] for row in (lost, done))
+    assert ran["request_carbon_g.mean"] == pytest.approx(whole)
+
+
+def test_what_is_behind_a_checkpoint_is_not_lost() -> None:
+    """An hour of work, an hour's pause, and a failure ten minutes into the second."""
+    fault = Fault(time_s=2 * HOUR + 600.0, target="node0/gpu0", kind="fail", duration_s=60.0)
+    ran = run([job(2, 9)], [100.0, 900.0, 100.0, 100.0, 900.0], faults=[fault])
+    lost, done = ran.table("jobs_carbon_requests")
+    assert lost["operational_g"] == pytest.approx(0.1 * HOUR_G / 6, rel=0.05)
+    assert done["operational_g"] == pytest.approx(0.2 * HOUR_G, rel=0.05)
 
 
 def test_a_slow_gpu_ends_later_and_plans_again() -> None:
@@ -224,6 +245,32 @@ def test_an_error_of_the_forecast_costs_and_is_drawn_from_a_stream() -> None:
     assert grams(perfect) < grams(off) == grams(again) != grams(other)
     assert off["carbon.it_energy_j"] == pytest.approx(perfect["carbon.it_energy_j"])
     assert off["deadlines_missed"] == 0
+
+
+def test_the_sites_error_is_the_forecasts() -> None:
+    values = (200.0 + 100.0 * np.random.default_rng(5).random(24 * 9)).tolist()
+    jobs = [job(3, 24 * day + 24, 24 * day) for day in range(8)]
+    own = run(jobs, values, forecast=Forecast(0.5), seed=1)
+    sites = run(jobs, values, home={"forecast_error": 0.5}, seed=1)
+    assert grams(sites) == grams(own) > grams(run(jobs, values))
+    with pytest.raises(ConfigError, match=r"forecast.error is 0.1, but sites.home.forecast_error"):
+        run(jobs, values, forecast=Forecast(0.1), home={"forecast_error": 0.5})
+
+
+def test_hours_are_the_sites() -> None:
+    """A run that begins on a Tuesday at 18 o'clock."""
+    grid = Given([0.0, 1e7], [100.0])
+    grid.clock = Clock(1, 18.0)
+    night = run([job(1, 30)], grid, FixedWindow(23.0, 5.0, clock_hour=18.0))
+    assert night.spans()[0][0] == 5.0
+    with pytest.raises(ConfigError, match=r"jobs.shifting: goes by a clock_hour of 0, but .* 18;"):
+        run([job(1, 30)], grid, FixedWindow(23.0, 5.0))
+    workdays = Workdays(scaling(0.0), 4, 14)
+    with pytest.raises(ConfigError, match=r"jobs.workload: goes by a clock_hour of 0, but .* 18;"):
+        run(workdays, grid)
+    grid.clock = Clock(1, 0.0)
+    with pytest.raises(ConfigError, match=r"goes by a first_weekday of 0, but sites.home .* 1;"):
+        run(workdays, grid)
 
 
 def test_a_new_forecast_plans_waiting_jobs_again() -> None:
@@ -345,5 +392,5 @@ def test_levels_of_scaling() -> None:
 
 
 def test_no_pue_no_factor() -> None:
-    ran = run([job(1, 3)], GRID, AtOnce(), pue=ConstantPue(1.0))
+    ran = run([job(1, 3)], GRID, AtOnce(), home={"pue": ConstantPue(1.0)})
     assert grams(ran) == pytest.approx(0.5 * (BUSY_W + NODE_W))

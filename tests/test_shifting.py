@@ -329,6 +329,12 @@ def test_a_job_shifts_inside_its_day_by_hand() -> None:
     runs = WithinDay(0.5).plan(Job(2 * hour, 24 * hour), signal, 21 * hour)
     assert runs == [Run(21 * hour, 21.5 * hour), Run(22 * hour, 22.5 * hour),
                     Run(23 * hour, 24 * hour)]  # fmt: skip
+    # The same where the run begins at six in the morning.
+    early = signal.shifted(-6 * hour)
+    later = WithinDay(0.5, clock_hour=6.0).plan(Job(2 * hour, 18 * hour), early, 15 * hour)
+    assert [(run.start_s + 6 * hour, run.end_s + 6 * hour) for run in later] == [
+        (run.start_s, run.end_s) for run in runs
+    ]
     two_days = WithinDay(0.5).plan(Job(4 * hour, 27 * hour), signal, 21 * hour)
     assert two_days == [Run(21 * hour, 24.5 * hour), Run(26 * hour, 26.5 * hour)]
     assert WithinDay(0.0).plan(Job(2 * hour, 40 * hour), signal, 3.0) == [Run(3.0, 3.0 + 2 * hour)]

@@ -64,7 +64,7 @@ def test_zones_and_offsets() -> None:
     assert Stamps("UTC").seconds("1 July") is None
     with pytest.raises(ConfigError, match="zone is 'Mars'"):
         Stamps("Mars")
-    with pytest.raises(ConfigError, match="'soon' is no date"):
+    with pytest.raises(ConfigError, match="starts is 'soon'; it must be a date"):
         day("soon")
     assert weekday_and_hour(day("2020-02-29T13:30")) == (5, 13.5)
     assert weekday_and_hour(day("2020-07-01T23:00"), "Europe/London") == (3, 0.0)
@@ -152,7 +152,7 @@ def test_mixed_steps_weigh_by_time(csv) -> None:
         ([], r"holds 0 rows"),
         (
             ["2020-01-01,1", "2020-01-02,1", "2020-01-03,1", "2020-01-09,1"],
-            r"line 5, column t: '2020-01-09' is not within 172800 s of 2020-01-03 of line 4",
+            r"line 5, column t: '2020-01-09' is not within 86400 s of 2020-01-03 of line 4",
         ),
     ],
 )
@@ -161,6 +161,24 @@ def test_errors_name_file_line_column_and_value(csv, rows, where) -> None:
     with pytest.raises(TraceError, match=where) as caught:
         read_column(path)
     assert str(caught.value).startswith(str(path))
+
+
+@pytest.mark.parametrize("step_s", [3600.0, 1800.0])
+def test_one_row_that_is_missing(csv, step_s) -> None:
+    times = [
+        np.datetime64("2020-01-01T00:00") + int(step_s) * i * np.timedelta64(1, "s")
+        for i in range(6)
+    ]
+    rows = [f"{time},{i}" for i, time in enumerate(times)]
+    assert read_column(csv("t,v", *rows)).values.size == 6
+    with pytest.raises(TraceError, match=rf"line 5, .*within {step_s:g} s of .* of line 4"):
+        read_column(csv("t,v", *rows[:3], *rows[4:]))
+
+
+def test_shorter_steps_are_no_gaps(csv) -> None:
+    """A file that changes from half to quarter hours, as the one of Great Britain does."""
+    rows = [f"2020-01-01T{m // 60:02}:{m % 60:02},1" for m in (0, 30, 60, 90, 120, 150, 165, 180)]
+    assert np.diff(read_column(csv("t,v", *rows)).edges_s)[-2:].tolist() == [900.0, 1800.0]
 
 
 def test_what_may_be_done_about_oddities(csv) -> None:
@@ -262,6 +280,9 @@ def test_errors_of_generation(csv) -> None:
     )
     with pytest.raises(TraceError, match=r"line 2, column .*Solar: '' is not a number"):
         read_generation(hole, "CISO")
+    missing = eia_file(csv, [f"CISO,5,01/01/2022 {h}:00:00 AM,1,2,3" for h in (1, 2, 3, 5)])
+    with pytest.raises(TraceError, match=r"line 5, .*'01/01/2022 5:00:00 AM' is not within 3600 s"):
+        read_generation(missing, "CISO")
     with pytest.raises(TraceError, match="has no column Balancing Authority"):
         read_generation(csv("a,b", "1,2"), "CISO")
 

@@ -13,6 +13,11 @@ def _number(key: str, value: object, wanted: str) -> float:
     return value
 
 
+def finite(key: str, value: object) -> float:
+    """`value` as a finite number, else a `ConfigError` that names `key`."""
+    return float(_number(key, value, "a finite number"))
+
+
 def positive(key: str, value: object) -> float:
     """`value` as a number above 0, else a `ConfigError` that names `key`."""
     number = _number(key, value, "a number above 0")

@@ -1,6 +1,6 @@
 """Generators of batch jobs: the two scenarios of Let's Wait Awhile (Wiesner et al., 2021).
 
-Hours are of the run's clock, which begins at midnight.
+Hours are of the run's clock, which begins at midnight; so must the site's (`clock_hour`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class Nightly:
     first_night: day of the run (from 0) of the first. work_s: on one GPU, the only number that it
     may have.
     """
+
+    clock_hour = 0.0
 
     def __init__(
         self,
@@ -66,6 +68,8 @@ class Workdays:
     o'clock) or "Monday or Thursday" (9 o'clock of the next). first_weekday: of the run's first day,
     0 is a Monday. Lengths are of work on `least_gpus`; it may have up to `most_gpus`.
     """
+
+    clock_hour = 0.0
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.carbon.signal import Floats
-from models.carbon.units import J_PER_KWH, S_PER_HOUR, grams
+from models.carbon.units import J_PER_KWH, S_PER_HOUR, S_PER_YEAR, grams
 from models.errors import ConfigError
 from models.hardware.sourced import check
 
@@ -23,7 +23,7 @@ class BatterySpec:
     c_rate: content that may be moved in an hour, in capacities. upper_h, upper: content after
     charging at p stays below upper x capacity - taper_h x p; lower_h, lower: content after
     discharging at p stays above lower_h x p + lower x capacity. embodied_g_per_kwh: of capacity;
-    cycles: full ones in its life.
+    cycles: full ones in its life; life_years: by the calendar, used or not.
     """
 
     name: str
@@ -36,6 +36,7 @@ class BatterySpec:
     lower: float
     embodied_g_per_kwh: float
     cycles: float
+    life_years: float
     source: Mapping[str, str]
 
     def __post_init__(self) -> None:
@@ -67,12 +68,20 @@ class BatterySpec:
         """Embodied carbon of the share of its cycles that so much output takes."""
         return self.embodied_g(self.discharge * discharged_j) / self.cycles
 
+    def aged_g(self, capacity_j: float, seconds: float) -> float:
+        """Embodied carbon of the share of its years that so much time is."""
+        return self.embodied_g(capacity_j) * seconds / (self.life_years * S_PER_YEAR)
+
 
 class Store(NamedTuple):
-    """What is in a battery: energy, and the carbon that came in with it."""
+    """What is in a battery: energy, and the carbon that came in with it. Of its making, what its
+    cycles and what the calendar have taken so far, and what somebody has been charged with."""
 
     content_j: float = 0.0
     content_g: float = 0.0
+    cycled_g: float = 0.0
+    aged_g: float = 0.0
+    written_g: float = 0.0
 
 
 class Moved(NamedTuple):
@@ -120,7 +129,7 @@ class Battery:
 
         Carbon that came in goes out evenly with the content, lost content included.
         """
-        content_j, content_g = store
+        content_j, content_g = store[:2]
         spec = self.spec
         if gap_j > 0.0 or from_grid_j > 0.0:
             most_j = spec.most_charge_w(self.capacity_j, content_j, step_s) * step_s
@@ -128,14 +137,25 @@ class Battery:
             grid_j = min(from_grid_j, most_j - surplus_j)
             added_g = grams(surplus_j, surplus_g_per_kwh) + grams(grid_j, grid_g_per_kwh)
             content_j += spec.charge * (surplus_j + grid_j)
-            return Moved(surplus_j, grid_j, 0.0, 0.0, Store(content_j, content_g + added_g))
+            after = store._replace(content_j=content_j, content_g=content_g + added_g)
+            return Moved(surplus_j, grid_j, 0.0, 0.0, after)
         most_j = spec.most_discharge_w(self.capacity_j, content_j, step_s) * step_s
         out_j = min(-gap_j, most_j)
         if not out_j > 0.0:
             return Moved(0.0, 0.0, 0.0, 0.0, store)
         lost_j = spec.discharge * out_j
         out_g = content_g * min(1.0, lost_j / content_j)
-        return Moved(0.0, 0.0, out_j, out_g, Store(content_j - lost_j, content_g - out_g))
+        after = store._replace(content_j=content_j - lost_j, content_g=content_g - out_g)
+        return Moved(0.0, 0.0, out_j, out_g, after)
+
+    def write_off(self, store: Store, out_j: float, step_s: float, used: bool) -> Store:
+        """The store after a step, its making written off by what has gone further, its cycles or
+        the calendar. In a step without load (`used`: with one) nobody is there to charge: later
+        ones are."""
+        cycled_g = store.cycled_g + self.spec.worn_g(out_j)
+        aged_g = store.aged_g + self.spec.aged_g(self.capacity_j, step_s)
+        written_g = max(cycled_g, aged_g) if used else store.written_g
+        return store._replace(cycled_g=cycled_g, aged_g=aged_g, written_g=written_g)
 
 
 @dataclass(frozen=True, slots=True)

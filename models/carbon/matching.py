@@ -59,5 +59,10 @@ def match_steps(
         matched_j=float(seconds @ matched),
         location_g=float((seconds * load) @ grid) / J_PER_KWH,
         hourly_g=(lacking + float(seconds @ matched) * farm_g_per_kwh) / J_PER_KWH,
-        annual_g=max(0.0, load_j - farm_j) * mean / J_PER_KWH,
+        annual_g=annual_g(load_j, farm_j, mean),
     )
+
+
+def annual_g(load_j: float, farm_j: float, mean_g_per_kwh: float) -> float:
+    """The mean intensity on what a farm lacks over the whole time."""
+    return max(0.0, load_j - farm_j) * mean_g_per_kwh / J_PER_KWH

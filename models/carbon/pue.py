@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from models.errors import ConfigError
 
 
 class Pue(Protocol):
+    """`by_temperature`: whether the outside counts."""
+
+    @property
+    def by_temperature(self) -> bool: ...
+
     def at(self, outside_c: float | None) -> float:
         """Effectiveness at an outside temperature in degrees Celsius, at least 1."""
         ...
@@ -17,10 +22,11 @@ class Pue(Protocol):
 @dataclass(frozen=True, slots=True)
 class ConstantPue:
     value: float
+    by_temperature: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not self.value >= 1.0:
-            raise ConfigError(f"pue: value = {self.value!r} must be >= 1")
+        if not 1.0 <= self.value < float("inf"):
+            raise ConfigError(f"pue: value = {self.value!r} must be finite and >= 1")
 
     def at(self, outside_c: float | None) -> float:
         return self.value
@@ -33,6 +39,7 @@ class TemperaturePue:
     fixed: float
     per_degree: float
     free_below_c: float
+    by_temperature: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not (self.fixed >= 0.0 and self.per_degree >= 0.0):

@@ -51,10 +51,13 @@ class Settled(Generic[T]):
     wear_g: T
     content_j: T
     content_g: T
+    cycled_g: T
+    aged_g: T
+    written_g: T
 
     @property
     def battery_g(self) -> T:
-        """Of what the load had from the battery: as supplied, and its making."""
+        """Of what the load had from the battery, as supplied, and of its making."""
         return self.stored_g + self.wear_g
 
     @property
@@ -93,11 +96,20 @@ def settle(
         moved = battery.move(store, farm_j - load_j, step_s, mix, from_grid_j, intensity_g_per_kwh)
     elif from_grid_j > 0.0:
         raise ConfigError(f"supply: from_grid_j = {from_grid_j!r}, but there is no battery")
-    cycle = battery.spec.worn_g(1.0) if battery is not None else 0.0
+    after = moved.store
+    if battery is not None:
+        after = battery.write_off(after, moved.out_j, step_s, load_j > 0.0)
     return _account(
-        it_j, load_j, min(load_j, farm_j), farm_j, mix, intensity_g_per_kwh, cycle, *moved[:4],
-        *moved.store,
+        it_j, load_j, min(load_j, farm_j), farm_j, mix, intensity_g_per_kwh, *moved[:4],
+        after.written_g - store.written_g, *after,
     )  # fmt: skip
+
+
+def at_the_end(settled: Settled[float]) -> Store:
+    """The battery after a step."""
+    return Store(
+        settled.content_j, settled.content_g, settled.cycled_g, settled.aged_g, settled.written_g
+    )
 
 
 def settle_steps(
@@ -129,20 +141,20 @@ def settle_steps(
         farm_j += farm.energy_j
         weight += farm.energy_j * farm.g_per_kwh
     mix = np.divide(weight, farm_j, out=np.zeros(count), where=farm_j > 0.0)
-    rows = np.zeros((6, count))
-    cycle = 0.0
+    rows = np.zeros((10, count))
     if battery is not None:
-        cycle = battery.spec.worn_g(1.0)
+        loads = (load_j > 0.0).tolist()
         for i, (gap_j, mixed) in enumerate(
             zip((farm_j - load_j).tolist(), mix.tolist(), strict=True)
         ):
             moved = battery.move(store, gap_j, step_s, mixed)
-            store = moved.store
-            rows[:, i] = *moved[:4], *store
+            after = battery.write_off(moved.store, moved.out_j, step_s, loads[i])
+            rows[:, i] = *moved[:4], after.written_g - store.written_g, *after
+            store = after
     else:
-        rows[4], rows[5] = store
+        rows[5:] = np.array(store)[:, None]
     matched_j = np.minimum(load_j, farm_j)
-    return _account(it_j, load_j, matched_j, farm_j, mix, intensity_g_per_kwh, cycle, *rows)
+    return _account(it_j, load_j, matched_j, farm_j, mix, intensity_g_per_kwh, *rows)
 
 
 def _account(
@@ -152,13 +164,16 @@ def _account(
     farm_j: T,
     mix: T,
     intensity: T,
-    wear_g_per_j: float,
     surplus_j: T,
     from_grid_j: T,
     out_j: T,
     out_g: T,
+    wear_g: T,
     content_j: T,
     content_g: T,
+    cycled_g: T,
+    aged_g: T,
+    written_g: T,
 ) -> Settled[T]:
     lacking_j = load_j - matched_j - out_j
     return Settled(
@@ -172,9 +187,12 @@ def _account(
         grid_g=lacking_j * intensity / J_PER_KWH,
         farm_g=matched_j * mix / J_PER_KWH,
         stored_g=out_g,
-        wear_g=out_j * wear_g_per_j,
+        wear_g=wear_g,
         content_j=content_j,
         content_g=content_g,
+        cycled_g=cycled_g,
+        aged_g=aged_g,
+        written_g=written_g,
     )
 
 

@@ -7,6 +7,9 @@ from math import exp, gamma
 
 from models.errors import ConfigError
 
+#: Intervals of an integral; an even number.
+_STEPS = 64
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Odometer:
@@ -56,15 +59,33 @@ class WeibullLife:
                 f"Weibull life: mean_s = {self.mean_s!r} and shape = {self.shape!r} must be > 0"
             )
 
-    def survives(self, age_s: float, further_s: float) -> float:
-        """Chance that a device that works at an age works so much later."""
+    def survives(self, age_s: float, further_s: float, failures: float = 1.0) -> float:
+        """Chance that a device that works at an age works so much later. failures: their rate,
+        relative to this law's."""
         scale = self.mean_s / gamma(1.0 + 1.0 / self.shape)
         spent = (age_s / scale) ** self.shape
-        return exp(spent - ((age_s + further_s) / scale) ** self.shape)
+        return exp(failures * (spent - ((age_s + further_s) / scale) ** self.shape))
+
+    def serves_s(self, age_s: float, further_s: float, failures: float = 1.0) -> float:
+        """How long it works of a further time, on average: the integral of its survival, by
+        Simpson's rule."""
+        step_s = further_s / _STEPS
+        chances = [self.survives(age_s, i * step_s, failures) for i in range(_STEPS + 1)]
+        return (
+            (chances[0] + chances[-1] + 4.0 * sum(chances[1::2]) + 2.0 * sum(chances[2:-1:2]))
+            * step_s
+            / 3.0
+        )
 
 
 def fit_for_second_life(
-    odometer: Odometer, limits: Odometer, life: WeibullLife, further_s: float, survival: float
+    odometer: Odometer,
+    limits: Odometer,
+    life: WeibullLife,
+    further_s: float,
+    survival: float,
+    failures: float = 1.0,
 ) -> bool:
     """Whether no limit is passed and the device lasts `further_s` with a chance of `survival`."""
-    return odometer.worn(limits) < 1.0 and life.survives(odometer.on_s, further_s) >= survival
+    lasts = life.survives(odometer.on_s, further_s, failures)
+    return odometer.worn(limits) < 1.0 and lasts >= survival

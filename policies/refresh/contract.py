@@ -16,8 +16,8 @@ class PlaceView:
     """A pool that takes such devices second-hand, instead of new ones.
 
     reused_w, new_w: mean power of this device there, and of a new one, for the same work.
-    embodied_g, life_s: making a new one, and over what it is written off. planned_s: how long the
-    second life is to last; fit: whether the device's wear lets it.
+    embodied_g, life_s: making a new one, and over what it is written off. served_s: how long it
+    works of its second life's plan, on average; fit: whether the device's wear lets it.
     """
 
     name: str
@@ -27,7 +27,7 @@ class PlaceView:
     life_s: float
     pue: float
     intensity_g_per_kwh: float
-    planned_s: float
+    served_s: float
     fit: bool
 
 

@@ -27,6 +27,6 @@ class SecondLife:
 
 def saved_g(place: PlaceView) -> float:
     """Carbon that a device saves in its second life there, less what it costs."""
-    making = place.embodied_g * min(1.0, place.planned_s / place.life_s)
-    more_j = (place.reused_w - place.new_w) * place.pue * place.planned_s
+    making = place.embodied_g * min(1.0, place.served_s / place.life_s)
+    more_j = (place.reused_w - place.new_w) * place.pue * place.served_s
     return making - grams(more_j, place.intensity_g_per_kwh)

@@ -37,7 +37,7 @@ class Carbon:
     Energy counts above idle: what stands there draws its idle power wherever requests go. signal:
     "average", or "marginal" where every site has it. network_j_per_token: of tokens that leave
     their region, at the site's intensity. capacity: false ignores places and latency, to show what
-    that does.
+    that does; energy is that of a batch at `tpot_s` still.
     """
 
     def __init__(

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from models.carbon.clock import Clock
 from policies.shifting.contract import ForecastView
 
 
@@ -15,6 +16,11 @@ class SiteView(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def clock(self) -> Clock | None:
+        """The time of its day at 0 of the run; None where it knows of none."""
+        ...
 
     @property
     def forecast(self) -> ForecastView:

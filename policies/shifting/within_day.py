@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import floor
 
 from models.carbon.units import S_PER_HOUR
+from models.errors import ConfigError
 from policies.shifting.carbon_explorer import check_flexible, to_cleanest
 from policies.shifting.contract import ForecastView, JobView, Run
 from policies.shifting.slots import joined, slots, window
@@ -14,19 +15,24 @@ _DAY_S = 24.0 * S_PER_HOUR
 
 class WithinDay:
     """Takes what a job would do if it ran at once, and moves the share `flexible` of each slot of
-    that to the cleanest slots of the same day (of the run's clock), as long as they are cleaner and
-    have time left before the deadline. A slot that is used in part is used from its start.
+    that to the cleanest slots of the same day, as long as they are cleaner and have time left
+    before the deadline. A slot that is used in part is used from its start. clock_hour: the hour of
+    the day at which the run begins, that of the site.
     """
 
-    def __init__(self, flexible: float) -> None:
+    def __init__(self, flexible: float, clock_hour: float = 0.0) -> None:
         check_flexible(flexible)
+        if not 0.0 <= clock_hour < 24.0:
+            raise ConfigError(f"clock_hour = {clock_hour!r} must be in [0, 24)")
         self.flexible = flexible
+        self.clock_hour = clock_hour
 
     def plan(self, job: JobView, forecast: ForecastView, now_s: float) -> list[Run]:
         until_s, left_s = window(job, now_s), job.remaining_s
         runs: list[Run] = []
+        since_s = self.clock_hour * S_PER_HOUR
         while left_s > 0.0 and now_s < until_s:
-            tomorrow_s = min(until_s, _DAY_S * (floor(now_s / _DAY_S) + 1))
+            tomorrow_s = min(until_s, _DAY_S * (floor((now_s + since_s) / _DAY_S) + 1) - since_s)
             day = slots(forecast, now_s, tomorrow_s)
             used_s = []
             for start, end, _ in day:

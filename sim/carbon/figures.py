@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from math import fsum
 from typing import Any
 
-import numpy as np
-
-from models.carbon.matching import match_steps
+from models.carbon.matching import annual_g
 from models.carbon.metrics import Footprint
+from sim.carbon.netting import SiteSettled
 from sim.carbon.site import Site
-from sim.carbon.sites import SitesSettled
 from sim.core.errors import LawBroken
 from sim.core.result import Value
 
@@ -31,9 +29,8 @@ class Totals:
     def __init__(self) -> None:
         self.by_component: dict[str, Sums] = defaultdict(lambda: [0.0, 0.0, 0.0])
         self.by_account: dict[tuple[str, str], Sums] = defaultdict(lambda: [0.0, 0.0, 0.0])
-        self.steps: list[SitesSettled] = []
-        #: By step and site: seconds, load, farms, grid intensity, farms' factor.
-        self.supply: list[list[tuple[float, float, float, float, float]]] = []
+        #: By site: its periods.
+        self.periods: dict[int, list[SiteSettled]] = defaultdict(list)
 
     def add(
         self,
@@ -50,22 +47,9 @@ class Totals:
             sums[1] += operational_g
             sums[2] += embodied_g
 
-    def settle(self, sites: Sequence[Site], fact: SitesSettled) -> None:
-        """The supply of a step."""
-        self.steps.append(fact)
-        lasted_s = fact.end_s - fact.start_s
-        self.supply.append(
-            [
-                (
-                    lasted_s,
-                    settled.load_j / lasted_s,
-                    site.farm_w(fact.start_s),
-                    site.grid.at(fact.start_s),
-                    site.farm_g_per_kwh,
-                )
-                for site, settled in zip(sites, fact.settled, strict=True)
-            ]
-        )
+    def settle(self, fact: SiteSettled) -> None:
+        """The supply of a site's period."""
+        self.periods[fact.site].append(fact)
 
     def of_tenant(self, tenant: str) -> Sums:
         """All accounts of a tenant."""
@@ -80,7 +64,7 @@ class Totals:
         """Raises LawBroken unless the books hold all energy of the cluster and all that the sites
         have emitted."""
         booked_j, booked_g, _ = self.whole()
-        emitted_g = fsum(settled.total_g for step in self.steps for settled in step.settled)
+        emitted_g = fsum(one.settled.total_g for own in self.periods.values() for one in own)
         for what, booked, known in (
             ("J of energy", booked_j, energy_j),
             ("g of operation", booked_g, emitted_g),
@@ -105,13 +89,15 @@ def summarise(
     for component, sums in sorted(totals.by_component.items()):
         results.figure(f"carbon_g.{component}", sums[1] + sums[2])
     for i, site in enumerate(sites):
-        results.figures(f"sites.{site.name}", _site(site, i, totals))
+        results.figures(f"sites.{site.name}", _site(site, totals.periods[i]))
     for tenant in sorted({name for name, _ in totals.by_account}):
         results.figures(tenant, _tenant(tenant, totals, results.summary))
 
 
-def _site(site: Site, at: int, totals: Totals) -> dict[str, Value]:
-    steps = [step.settled[at] for step in totals.steps]
+def _site(site: Site, periods: Sequence[SiteSettled]) -> dict[str, Value]:
+    """Figures of a site. `operational_g` has all that supplying it emitted: the grid, making the
+    farms, making the battery."""
+    steps = [period.settled for period in periods]
     figures: dict[str, Value] = {
         "it_energy_j": fsum(settled.it_j for settled in steps),
         "energy_j": fsum(settled.load_j for settled in steps),
@@ -119,18 +105,24 @@ def _site(site: Site, at: int, totals: Totals) -> dict[str, Value]:
     }
     if not steps:
         return figures
-    seconds, load, farm, grid, factor = np.array([step[at] for step in totals.supply]).T
-    figures["intensity_g_per_kwh.mean"] = float(seconds @ grid / seconds.sum())
+    seconds = fsum(period.end_s - period.start_s for period in periods)
+    mean = fsum(p.mean_g_per_kwh * (p.end_s - p.start_s) for p in periods) / seconds
+    figures["intensity_g_per_kwh.mean"] = mean
     if site.farms and figures["energy_j"]:
-        matching = match_steps(seconds, load, farm, grid, float(factor[0]))
-        figures["location_g"] = matching.location_g
-        figures["annual_matching_g"] = matching.annual_g
-        figures["annual_share"] = matching.annual_share
-        figures["coverage"] = matching.coverage
-        figures["curtailed_j"] = fsum(settled.curtailed_j for settled in steps)
+        load_j = fsum(settled.load_j for settled in steps)
+        curtailed_j = fsum(settled.curtailed_j for settled in steps)
+        farm_j = fsum(settled.matched_j + settled.charged_j for settled in steps) + curtailed_j
+        # A battery is filled by farms alone.
+        served_j = fsum(settled.matched_j + settled.discharged_j for settled in steps)
+        figures["location_g"] = fsum(period.location_g for period in periods)
+        figures["annual_matching_g"] = annual_g(load_j, farm_j, mean)
+        figures["annual_share"] = min(1.0, farm_j / load_j)
+        figures["coverage"] = served_j / load_j
+        figures["curtailed_j"] = curtailed_j
     if site.battery is not None:
         for key in ("charged_j", "discharged_j"):
             figures[f"battery.{key}"] = fsum(getattr(settled, key) for settled in steps)
+        figures["battery.wear_g"] = fsum(settled.wear_g for settled in steps)
         figures["battery.content_j"] = site.store.content_j
         figures["battery.content_g"] = site.store.content_g
     return figures

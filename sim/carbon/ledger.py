@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import inf
 from typing import Any
 
@@ -12,8 +13,9 @@ from models.carbon.units import S_PER_YEAR
 from sim.carbon import methods
 from sim.carbon.consumers import Consumers, Metered
 from sim.carbon.figures import Totals, summarise
+from sim.carbon.netting import SiteSettled
 from sim.carbon.parts import IDLE, Claim, Drawn, Owners, Part, part_of_links, parts_of_node
-from sim.carbon.sites import Sites, SitesSettled
+from sim.carbon.sites import Sites, StepOver
 from sim.core.errors import ConfigError
 from sim.core.simulation import Simulation
 from sim.hardware.facts import HoldersChanged
@@ -36,9 +38,22 @@ UNUSED = "idle"
 WORK = "work"
 
 
+@dataclass(slots=True)
+class Step:
+    """What was read at the end of a step, and by site the grams of a joule of its computers, None
+    until it is known. `drawn`: by part."""
+
+    start_s: float
+    end_s: float
+    drawn: list[Drawn]
+    uses: list[StepUse]
+    g_per_j: list[float | None]
+
+
 class Ledger:
     """Observes the sites' steps, and books for each what every part drew and what its making
-    costs over the step, each gram once, and nothing where there is nothing.
+    costs over the step, each gram once, and nothing where there is nothing. A site's steps share
+    the grams of its period of netting by energy, so they are booked when that is over.
 
     A part's work goes to whom it was done for; its idle draw and its making to who holds it (a
     host by its GPUs, one without any by the use of its processors), and what nobody holds to the
@@ -46,6 +61,9 @@ class Ledger:
     open meters, by which their accounts go on to prompts, answers and single requests.
     `age_years`: of the hardware when the run begins. `shapley_spans_s`: of the nested Shapley
     method, from the longest, each whole times the next; none: without that method.
+
+    Work that a later failure undoes has been booked as work by then. Where meters tell of it, the
+    figure `carbon.lost_g` and `carbon_attribution`'s account `TENANT/lost` say what of it was.
 
     Energy is that of the computers; operational carbon is what the site emits for it, PUE included.
     """
@@ -74,6 +92,7 @@ class Ledger:
         self._opened: list[MeterOpened] = []
         self._parts: list[Part] = []
         self._closed = False
+        self._steps: deque[Step] = deque()
         self._slots: list[methods.Slot] = []
 
     def attach(self, simulation: Simulation) -> None:
@@ -82,7 +101,8 @@ class Ledger:
             raise ConfigError("carbon: needs sites; choose sites=gb_like, or carbon=none")
         self._simulation = simulation
         self._sites: Sites = simulation.sites
-        simulation.facts.subscribe(SitesSettled, self._settled)
+        simulation.facts.subscribe(StepOver, self._step_over)
+        simulation.facts.subscribe(SiteSettled, self._settled)
         if self.requests:
             simulation.facts.subscribe(MeterOpened, self._opened.append)
         simulation.on_started(self._begin)
@@ -116,20 +136,36 @@ class Ledger:
             for part in self._parts:
                 part.look_anew()
 
-    def _settled(self, fact: SitesSettled) -> None:
-        start_s, end_s, settled = fact
+    def _step_over(self, fact: StepOver) -> None:
+        start_s, end_s = fact
         self._since_s = end_s
         self._closed = last = self._simulation.over
         uses = [opened.meter.close_step(end_s, last) for opened in self._opened]
-        factors = [step.total_g / step.it_j if step.it_j > 0.0 else 0.0 for step in settled]
-        self.totals.settle(self._sites.sites, fact)
+        drawn = [part.step(end_s) for part in self._parts]
+        self._steps.append(Step(start_s, end_s, drawn, uses, [None for _ in self._names]))
+
+    def _settled(self, fact: SiteSettled) -> None:
+        self.totals.settle(fact)
+        it_j = fact.settled.it_j
+        g_per_j = fact.settled.total_g / it_j if it_j > 0.0 else 0.0
+        for step in reversed(self._steps):
+            if step.end_s <= fact.start_s:
+                break
+            step.g_per_j[fact.site] = g_per_j
+        while self._steps:
+            factors = [factor for factor in self._steps[0].g_per_j if factor is not None]
+            if len(factors) < len(self._names):
+                return
+            self._enter(self._steps.popleft(), factors)
+
+    def _enter(self, step: Step, factors: Sequence[float]) -> None:
+        """Book a step."""
         books: dict[tuple[int, str, str, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
         metered = [Metered() for _ in self._opened]
-        slot = methods.Slot(end_s - start_s)
+        slot = methods.Slot(step.end_s - step.start_s)
         self._slots.append(slot)
-        for part in self._parts:
-            drawn = part.step(end_s)
-            self._book(books, metered, slot, part, drawn, factors[part.site], uses)
+        for part, drawn in zip(self._parts, step.drawn, strict=True):
+            self._book(books, metered, slot, part, drawn, factors[part.site], step.uses)
         append = self._table.append
         for (site, component, tenant, account), (energy_j, operational_g, embodied_g) in sorted(
             books.items()
@@ -139,8 +175,8 @@ class Ledger:
                 continue
             append(
                 (
-                    start_s,
-                    end_s,
+                    step.start_s,
+                    step.end_s,
                     self._names[site],
                     component,
                     tenant,
@@ -152,7 +188,7 @@ class Ledger:
             )
         self._table.flush_when_full()
         if self._consumers is not None:
-            self._consumers.step(uses, metered, end_s - start_s)
+            self._consumers.step(step.uses, metered, slot.lasted_s)
 
     def _book(
         self,

@@ -65,7 +65,7 @@ class MeanForecast:
 class Outlook:
     """A site as policies see it; its own books stay closed to them."""
 
-    __slots__ = ("_site", "forecast", "name")
+    __slots__ = ("_site", "clock", "forecast", "name")
 
     def __init__(
         self,
@@ -75,6 +75,7 @@ class Outlook:
     ) -> None:
         self._site = site
         self.name = site.name
+        self.clock = site.clock
         self.forecast = Forecast(site.grid, site.forecast_error, rng, clock)
 
     def intensity(self, now_s: float) -> float:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import partial
 from math import isfinite
 from typing import NamedTuple
 
-from models.carbon.supply import Settled
 from models.errors import TraceError
+from sim.carbon.netting import Netting, SiteSettled
 from sim.carbon.outlook import Outlook
 from sim.carbon.site import Site
 from sim.core.errors import ConfigError
@@ -19,13 +20,12 @@ from sim.hardware.facts import HoldersChanged
 from sim.hardware.link import Link
 
 
-class SitesSettled(NamedTuple):
-    """All sites were supplied for a step in which no signal of theirs changed, nor who has which
-    GPU; `settled`: by site, in order."""
+class StepOver(NamedTuple):
+    """A step of all sites is over, in which no signal of theirs changed, nor who has which GPU.
+    What it emitted is told, once it is known, by a `SiteSettled` of each site."""
 
     start_s: float
     end_s: float
-    settled: list[Settled[float]]
 
 
 class Sites:
@@ -63,7 +63,8 @@ class Sites:
         assert cluster is not None
         self._simulation = simulation
         for name, site in zip(self._names, self.sites, strict=True):
-            site.begin(name, simulation.stream(f"sites.{name}"))
+            site.begin(name, simulation.stream)
+        self._check_dates()
         until_s = simulation.until_s
         if until_s is not None:
             for site in self.sites:
@@ -72,7 +73,11 @@ class Sites:
         self._place(cluster)
         self._drawn_j = [self._energy_j(i, simulation.now) for i in range(len(self.sites))]
         self._start_s = simulation.now
-        self._listeners = simulation.listeners(SitesSettled)
+        self._periods = [Netting(i, site, self._start_s) for i, site in enumerate(self.sites)]
+        self._over, self._settled = (
+            simulation.listeners(StepOver),
+            simulation.listeners(SiteSettled),
+        )
         simulation.facts.subscribe(HoldersChanged, self._holders_changed)
         simulation.sample(self._next_s(simulation.now), self._edge)
 
@@ -102,22 +107,51 @@ class Sites:
         return self.round_trips_s[origin][site]
 
     def close(self, now_s: float) -> None:
-        """Settle the step under way. Raises TraceError where a signal has ended before."""
+        """The run is over: settle what is under way. Raises TraceError where a signal has ended
+        before."""
+        self._step(now_s)
+        for period in self._periods:
+            if period.start_s < now_s:
+                self._settle(period, now_s)
+
+    def _step(self, now_s: float) -> None:
         start_s = self._start_s
         if now_s == start_s:
             return
         for site in self.sites:
             if now_s > site.end_s:
                 raise self._ends(site, now_s)
-        settled = []
-        for i, site in enumerate(self.sites):
+        for i, period in enumerate(self._periods):
             drawn_j = self._energy_j(i, now_s)
-            settled.append(site.settle(start_s, now_s, max(0.0, drawn_j - self._drawn_j[i])))
+            period.add(start_s, now_s, max(0.0, drawn_j - self._drawn_j[i]))
             self._drawn_j[i] = drawn_j
         self._start_s = now_s
-        fact = SitesSettled(start_s, now_s, settled)
-        for listener in self._listeners:
-            listener(fact)
+        over = StepOver(start_s, now_s)
+        for listener in self._over:
+            listener(over)
+        for period in self._periods:
+            if not period.site.netted or now_s >= period.ends_s:
+                self._settle(period, now_s)
+
+    def _settle(self, period: Netting, now_s: float) -> None:
+        settled = period.settle(now_s)
+        for listener in self._settled:
+            listener(settled)
+
+    def _check_dates(self) -> None:
+        """Raises ConfigError where the run would begin at two moments."""
+        dates = {
+            f"sites.{name}.{key}": source.clock.date_s
+            for name, site in zip(self._names, self.sites, strict=True)
+            for key, source in (("intensity", site.intensity), ("marginal", site.marginal))
+            if source is not None and source.clock is not None and source.clock.date_s is not None
+        }
+        if len(set(dates.values())) > 1:
+            said = ", ".join(
+                f"{key} {datetime.fromtimestamp(date_s, UTC).isoformat()}"
+                for key, date_s in dates.items()
+            )
+            raise ConfigError(f"starts: the run begins at one moment, not at {said}")
 
     def _check_distances(self) -> None:
         for origin, row in (self.round_trips_s or {}).items():
@@ -160,13 +194,14 @@ class Sites:
 
     def _next_s(self, now_s: float) -> float:
         """When something changes next; just after the end of a signal, to say that it has ended."""
-        return min(
+        edges = [
             math.nextafter(site.end_s, math.inf) if now_s >= site.end_s else site.next_edge_s(now_s)
             for site in self.sites
-        )
+        ]
+        return min(*edges, *[period.ends_s for period in self._periods])
 
     def _edge(self, now_s: float) -> float:
-        self.close(now_s)
+        self._step(now_s)
         return self._next_s(now_s)
 
     def _holders_changed(self, _: HoldersChanged) -> None:
@@ -175,7 +210,7 @@ class Sites:
             self._simulation.sample(now, self._once)
 
     def _once(self, now_s: float) -> None:
-        self.close(now_s)
+        self._step(now_s)
 
     @staticmethod
     def _ends(site: Site, now_s: float) -> TraceError:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.core.errors import ConfigError, OrreryError
+from sim.core.kinds import check_kinds
 from sim.core.result import Result
 from sim.core.simulation import Simulation
 
@@ -112,6 +113,7 @@ def instantiate(key: str, part: Any) -> Any:
     from hydra.errors import HydraException
     from hydra.utils import instantiate as build
 
+    check_kinds(key, part)
     try:
         return build(part, _convert_="all")
     except HydraException as error:

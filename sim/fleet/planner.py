@@ -148,7 +148,7 @@ class FleetPlanner:
             life_s=device.life_s,
             pue=pue,
             intensity_g_per_kwh=grid,
-            planned_s=second.years * S_PER_YEAR,
+            served_s=cohort.serves_s(second),
             fit=cohort.fit(second),
         )
 

@@ -136,16 +136,22 @@ class Cohort:
 
     def serve(self, seconds: float) -> float:
         """Time passes; returns how many fail in it, on average."""
-        survive = self.device.failures.survives(self.odometer.on_s, seconds) ** self.failures
+        survive = self.device.failures.survives(self.odometer.on_s, seconds, self.failures)
         self.odometer = self.device.after(self.odometer, seconds)
         return float(self.number * (1.0 - survive))
 
     def fit(self, second: SecondUse) -> bool:
-        """Whether its wear lets it have a second life."""
+        """Whether its wear, and what fails there, let it have a second life."""
         return fit_for_second_life(
             self.odometer, self.device.limits, self.device.failures, second.years * S_PER_YEAR,
-            second.survival,
+            second.survival, self.failures * second.failures,
         )  # fmt: skip
+
+    def serves_s(self, second: SecondUse) -> float:
+        """How long one works of the plan of a second life, on average."""
+        return self.device.failures.serves_s(
+            self.odometer.on_s, second.years * S_PER_YEAR, self.failures * second.failures
+        )
 
     def moved(self, number: float, now_s: float, second: SecondUse) -> Cohort:
         """So many of them at the beginning of a second life."""

@@ -34,13 +34,15 @@ class Consumer(NamedTuple):
     """One consumer (a request, a job) that ended in a step, or that the end of the run cut off.
 
     `kind` names its class (chat, code, ...). `parts`: by step, each step at most once, rising;
-    those of steps in which it used nothing may be left out.
+    those of steps in which it used nothing may be left out. `lost`: a failure undid what these
+    parts did; it may begin anew, and ends once more then.
     """
 
     id: int
     kind: str
     parts: Sequence[Part]
     finished: bool = True
+    lost: bool = False
 
 
 @dataclass(slots=True)
@@ -51,6 +53,7 @@ class Ended:
     ids: list[int] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
     finished: list[bool] = field(default_factory=list)
+    lost: list[bool] = field(default_factory=list)
     owner: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     step: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     active_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
@@ -65,6 +68,7 @@ class Ended:
             ended.ids.append(consumer.id)
             ended.kinds.append(consumer.kind)
             ended.finished.append(consumer.finished)
+            ended.lost.append(consumer.lost)
             flat += [(owner, *part) for part in consumer.parts]
         owner_, step, ended.active_s, ended.held_s = np.array(flat, float).reshape(-1, 4).T
         ended.owner, ended.step = owner_.astype(np.int64), step.astype(np.int64)
@@ -79,7 +83,7 @@ class Ended:
         for owner, *part in zip(*(column.tolist() for column in columns), strict=True):
             parts[owner].append(Part(*part))
         own = [sorted(each) for each in parts]
-        for each in zip(self.ids, self.kinds, own, self.finished, strict=True):
+        for each in zip(self.ids, self.kinds, own, self.finished, self.lost, strict=True):
             yield Consumer(*each)
 
 

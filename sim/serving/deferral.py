@@ -71,8 +71,9 @@ class Deferring(OpenLoop):
     serving them.
 
     A request arrives at the gateway when it is released; the table `deferred` tells how long each
-    was held. Raises ConfigError where a deadline is not after the gathering and serving, and where
-    the run has no sites.
+    was held, and when it finished (null: it was rejected, or not done when the run ended). Raises
+    ConfigError where a deadline is not after the gathering and serving, and where the run has no
+    sites.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class Deferring(OpenLoop):
         self._batches: list[Batch] = []
         self._released: dict[int, _Times] = {}
         self._due_s = -inf
-        self._count = self._forced = self._late = self._plans = 0
+        self._count = self._forced = self._late = self._missed = self._plans = 0
         self._held_s = self._longest_s = 0.0
         self._sending: _Times | None = None
 
@@ -139,18 +140,30 @@ class Deferring(OpenLoop):
         assert times is not None
         submitted_s, released_s, deadline_s = times
         finish_s = request.finish_s if request.finish_s >= 0.0 else None
-        self._late += finish_s is not None and finish_s > deadline_s
+        late = finish_s is not None and finish_s > deadline_s
+        self._late += late
+        self._missed += late or finish_s is None
         self._table.append((request.id, submitted_s, released_s, deadline_s, finish_s))
         self._table.flush_when_full()
 
     def figures(self) -> dict[str, Value]:
-        """Requests released, those of them for want of slack, those that ended after their
-        deadline, those still held; how long they were held; plans made."""
+        """Requests released, those of them for want of slack, those that finished after their
+        deadline; those that missed it (late, rejected, or unfinished when the run ends behind it);
+        those still held; how long they were held; plans made. Requests that are still served get
+        their rows."""
+        now = self._simulation.now
+        for number, times in self._released.items():
+            self._table.append((number, *times, None))
+            self._missed += times[2] < now
+        self._released.clear()
         batches = [*self._batches, *([self._gathering] if self._gathering else [])]
+        for batch in batches:
+            self._missed += sum(at + self.wait_s < now for at, _ in batch.held)
         return {
             "deferred": self._count,
             "deferred.forced": self._forced,
             "deferred.late": self._late,
+            "deferred.missed": self._missed,
             "deferred.held": sum(len(batch.held) for batch in batches),
             "deferred.plans": self._plans,
             "deferred.held_s.mean": self._held_s / self._count if self._count else None,
@@ -158,13 +171,15 @@ class Deferring(OpenLoop):
         }
 
     def _of_sites(self, gateway: Entrance) -> ForecastView:
-        sites = {site.name: site.forecast for site in gateway.sites}
-        if self.site is None:
-            found = list(sites.values())
-            return found[0] if len(found) == 1 else MeanForecast(found)
-        if self.site not in sites:
+        sites = {site.name: site for site in gateway.sites}
+        if self.site is not None and self.site not in sites:
             raise ConfigError(f"client.site: no replica at {self.site!r}; {', '.join(sites)}")
-        return sites[self.site]
+        found = list(sites.values()) if self.site is None else [sites[self.site]]
+        for site in found:
+            if site.clock is not None:
+                site.clock.check(self.shifting, "client.shifting", site.name)
+        forecasts = [site.forecast for site in found]
+        return forecasts[0] if len(forecasts) == 1 else MeanForecast(forecasts)
 
     def _ahead(self, demands: Iterator[Demand]) -> Iterator[Demand]:
         """They will be submitted in another order."""

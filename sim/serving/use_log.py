@@ -60,6 +60,7 @@ class UseLog:
         self._eased = bytearray()
         # Slot, id and kind of those that have all their tokens, and of others told.
         self._done: list[Any] = []
+        self._lost: list[Any] = []
         self._undone: list[Any] = []
         # Active seconds for each token in which decodes on the host took part.
         self._host_s = 0.0
@@ -333,12 +334,16 @@ class UseLog:
     def lose(self, requests: Sequence[Request]) -> None:
         """The devices failed: these requests are here no more."""
         for request in requests:
-            self.tell(request)
+            self._tell(request, self._lost)
 
     def tell(self, request: Request) -> None:
-        """A request has used what it has, and did not finish."""
+        """The run is over, and the request did not finish."""
+        self._tell(request, self._undone)
+
+    @staticmethod
+    def _tell(request: Request, ended: list[Any]) -> None:
         if request._use >= 0:
-            self._undone += (request._use, request.id, request.kind)
+            ended += (request._use, request.id, request.kind)
             request._use = -1
 
     def _finish(self, request: Request) -> None:
@@ -390,8 +395,8 @@ class UseLog:
         self.tell_ended()
 
     def tell_ended(self) -> None:
-        for ended, finished in ((self._done, True), (self._undone, False)):
+        for ended in (self._done, self._lost, self._undone):
             if ended:
                 slots, ids, kinds = (ended[i::3] for i in range(3))
-                self.used.end(slots, ids, kinds, finished)
+                self.used.end(slots, ids, kinds, ended is self._done, ended is self._lost)
                 ended.clear()

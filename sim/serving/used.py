@@ -150,6 +150,7 @@ class Used:
         ids: Sequence[int],
         kinds: Sequence[str],
         finished: bool,
+        lost: bool,
     ) -> None:
         """These requests have ended, and all that they used is settled."""
         ended = self._ended
@@ -157,6 +158,7 @@ class Used:
         ended.ids += ids
         ended.kinds += kinds
         ended.finished += [finished] * len(ids)
+        ended.lost += [lost] * len(ids)
         where = np.array(slots)
         own = np.arange(first, first + len(ids), dtype=np.float64)
         if self._before.size:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from policies.shifting.contract import Run
-from sim.hardware.metering import Part
 from workloads.job_demand import JobDemand
 
 #: Rounding of times: work and ends that miss by less are met.
@@ -44,7 +43,6 @@ class Job:
         "lost",
         "node_w",
         "overhead_gpu_s",
-        "parts",
         "plans",
         "runs",
         "start_s",
@@ -63,7 +61,6 @@ class Job:
         self.iteration_s = demand.work_s / self.left
         self.node_w = node_w
         self.runs: list[Run] = []
-        self.parts: list[Part] = []
         self.status = "waiting"
         self.begun = self.late = self.blocked = False
         self.start_s = self.finish_s = -1.0

@@ -108,7 +108,11 @@ class Jobs:
             self._meter = JobMeter(now)
             pool = DeviceGroup(self._pool.gpus, tenant=self.name)
             simulation.facts.emit(MeterOpened(now, self.name, pool, self._meter))
-        self._planner.forecast.begin(simulation, self._pool.site, self.name, self._renewed)
+        site = self._pool.site
+        if site.clock is not None:
+            site.clock.check(self.workload, f"{self.name}.workload", site.name)
+            site.clock.check(self._planner.shifting, f"{self.name}.shifting", site.name)
+        self._planner.forecast.begin(simulation, site, self.name, self._renewed)
         self._source = self._demands()
         self._await_next()
 
@@ -297,6 +301,11 @@ class Jobs:
             self._meter.ended(job)
         self._records.end(job)
         self._simulation.facts.emit(JobEnded(self._simulation.now, job))
+
+    def lost(self, stint: Stint) -> None:
+        """See `Owner`."""
+        if self._meter is not None:
+            self._meter.lost(stint)
 
     def phase_ended(self, stint: Stint, start_s: float) -> None:
         """See `Owner`."""

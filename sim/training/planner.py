@@ -17,7 +17,7 @@ class Planner:
                 "shifting: this policy moves a site's load, not single jobs; choose one such as "
                 "at_once, within_day, lets_wait_awhile, carbon_scaler"
             )
-        self._shifting = shifting
+        self.shifting = shifting
         self.forecast = forecast
 
     def plan(self, job: Job, from_s: float) -> list[Run] | None:
@@ -26,7 +26,7 @@ class Planner:
         job.plans += 1
         outlook = job.outlook()
         try:
-            runs = list(self._shifting.plan(outlook, self.forecast.view, from_s))
+            runs = list(self.shifting.plan(outlook, self.forecast.view, from_s))
         except CapacityError:
             return None
         _check(job, outlook, runs, from_s)

@@ -36,6 +36,10 @@ class Owner(Protocol):
         """The GPUs can be given back."""
         ...
 
+    def lost(self, stint: Stint) -> None:
+        """A failure has undone all that it did since its last state."""
+        ...
+
     def phase_ended(self, stint: Stint, start_s: float) -> None:
         """What it does (`stint.what`) since then ends now."""
         ...
@@ -179,6 +183,7 @@ class Stint:
         job.lost += self._done + (steps if self.what == "work" else 0)
         self._done = 0
         self._wait_for_repair()
+        self._owner.lost(self)
 
     def _wait_for_repair(self) -> None:
         self._change("down")

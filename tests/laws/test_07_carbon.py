@@ -13,6 +13,9 @@ from offload_kit import STEEP
 from scenarios import TIGHT, Scenario, offloading_policies, scenarios
 from serving_kit import Outcome
 
+from experiments.reproduce.papers.carbon.settings import part
+from models.carbon.battery import Battery
+from sim.carbon.site import Farm
 from sim.core.simulation import Simulation
 from sim.hardware.faults import Fault
 from sim.serving.serving import Serving
@@ -72,10 +75,29 @@ PIECES = Scenario(
 CHANGES = Given([0.0, 0.125, 1.0, 2.5, 1e9], [1900.0, 0.0, 700.0, 1.0])
 
 
+BATTERY = Battery(part("carbon/battery/carbon_explorer"), 2e4)
+#: A farm of changing output, and periods of netting in seconds.
+WIND = Farm(Given([0.0, 0.3, 2.2, 7.0, 1e9], [1.0, 0.0, 0.4, 0.8], "wind"), 150.0, 12.0)
+NETTINGS = st.sampled_from([0.7, 3600.0])
+
+
 @example(PIECES, CHANGES, True)
 @given(scenarios(), signals(), st.booleans())
 def test_law_07_every_gram_is_somebodys(scenario: Scenario, signal: Given, requests: bool) -> None:
     _check_books(_accounted(scenario, signal, requests=requests), requests)
+
+
+@given(scenarios(), signals(), NETTINGS)
+def test_law_07_farms_and_batteries(scenario: Scenario, signal: Given, netting_s: float) -> None:
+    farmed = {"farms": [WIND], "battery": BATTERY, "netting_s": netting_s}
+    runs = [
+        scenario.but(regions=False).run(mode, **accounted(signal, requests=True, **farmed))
+        for mode in ("jump", "step")
+    ]
+    for run in runs:
+        _check_books(run, requests=True)
+    jump, step = runs
+    assert _carbon(jump) == pytest.approx(_carbon(step), rel=1e-9, abs=1e-12)
 
 
 #: Memory for little more than one request, or on the host for many; in the middle of iterations the
@@ -163,6 +185,28 @@ def _check_books(run: Outcome, requests: bool) -> None:
             own = fsum(row[key] for row in booked if row["account"] in ("prefill", "decode"))
             assert fsum(row[key] for row in rows) == pytest.approx(own, rel=1e-9, abs=1e-12)
             assert all(row[key] >= -1e-12 for row in rows)
+        _check_attempts(run)
+
+
+def _check_attempts(run: Outcome) -> None:
+    """A request has a row for each of its attempts, all but the last of them lost, and what was
+    lost is in an account of that name."""
+    rows = run.table("carbon_requests")
+    attempts: dict[int, list[tuple[int, str]]] = {}
+    for row in rows:
+        attempts.setdefault(row["id"], []).append((row["attempt"], row["status"]))
+    for own in attempts.values():
+        assert [number for number, _ in sorted(own)] == list(range(1, len(own) + 1))
+        assert all(status == "lost" for _, status in sorted(own)[:-1])
+    grams = [fsum((r["operational_g"], r["embodied_g"])) for r in rows if r["status"] == "lost"]
+    figure = run["carbon.lost_g"]
+    assert figure == pytest.approx(fsum(grams), rel=1e-9, abs=1e-15)
+    booked = [
+        row["grams"]
+        for row in run.table("carbon_attribution")
+        if row["account"] == "serving/lost" and row["method"] == "usage_and_reservation"
+    ]
+    assert fsum(booked) == pytest.approx(figure, rel=1e-9, abs=1e-12)
 
 
 def _same_cost(scenario: Scenario) -> dict[str, Any]:

@@ -175,6 +175,24 @@ def test_jump_is_step_and_all_is_booked(policy: str, seed: int) -> None:
     check_books(jump, faulty=True)
 
 
+def check_lost(ran: Ran) -> None:
+    """Each attempt has a row, and what was lost is in an account of that name."""
+    rows = ran.table("jobs_carbon_requests")
+    lost = [row for row in rows if row["status"] == "lost"]
+    lost_g = sum(row["operational_g"] + row["embodied_g"] for row in lost)
+    assert ran["carbon.lost_g"] == pytest.approx(lost_g, rel=1e-9)
+    assert lost or not any(row["lost_iterations"] for row in ran.jobs)
+    for number in {row["id"] for row in lost}:
+        attempts = sorted(row["attempt"] for row in rows if row["id"] == number)
+        assert attempts == list(range(1, len(attempts) + 1))
+    booked = [
+        row["grams"]
+        for row in ran.table("carbon_attribution")
+        if row["account"] == "jobs/lost" and row["method"] == "usage_and_reservation"
+    ]
+    assert sum(booked) == pytest.approx(lost_g, rel=1e-9)
+
+
 def check_books(ran: Ran, *, faulty: bool = False) -> None:
     """Rows of jobs and accounts of overheads are the tenant's, and what its GPUs drew by hand."""
     own = [row for row in ran.table("carbon") if row["tenant"] == "jobs"]
@@ -182,6 +200,7 @@ def check_books(ran: Ran, *, faulty: bool = False) -> None:
         rows = sum(row[key] for row in ran.table("jobs_carbon_requests"))
         work = sum(row[key] for row in own if row["account"] == "work")
         assert rows == pytest.approx(work, rel=1e-9), key
+    check_lost(ran)
     whole = ran.result.number("carbon_g")
     by_method: dict[str, float] = {}
     for row in ran.table("carbon_attribution"):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from models.carbon.clock import Clock
 from models.carbon.factors import FactorTable
 from models.carbon.farm import WindFarm
 from models.carbon.signal import StepSignal
@@ -16,9 +17,9 @@ from workloads.carbon.columns import read_column
 from workloads.carbon.eia930 import read_eia930
 from workloads.carbon.eia930_interchange import read_eia930_with_imports
 from workloads.carbon.electricity_maps import read_electricity_maps
-from workloads.carbon.stamps import day, stamp
+from workloads.carbon.stamps import day, stamp, weekday_and_hour
 from workloads.carbon.steps import STRICT, Oddities
-from workloads.checks import positive
+from workloads.checks import finite, positive
 
 #: As long as no run lasts.
 FOREVER_S = 1e15
@@ -27,10 +28,11 @@ FOREVER_S = 1e15
 class Constant:
     """The same value always."""
 
+    clock: Clock | None = None
+
     def __init__(self, value: float, unit: str = "g/kWh") -> None:
-        if not np.isfinite(value):
-            raise ConfigError(f"signal: value = {value!r} must be finite")
-        self._signal = StepSignal([0.0, FOREVER_S], [value], "constant", unit)
+        always = finite("a constant signal's value", value)
+        self._signal = StepSignal([0.0, FOREVER_S], [always], "constant", unit)
 
     def on_clock(self, rng: np.random.Generator) -> StepSignal:
         return self._signal
@@ -59,6 +61,8 @@ class MadeUp:
         self._step_s = step_s
         self._first_weekday = first_weekday
         self._from_hour = from_hour
+        days_on, hour = divmod(from_hour, 24.0)
+        self.clock: Clock | None = Clock((first_weekday + int(days_on)) % 7, hour)
 
     def on_clock(self, rng: np.random.Generator) -> StepSignal:
         made = self._intensity.signal(rng, 24.0 * self._days, self._step_s, self._first_weekday)
@@ -67,6 +71,8 @@ class MadeUp:
 
 class MadeUpWind:
     """Output of a synthetic wind farm, by hour."""
+
+    clock: Clock | None = None
 
     def __init__(self, farm: WindFarm, days: float) -> None:
         self._farm = farm
@@ -79,6 +85,8 @@ class MadeUpWind:
 class OfPlace:
     """The annual factor of a place, all the time: from the table `factors`, or from codecarbon's
     (countries by three letters), where that package is installed and `library` asks for it."""
+
+    clock: Clock | None = None
 
     def __init__(self, place: str, factors: FactorTable, library: bool = False) -> None:
         self._place = place
@@ -93,8 +101,9 @@ class OfPlace:
 class FromFile:
     """A file's signal; the run begins at `starts` (a date, or date and time, of `zone`).
 
-    layout: "column" (CSV with a column of times and one of values, named or the only two), or
-    "electricity_maps". factors: of the latter, lifecycle or direct. scale: factor on all values
+    layout: "column" (CSV with a column of times and one of values, named by `time` and `value` or
+    the only two), or "electricity_maps", which knows its columns: there `factors` says which, None
+    or lifecycle, or direct. scale: factor on all values
     (MW to a share of the rated power, say). odd: what is done about rows that do not fit. Raises
     TraceError with file and line, and where the file does not hold the start.
     """
@@ -107,21 +116,34 @@ class FromFile:
         zone: str = "UTC",
         value: str | None = None,
         time: str | None = None,
-        factors: str = "lifecycle",
+        factors: str | None = None,
         scale: float = 1.0,
         unit: str = "g/kWh",
         odd: Oddities = STRICT,
     ) -> None:
-        if layout not in ("column", "electricity_maps"):
+        ignored: dict[str, str | None]
+        if layout == "column":
+            ignored = {"factors": factors}
+        elif layout == "electricity_maps":
+            ignored = {"value": value, "time": time}
+        else:
             raise ConfigError(f"layout is {layout!r}; it is column or electricity_maps")
+        for key, given in ignored.items():
+            if given is not None:
+                raise ConfigError(
+                    f"{key} is {given!r}, which layout={layout} does not look at: a column file's "
+                    "column is named by value, one of electricity_maps by factors (lifecycle or "
+                    "direct)"
+                )
         if scale != 1.0:
             positive("scale", scale)
         self._path = path
         self._starts_s = day(starts, zone)
+        self.clock: Clock | None = _clock(self._starts_s, zone)
         self._layout = layout
         self._columns = (value, time)
         self._zone = zone
-        self._factors = factors
+        self._factors = factors or "lifecycle"
         self._scale = scale
         self._unit = unit
         self._odd = odd
@@ -163,6 +185,7 @@ class FromEia930:
         if self._elsewhere and interchange is None:
             raise ConfigError("elsewhere: is of imports, which need interchange, a file")
         self._starts_s = day(starts)
+        self.clock: Clock | None = _clock(self._starts_s, "UTC")
         self._authority = authority
         self._factors = factors
         self._odd = odd
@@ -176,6 +199,11 @@ class FromEia930:
                 self._path, self._interchange, who, factors, elsewhere=self._elsewhere, odd=odd
             )
         return _from(signal, self._starts_s, self._path)
+
+
+def _clock(starts_s: float, zone: str) -> Clock:
+    """Of a run that begins at a time, in a zone."""
+    return Clock(*weekday_and_hour(starts_s, zone), starts_s)
 
 
 def _always(value: float, name: str) -> StepSignal:

@@ -62,9 +62,11 @@ class Stamps:
 
 def day(text: str, zone: str = "UTC") -> float:
     """Seconds since 1970 of a date or time given in a setting. Raises ConfigError."""
-    seconds = Stamps(zone).seconds(text)
+    seconds = Stamps(zone).seconds(text) if isinstance(text, str) else None
     if seconds is None:
-        raise ConfigError(f"{text!r} is no date or time such as 2020-01-31 or 2020-01-31T12:00")
+        raise ConfigError(
+            f"starts is {text!r}; it must be a date or time such as 2020-01-31 or 2020-01-31T12:00"
+        )
     return seconds
 
 

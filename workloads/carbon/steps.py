@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -19,8 +20,9 @@ class Oddities:
     """What is done about rows that do not fit.
 
     grid_s: keep only the rows at multiples of it since 1970 (None: all). longest_step_s: a longer
-    step is a gap (None: twice the most common step is the longest). gaps: "error", or "hold": the
-    value before a gap holds through it. duplicates, rows of one time: "error", "first" or "mean".
+    step is a gap, in which a row is missing (None: the most common step is the longest; of two as
+    common the longer, up to twice the other). gaps: "error", or "hold": the value before a gap
+    holds through it. duplicates, rows of one time: "error", "first" or "mean".
     negative, values below 0: "error", "zero", or "keep" (a marginal intensity may be negative).
     """
 
@@ -90,8 +92,10 @@ class StepRows:
         if len(times) < 2:
             raise TraceError(f"{self.cells.path}: holds {len(times)} rows; a signal needs two")
         widths = [b - a for a, b in pairwise(times)]
-        common = max(sorted(set(widths)), key=widths.count)
-        longest = self.odd.longest_step_s or 2.0 * common
+        counts = Counter(widths)
+        most = [width for width, count in counts.items() if count == max(counts.values())]
+        common = min(most)
+        longest = self.odd.longest_step_s or min(max(most), 2.0 * common)
         if self.odd.gaps == "error":
             for i, width in enumerate(widths):
                 if width > longest:

@@ -74,9 +74,20 @@ def test_law_12_with_requests_on_the_host(scenario: Scenario) -> None:
         assert jump["requests_unfinished"] == 0
 
 
-@pytest.mark.parametrize("ordering", sorted(policies("ordering")))
-@pytest.mark.parametrize("batching", sorted(policies("batching")))
-@pytest.mark.parametrize("routing", sorted(policies("routing")))
+def _mixed() -> list[tuple[str, str, str]]:
+    """Each ordering with each batching, and each routing with each of either."""
+    orderings, batchings, routes = (
+        sorted(policies(kind)) for kind in ("ordering", "batching", "routing")
+    )
+    assert len(routes) <= min(len(orderings), len(batchings))
+    return [
+        (ordering, batching, routes[(row + column) % len(routes)])
+        for row, ordering in enumerate(orderings)
+        for column, batching in enumerate(batchings)
+    ]
+
+
+@pytest.mark.parametrize(("ordering", "batching", "routing"), _mixed())
 def test_law_12_for_every_policy(ordering: str, batching: str, routing: str) -> None:
     """On two replicas whose KV pools are fought over, with each cost and client."""
     regions = routing not in routings(sites=False)

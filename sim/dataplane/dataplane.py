@@ -28,6 +28,7 @@ from sim.dataplane.rate_mode import RateMode
 from sim.dataplane.recorder import Recorder
 from sim.dataplane.runtime import Runtime
 from sim.hardware.cluster import Node
+from sim.hardware.device import Device
 from sim.hardware.servers import BusyMeter
 from workloads.demand import PacketWorkload
 
@@ -126,6 +127,7 @@ class DataPlane:
         node = self.node = self._node(simulation)
         assert node.smartnic is not None
         nic, cpu = node.smartnic, node.cpu
+        nic.tenant = self.name
         most = cpu.spec.cores if self._cores is None else self._cores
         # Packets that say nothing of the popularity of their flows begin without any.
         ranked = getattr(self.packets, "phases", None) is not None
@@ -192,11 +194,12 @@ class DataPlane:
                 own_caches=self._own_caches,
                 monitor=monitor,
                 ended=self._ended,
+                name=self.name,
             )
             meter.watch(self.path.cores, simulation.now)
-            path = self.path
-            nic.on_change.append(lambda nic: path.set_speed(nic.speed if nic.up else 0.0))
             self.carrier = PacketMode(self.path)
+        nic.on_change.append(self._nic_changed)
+        self._nic_changed(nic)
         self.recorder = Recorder(simulation, self.name)
         self.provision.take(first)
         self.window = Window(simulation, self.carrier, self.provision, cpu.spec.clock_hz)
@@ -251,6 +254,9 @@ class DataPlane:
 
     def _provisioned(self) -> None:
         self.carrier.provide(self.provision.count, self.provision.speed)
+
+    def _nic_changed(self, nic: Device) -> None:
+        self.carrier.provide_nic(nic.speed if nic.up else 0.0)
 
     def _pcie_changed(self) -> None:
         self.carrier.provide_pcie(*self.pcie.speeds)

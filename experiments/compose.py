@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _COUNTS = ("replicas", "tensor_parallel", "pipeline_parallel")
 #: Keys that a run reads itself (`sim.core.run`), and references from one key to another.
 _PARTS = ("simulation", "cluster", "sites", "systems", "observers")
-_REFERENCE = re.compile(r"\$\{\s*(\w+)(?!\w|\s*:)")
+_REFERENCE = re.compile(r"\$\{(?:oc\.select:)?\s*(\w+)(?!\w|\s*:)")
 #: Short names of groups that carry a package.
 _SHORT = {
     "gpu": "hardware/gpu@node.gpu",

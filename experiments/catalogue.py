@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from pathlib import Path
 
+from experiments.compose import SHORT
 from sim.core.errors import ConfigError
 
 #: Groups in the order of interest, by the name used on the command line.
@@ -36,6 +38,9 @@ _GROUPS = {
     "carbon": "carbon",
     "carbon_device": "carbon/device",
     "carbon_intensity": "carbon/intensity",
+    "carbon_farm": "carbon/farm",
+    "carbon_power": "carbon/power",
+    "carbon_pue": "carbon/pue",
     "timeline": "timeline",
     "laws": "laws",
     "cpu": "hardware/cpu",
@@ -69,11 +74,29 @@ def print_catalogue(group: str | None) -> int:
         found = choices(name)
         if not found:
             continue
-        print(f"{name}=")
+        print(_usage(_GROUPS[name]))
         width = max(len(choice) for choice in found)
         for choice, line in found.items():
             print(f"  {choice:<{width}}  {line}".rstrip())
     return 0
+
+
+def _usage(group: str) -> str:
+    """How a group is chosen from on the command line, and with which experiments."""
+    keys = {target.partition("@")[0]: key for key, target in SHORT.items()}
+    key = keys.get(group, group if "/" not in group else f"{group}@PLACE")
+    root = Path(str(files("configs")))
+    named = re.compile(rf"[-\s]/?{group}(@\S+)?: ")
+    if named.search((root / "run.yaml").read_text()):
+        return f"{key}="
+    having = [
+        path.stem
+        for path in sorted((root / "experiment").glob("*.yaml"))
+        if named.search(path.read_text())
+    ]
+    if having:
+        return f"{key}=  (with experiment={', '.join(having)})"
+    return f"{key}=" if group in keys else f"{group}@PLACE="
 
 
 def _description(path: Path) -> str:

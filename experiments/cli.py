@@ -102,7 +102,9 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser(
         "list",
         help="what there is to choose from, with a line each",
-        description="Without GROUP: all groups with their choices. With GROUP: its choices.",
+        description="Without GROUP: all groups with their choices. With GROUP: its choices. "
+        "group@PLACE= is chosen at a place of the settings (see `orrery run --show`), such as "
+        "carbon/pue@sites.sites.home.pue=temperature.",
     )
     listing.add_argument("group", nargs="?", metavar="GROUP", help="e.g. model, gpu, ordering")
     listing.set_defaults(do=_list)

@@ -19,7 +19,7 @@ _COUNTS = ("replicas", "tensor_parallel", "pipeline_parallel")
 _PARTS = ("simulation", "cluster", "sites", "systems", "observers")
 _REFERENCE = re.compile(r"\$\{(?:oc\.select:)?\s*(\w+)(?!\w|\s*:)")
 #: Short names of groups that carry a package.
-_SHORT = {
+SHORT = {
     "gpu": "hardware/gpu@node.gpu",
     "node": "hardware/node@node",
     "smartnic": "hardware/smartnic@node.smartnic",
@@ -69,7 +69,7 @@ def compose(
 
 def _expand(word: str) -> str:
     key, sign, value = word.partition("=")
-    return f"{_SHORT[key]}={value}" if sign and key in _SHORT else word
+    return f"{SHORT[key]}={value}" if sign and key in SHORT else word
 
 
 def _check_addition(word: str, name: str) -> None:

@@ -13,7 +13,7 @@ _LATENCIES = {
 
 
 def headline(result: Result) -> str:
-    """A few lines on a run of serving or of jobs."""
+    """A few lines on a run."""
     get = result.summary.get
     lines = []
     finished, arrived = get("serving.requests_finished"), get("serving.requests_arrived")
@@ -50,6 +50,17 @@ def headline(result: Result) -> str:
             f"{_number(get('dataplane.busy_cores'))} host cores busy, PCIe "
             f"{_number(get('dataplane.pcie_gbps'))} Gb/s"
         )
+    if get("fleet.carbon_g") is not None:
+        bought, moved = _number(get("fleet.bought")), _number(get("fleet.moved_in"))
+        lines.append(f"{bought} devices bought, {moved} moved on")
+        tonnes = {
+            "operation": "operational_g",
+            "making written off": "embodied_g",
+            "making of what went before its time": "early_g",
+        }
+        parts = (f"{_tonnes(get(f'fleet.{key}'))} of {name}" for name, key in tonnes.items())
+        lines.append(f"carbon {_tonnes(get('fleet.carbon_g'))}: {', '.join(parts)}")
+        return "\n".join(lines)
     lines.append(f"energy {_number(get('energy_j'))} J{_carbon(result)}")
     return "\n".join(lines)
 
@@ -75,6 +86,10 @@ def _seconds(value: object) -> str:
     if value >= 1.0:
         return f"{value:.2f} s"
     return f"{value * 1e3:.1f} ms"
+
+
+def _tonnes(grams: object) -> str:
+    return f"{_number(grams / 1e6)} t" if isinstance(grams, (int, float)) else "-"
 
 
 def _number(value: object) -> str:

@@ -73,5 +73,5 @@ def accounted(
     """Keywords for `serving_kit.simulate` that account for carbon."""
     return {
         "sites": sites(intensity, **changes),
-        "observers": [Ledger(catalogue(level=level), requests)],
+        "observers": [Ledger(catalogue(level=level), requests, shapley_spans_s=[4.0, 1.0])],
     }

@@ -13,7 +13,12 @@ from hypothesis import strategies as st
 from models.carbon.attribution import sci
 from models.carbon.attribution.batch import MarginalCost, StepWork, split_phases, split_step
 from models.carbon.attribution.interference import by_use_alone, interference_factors
-from models.carbon.attribution.shapley import nested_slot_carbon, peak_shares, slot_carbon
+from models.carbon.attribution.shapley import (
+    grouped_slot_carbon,
+    nested_slot_carbon,
+    peak_shares,
+    slot_carbon,
+)
 from models.carbon.attribution.shares import (
     IDLE,
     Interval,
@@ -110,6 +115,31 @@ def test_nested_levels_charge_the_day_of_the_peak() -> None:
         nested_slot_carbon(1.0, demand, (2, 3))
     with pytest.raises(ConfigError, match="is 0 in all slots"):
         nested_slot_carbon(1.0, np.zeros(4), (2, 2))
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 9.0), st.floats(0.1, 9.0)), min_size=1, max_size=12))
+def test_levels_of_slots_of_any_length(slots) -> None:
+    """Two in a part, four in one above it, the last of each perhaps with fewer."""
+    peaks, lasted = np.array(slots).T
+    at = np.arange(peaks.size)
+    found = grouped_slot_carbon(100.0, peaks, peaks * lasted, [at // 4, at // 2])
+    assert fsum(found) == pytest.approx(100.0, rel=1e-9)
+
+    def below(grams, own, width):
+        """The same by recursion."""
+        if width == 1:
+            parts = [[i] for i in own]
+        else:
+            parts = [[i for i in own if i // width == n] for n in sorted({i // width for i in own})]
+        highest = [max(peaks[i] for i in part) for part in parts]
+        used = [sum(peaks[i] * lasted[i] for i in part) for part in parts]
+        for share, part in zip(slot_carbon(grams, highest, used), parts, strict=True):
+            if width == 1:
+                assert found[part[0]] == pytest.approx(share, rel=1e-9)
+            else:
+                below(share, part, width // 2)
+
+    below(100.0, at.tolist(), 4)
 
 
 # ---- shares ----

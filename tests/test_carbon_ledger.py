@@ -31,6 +31,7 @@ from models.carbon.pue import TemperaturePue
 from models.carbon.supply import FarmEnergy
 from models.errors import ConfigError, TraceError
 from sim.carbon.ledger import Ledger
+from sim.carbon.methods import Slot, attribute
 from sim.carbon.site import Farm
 from sim.carbon.sites import Sites, SitesSettled
 from sim.core.simulation import Simulation
@@ -87,6 +88,26 @@ def test_intensity_counts_at_its_time() -> None:
     assert work == pytest.approx([0.5 * BUSY_W * G_PER_J, 0.0, 0.5 * BUSY_W * 2 * G_PER_J])
     idle = [row["operational_g"] for row in by_step if row["account"] == "idle"]
     assert idle == pytest.approx([1.5 * IDLE_W * G_PER_J, 0.0, 0.5 * IDLE_W * 2 * G_PER_J])
+
+
+def test_nested_shapley_by_hand() -> None:
+    """Of four steps of a second one user has 8 W in the first, another 4 W in the last two; they
+    stand by at a gram each. Flat: 4 / 3 x 4 twice for the one, (4 / 3 + 4) x 8 for the other; by
+    spans of two steps 2 x 8 and (2 + 4) x 8."""
+    slots = [Slot(1.0), Slot(1.0), Slot(1.0), Slot(1.0)]
+    for slot, (user, watts) in zip(
+        slots, [("peak", 8.0), ("", 0.0), ("flat", 4.0), ("flat", 4.0)], strict=True
+    ):
+        slot.hold("idle", 1.0)
+        if watts:
+            slot.work(user, watts, 0.0)
+    found = attribute(slots, [2.0])
+    assert found["shapley"] == pytest.approx({"peak": 3.2, "flat": 0.8, "idle": 0.0})
+    assert found["shapley_nested"] == pytest.approx({"peak": 3.0, "flat": 1.0, "idle": 0.0})
+    assert "shapley_nested" not in attribute(slots)
+    for spans_s in ([0.0], [4.0, 3.0], [4.0, 4.0], [float("inf")]):
+        with pytest.raises(ConfigError, match=r"carbon\.shapley_spans_s"):
+            Ledger(catalogue(), shapley_spans_s=spans_s)
 
 
 def test_nothing_to_do_is_idle() -> None:

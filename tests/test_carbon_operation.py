@@ -58,6 +58,7 @@ def test_power_by_hand() -> None:
     assert derated.watts(0.40) == pytest.approx(88.0)
     assert derated.watts(0.45) == pytest.approx(97.0)
     assert derated.watts(0.0) == pytest.approx(40.0)
+    assert replace(derated, idle_w=50.0).watts(0.0) == pytest.approx(50.0)
     with pytest.raises(ConfigError, match=r"utilisation = 1\.5"):
         derated.watts(1.5)
     with pytest.raises(ConfigError, match="idle_w <= peak_w"):

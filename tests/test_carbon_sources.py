@@ -111,3 +111,24 @@ def test_sites_of_configs_run(tmp_path: Path) -> None:
     assert place["energy_j"] == none["energy_j"]
     assert set(place.tables) == {"carbon", "carbon_attribution", "requests", "series"}
     assert set(none.tables) == {"requests", "series"}
+
+
+def test_the_example_of_farms_and_a_battery() -> None:
+    """Two days of jobs: what farm and battery serve the grid does not, and a larger farm more."""
+    words = ["experiment=carbon_jobs", "carbon=ledger", "sites=farms", "jobs.count=6"]
+    words += ["jobs.days=1", "jobs.most_hours=12"]
+    found = run(compose(words))
+    assert 0.0 < found["sites.home.coverage"] < 1.0
+    assert found["sites.home.battery.discharged_j"] > 0.0
+    assert found["carbon.operational_g"] < found["sites.home.location_g"]
+    larger = compose(words)
+    larger.sites.sites.home.farms[0].rated_w *= 2.0
+    assert run(larger)["sites.home.coverage"] > found["sites.home.coverage"]
+
+
+def test_an_outside_temperature_as_the_readme_gives_it() -> None:
+    outside = "{_target_: workloads.carbon.sources.Constant, value: 30.0}"
+    words = ["workload.count=5", "carbon/pue@sites.sites.home.pue=temperature"]
+    found = run(compose([*words, f"+sites.sites.home.outside={outside}"]))
+    pue = found.number("sites.home.energy_j") / found.number("sites.home.it_energy_j")
+    assert pue == pytest.approx(1.08 + 0.006 * 12.0)

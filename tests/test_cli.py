@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import main
+from experiments.compose import SHORT, compose
 from sim.core.result import Result
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -191,6 +192,17 @@ def test_list_describes_every_choice(capsys):
     assert any(line.strip().startswith("llama3-8b") for line in lines)
     bare = [line for line in lines if line.startswith("  ") and len(line.split()) < 3]
     assert not bare, "choices without a description"
+
+
+def test_list_says_what_each_group_goes_with(capsys):
+    """A key that is listed alone is one of every run's; others name the experiment, or a place."""
+    assert main(["list"]) == 0
+    heads = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert "refresh=  (with experiment=fleet)" in heads
+    assert "forecast@PLACE=" in heads
+    assert "gpu=" in heads
+    plain = {line.removesuffix("=") for line in heads if line.endswith("=") and "@" not in line}
+    assert plain - set(SHORT) - {"experiment"} <= set(compose())
 
 
 def test_list_of_an_unknown_group(capsys):

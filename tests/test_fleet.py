@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from experiments.compose import compose
 from experiments.reproduce.papers.carbon.settings import part
 from models.carbon.calendar import Calendar
 from models.carbon.life_cycle import Progress
@@ -22,6 +23,7 @@ from policies.refresh.break_even import BreakEven
 from policies.refresh.contract import KEEP, Decision, DeviceView, PlaceView
 from policies.refresh.fixed_period import FixedPeriod
 from policies.refresh.second_life import SecondLife, saved_g
+from sim.core.run import run
 from sim.fleet.planner import FleetPlanner, PoolYears
 from sim.fleet.pool import Pool, SecondUse
 
@@ -366,6 +368,43 @@ def test_farms_serve_a_pool_by_the_hour() -> None:
     with_sun = years(2021, 1, pool(pue=1.0, farms=[FarmEnergy(sun, 41.0)]))["home"].accounts
     half = 0.5 * alone.supply.total_g.sum()
     assert with_sun.supply.total_g.sum() == pytest.approx(half * (1.0 + 41.0 / 300.0))
+
+
+def test_the_curve_of_power_counts_hour_by_hour() -> None:
+    """By hand: half of the hours idle and half at 0.5, an exponent of 2."""
+    device = replace(
+        STEADY,
+        idle_w=100.0,
+        peak_w=300.0,
+        power=part("carbon/power/affine", "carbon.power.exponent=2"),
+    )
+    shape = np.tile([0.0, 1.0], 4380)
+    found = years(2021, 1, pool(device=device, use=0.5, shape=shape))["home"].accounts.supply
+    assert found.it_j.sum() == pytest.approx(8760 * 3600 * (100.0 + 150.0) / 2)
+    assert device.power_w(0.5, 0.0) == pytest.approx(150.0)
+
+
+def test_a_run_of_a_fleet_is_its_plan() -> None:
+    words = ["experiment=fleet", "years=5", "refresh=second_life", "refresh.when.years=3"]
+    result = run(compose([*words, "intensity_g_per_kwh=40"]))
+    second = SecondUse(4.0, draw=1.05, failures=1.2, survival=0.5)
+    keys = {"device": SERVER, "intensity_g_per_kwh": 40.0, "devices": [(0.0, 100.0)], "pue": 1.12}
+    found = years(
+        2026,
+        5,
+        pool(name="busy", refresh=SecondLife(FixedPeriod(3.0)), **keys),
+        pool(name="quiet", refresh=FixedPeriod(4.0), use=0.1, second=second, **keys),
+    )
+    for name, each in found.items():
+        wanted = float(each.accounts.total_g.sum())
+        assert result[f"fleet.{name}.carbon_g"] == pytest.approx(wanted)
+    assert result["fleet.moved_in"] == result["fleet.quiet.moved_in"] > 0.0
+    table = result.table("fleet")
+    assert list(table.year) == [*range(2026, 2031)] * 2
+    assert table.early_g.sum() == pytest.approx(result["fleet.early_g"])
+    assert result["simulated_s"] == Calendar(2026, 5).hours * 3600.0
+    with pytest.raises(ConfigError, match="until_s: 60 s"):
+        run(compose([*words, "until_s=60"]))
 
 
 # ---- bad input ----

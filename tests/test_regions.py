@@ -285,6 +285,12 @@ def test_an_unknown_origin() -> None:
         run([(0.0, 1, 1)], sites=two())
 
 
+@pytest.mark.parametrize("sites", [None, Sites({"home": site()})])
+def test_an_origin_where_there_is_one_place(sites: Sites | None) -> None:
+    with pytest.raises(ConfigError, match=r"region 'west', but .* choose sites=two_regions"):
+        run(client=sent((0.0, 1, 1, "west")), sites=sites)
+
+
 def test_a_region_without_nodes() -> None:
     with pytest.raises(ConfigError, match=r"sites\.east: has none of the cluster's 1 nodes"):
         simulate(client=sent((0.0, 1, 1, "west")), sites=two())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from experiments.compose import compose
@@ -13,15 +16,18 @@ from experiments.reproduce.papers.carbon import (
     PAPER,
     decade,
     jobs,
+    refresh,
     serving,
     serving_runs,
     shape,
+    tokens,
     unit_values,
     waiting,
 )
 from experiments.reproduce.plots import picture
 from experiments.reproduce.verdict import Verdict
 from experiments.reproduce.workers import Workers
+from models.carbon.units import J_PER_KWH
 from sim.core.run import run
 from workloads.carbon.stamps import day, weekday_and_hour
 
@@ -88,14 +94,14 @@ def simulated() -> dict[str, serving_runs.Runs]:
         study: {
             name: [
                 dict.fromkeys(keys, 100.0 - i + 0.1 * seed)
-                | {"deferred.late": 0.0, "deferred.held": 0.0}
+                | {"deferred.in_time": float(serving_runs.DEFERRED_REQUESTS)}
                 for seed in range(2)
             ]
             for i, name in enumerate(names)
         }
         for study, names in arms.items()
     }
-    found["deferral"]["no batch"] = [dict.fromkeys(keys, 50.0) | {"deferred.late": 0.0, "deferred.held": 0.0}] * 2  # noqa: E501  # fmt: skip
+    found["deferral"]["no batch"] = [dict.fromkeys(keys, 50.0) | {"deferred.in_time": 0.0}] * 2
     return found
 
 
@@ -110,6 +116,23 @@ def test_what_claims_take_from_runs_of_serving() -> None:
     for claim in serving.CLAIMS:
         data = runs[claim.study.name]
         assert claim.accepted.judge(claim.measure(data), claim.unit).simulated
+
+
+def test_a_batch_request_that_has_not_ended_in_time_is_undone() -> None:
+    """Whatever became of it; where capacity is ignored nothing is promised."""
+    runs = simulated()["deferral"]
+    assert serving.undone(runs).value == 0.0
+    runs["threshold"][1]["deferred.in_time"] -= 3.0
+    runs["ignoring capacity"][0]["deferred.in_time"] -= 7.0
+    assert serving.undone(runs).value == 3.0
+
+
+def test_batch_requests_cut_off_by_the_end_are_not_in_time() -> None:
+    arm = serving_runs.deferral_arms()["at once"]
+    found = run(compose([*arm, "until_s=2000"]))
+    deferred = found.table("serving_batch_deferred")
+    in_time = serving_runs.figures(found)["deferred.in_time"]
+    assert 0 < in_time <= deferred.finish_s.notna().sum() < found.number("serving.batch.deferred")
 
 
 @pytest.mark.parametrize("arms", [serving_runs.routing_arms(), serving_runs.deferral_arms()])
@@ -143,11 +166,14 @@ def test_every_plot_draws(plot, exact) -> None:
 
 
 def _made_up(level: int) -> list[dict[str, float]]:
-    """Figures of a policy that saves 10 % a level, at 1 % more energy."""
-    carbon, energy = 100.0 - 10.0 * level, 1000.0 + 10.0 * level
-    figures = {"jobs.carbon.operational_g": carbon, "jobs.carbon.it_energy_j": energy}
+    """Figures of a policy that avoids 10 % of the jobs' carbon a level at 1 % more energy, and by
+    the jobs' books twice as much."""
+    figures = {
+        "added_g": 60.0 - 10.0 * level, "books_g": 100.0 - 20.0 * level, "site_g": 500.0,
+        "added_j": 600.0 + 10.0 * level, "books_j": 1000.0,
+    }  # fmt: skip
     return [
-        {key: factor * value for key, value in figures.items()} | {"jobs.deadlines_missed": level}
+        {key: factor * value for key, value in figures.items()} | {"missed": level}
         for factor in (1.0, 1.5)
     ]
 
@@ -157,11 +183,55 @@ def test_savings_and_costs_of_jobs_are_over_running_at_once() -> None:
     saved = jobs.savings(found)
     assert [estimate.value for estimate in saved.values()] == pytest.approx([10.0, 20.0, 30.0])
     assert saved["CarbonScaler"].low == pytest.approx(30.0)
+    views = {key: each.value for key, each in jobs.views(found).items() if "CarbonScaler" in key}
+    assert list(views.values()) == pytest.approx([50.0, 6.0, 60.0])
     costs = jobs.costs(found)
     assert costs["may pause, energy"].value == pytest.approx(2.0)
     assert costs["CarbonScaler, late"].value == pytest.approx(100.0 * 3 / 60)
     judged = {claim.id: claim.accepted for claim in jobs.CLAIMS}["scaler-savings"]
     assert judged.judge(saved, "%").verdict is Verdict.HOLDS
+
+
+def test_sites_differ_by_what_jobs_add() -> None:
+    """Without it a site draws the same power whatever the policy, on whichever GPUs jobs are."""
+    standing = []
+    for policy in jobs.SCALER.values():
+        words = ["jobs.count=8", "jobs.days=2", "jobs.most_hours=8", f"shifting={policy}"]
+        result = run(compose([jobs.EXPERIMENT, jobs.TENANTS, *words]))
+        drawn_j = result.number("energy_j") - jobs.figures(result)["added_j"]
+        standing.append(drawn_j / result.number("simulated_s"))
+        assert jobs.figures(result)["books_g"] > jobs.figures(result)["added_g"]
+    assert standing == pytest.approx([standing[0]] * len(standing), rel=1e-9)
+
+
+def test_capacity_leaves_ramp_and_drain_out() -> None:
+    """Two a second between a slow beginning and a slow end."""
+    ends = [*range(100, 200, 5), *(200.0 + 0.5 * i for i in range(60)), *range(300, 400, 5)]
+    requests = pd.DataFrame({"finish_s": [*map(float, ends)]})
+    result = SimpleNamespace(table={"requests": requests}.__getitem__)
+    assert tokens.steady_rate(result) == pytest.approx(2.0, rel=0.02)
+
+
+def test_carbon_of_tokens_is_divided_by_the_tenants_own_share() -> None:
+    run = {"serving.carbon_per_1k_tokens_g": 0.01, "serving.carbon_g": 50.0}
+    run |= {"serving.carbon.embodied_g": 10.0, "carbon.embodied_share": 0.9}
+    assert tokens.in_two(run) == pytest.approx((8.0, 2.0))
+    assert tokens.making_share([run, run]).value == pytest.approx(20.0)
+
+
+def test_where_the_best_cap_lies_between_the_ends() -> None:
+    """Operation falls and making rises with a lower cap: each end where the grid says so."""
+    caps = {
+        ("H100", cap): [(factor * 10.0 * cap**2, factor / cap) for factor in (1.0, 1.1)]
+        for cap in tokens.CAPS
+    }
+    best = [tokens.best_cap(caps, "H100", grid).value for grid in (1.0, 10.0, 400.0)]
+    assert best == pytest.approx([1.0, 0.8, 0.5])
+    margins = [tokens.margin(caps, "H100", grid).value for grid in (1.0, 10.0, 400.0)]
+    assert margins[0] < 0.0 < margins[1]
+    assert margins[2] < 0.0
+    # At 10 g/kWh: cap^2 + 1/cap is 1.89 at 0.8, and 2 at full power.
+    assert margins[1] == pytest.approx(100.0 * (2.0 / 1.89 - 1.0))
 
 
 @measured
@@ -170,19 +240,22 @@ def test_savings_and_costs_of_jobs_are_over_running_at_once() -> None:
 def test_the_engine_and_the_plans_agree_on_great_britain(policy: str, end: str) -> None:
     words = ["jobs=workdays", "jobs.days=7", "jobs.count=20", "jobs.first_weekday=2"]
     words += [f"jobs.end={end}", f"shifting={policy}", "cluster.nodes.node.count=3"]
-    engine, pure = jobs.both_ways(words)
-    assert engine == pytest.approx(pure, rel=1e-6)
+    engine, plan = jobs.both_ways(words)
+    assert engine == pytest.approx(plan, rel=1e-6)
+    # Grams and joules, each by itself.
+    wrong = {"": (engine, (plan[0] * 1.01, plan[1] * 1.01))}
+    assert jobs.apart(wrong).value == pytest.approx(0.01, rel=0.02)
 
 
 @measured
 def test_the_engines_first_nights_are_the_studys() -> None:
     """And so is their mean, of the job that may not move."""
-    engine, pure = jobs.both_ways([*jobs._nightly(0), "jobs.nights=5"])
+    engine, plan = jobs.both_ways([*jobs._nightly(0), "jobs.nights=5"])
     truth = waiting.great_britain()
     nominal = [day("2020-01-01") + night * 86400.0 + 3600.0 for night in range(1, 6)]
     means = [truth.mean(start, start + waiting.SLOT_S) for start in nominal]
-    assert engine == pytest.approx(pure, rel=1e-6)
-    assert engine == pytest.approx(np.mean(means), rel=1e-6)
+    assert engine == pytest.approx(plan, rel=1e-6)
+    assert J_PER_KWH * engine[0] / engine[1] == pytest.approx(np.mean(means), rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -229,6 +302,24 @@ def test_a_plan_of_the_decade_moves_as_its_levers_say(exact) -> None:
                     assert changes[growth, gain, 0.07, life] <= here
 
 
+def test_the_identity_is_summed_up_apart_from_the_years(exact) -> None:
+    """A year whose energy is a thousandth off is seen."""
+    decades = dict(exact["decade"])
+    years = decades[decade.MIDDLE]
+    wrong = replace(years[7], operational_g=1.001 * years[7].operational_g)
+    decades[decade.MIDDLE] = [*years[:7], wrong, *years[8:]]
+    share = wrong.operational_g / wrong.total_g
+    assert decade.worst_identity(decades).value == pytest.approx(0.001 * share, rel=0.01)
+
+
+def test_second_lives_take_along_what_is_not_written_off(exact) -> None:
+    """A quarter of what is spent, at most: they move on after three of four years."""
+    found = exact["second-life"]
+    for grid in refresh.GRIDS:
+        assert found["retired, carried", grid] == 0.0
+        assert 0.0 < found["second life, carried", grid] < 25.0
+
+
 @measured
 def test_more_flexibility_and_more_battery_cover_more() -> None:
     found = shape.city_coverage("Berlin")
@@ -248,6 +339,15 @@ def test_whose_figures_count_decides_what_is_embodied(exact) -> None:
     kwh = servers["mid figures"].mean_w / 1000.0 * 3 * 8760 * shape.pue()
     assert shares["EcoLogits"] == pytest.approx(7884.0 / (7884.0 + 0.040 * kwh))
     assert shares["mid figures"] < 0.5 < shares["EcoLogits"]
+
+
+def test_a_server_is_written_off_over_the_lives_of_the_ledger(exact) -> None:
+    """By hand, kg: eight H100s over four years; host, two processors, 2 TB of memory, 30 TB of
+    drives and nine NICs over six."""
+    rest = 362.5 + 2 * 29.033 + 2048 * 0.3 + 30 * 6.2 + 9 * 20.0
+    per_year = 8 * 164.063 / 4 + rest / 6
+    found = exact["embodied-share"]["8 x H100"].embodied_g_per_s * 365 * 86400 / 1000.0
+    assert found == pytest.approx(per_year, rel=1e-5)
 
 
 def test_savings_of_greensku_keep_their_order(exact) -> None:

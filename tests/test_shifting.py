@@ -21,6 +21,7 @@ from policies.shifting.contract import Run
 from policies.shifting.fixed_window import FixedWindow
 from policies.shifting.lets_wait_awhile import Interruptible, NonInterruptible
 from policies.shifting.threshold import Threshold
+from policies.shifting.within_day import WithinDay
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "shifting"
 SLOT = 1800.0
@@ -32,6 +33,7 @@ OF_ONE_NODE = {
     "threshold": Threshold(33.0, 24.0),
     "night": FixedWindow(23.0, 5.0),
     "scaler": CarbonScaler(),
+    "in its day": WithinDay(0.4),
 }
 
 
@@ -314,3 +316,33 @@ def test_all_load_that_may_move_to_clean_hours_is_moved_best() -> None:
     best = 0.6 * load
     best[clean] = load[clean] + 0.4 * (load.sum() - load[clean])
     assert moved == pytest.approx(best)
+
+
+def test_a_job_shifts_inside_its_day_by_hand() -> None:
+    """Three hours from 21 h on, of which half of each may move; what is left at midnight is of the
+    next day. Of 21 to 23 h, the dirtiest and the next, an hour goes to the clean one; the job ends
+    the next day, where what it has left moves to the cleanest hour before the deadline."""
+    hour = 3600.0
+    grid = np.full(48, 500.0)
+    grid[20:28] = [1.0, 300.0, 400.0, 100.0, 90.0, 80.0, 10.0, 5.0]
+    signal = StepSignal.regular(0.0, hour, grid)
+    runs = WithinDay(0.5).plan(Job(2 * hour, 24 * hour), signal, 21 * hour)
+    assert runs == [Run(21 * hour, 21.5 * hour), Run(22 * hour, 22.5 * hour),
+                    Run(23 * hour, 24 * hour)]  # fmt: skip
+    two_days = WithinDay(0.5).plan(Job(4 * hour, 27 * hour), signal, 21 * hour)
+    assert two_days == [Run(21 * hour, 24.5 * hour), Run(26 * hour, 26.5 * hour)]
+    assert WithinDay(0.0).plan(Job(2 * hour, 40 * hour), signal, 3.0) == [Run(3.0, 3.0 + 2 * hour)]
+    with pytest.raises(ConfigError, match=r"flexible = 1\.5"):
+        WithinDay(1.5)
+
+
+@given(DAYS, st.floats(0.1, 1.0), st.floats(0.0, 1.0))
+def test_a_job_shifts_no_more_than_it_may(rows, flexible, share) -> None:
+    signal = regular([value for _, _, value in rows])
+    job = Job(share * 6 * SLOT + 1.0 - share, 6 * SLOT)
+    runs = WithinDay(flexible).plan(job, signal, 0.0)
+    check_plan(job, runs, 0.0)
+    stays = sum(max(0.0, min(run.end_s, job.remaining_s) - run.start_s) for run in runs)
+    assert stays >= (1.0 - flexible) * job.remaining_s - 1e-6
+    at_once = carbon(signal, job, [Run(0.0, job.remaining_s)])
+    assert carbon(signal, job, runs) <= at_once * (1.0 + 1e-9) + 1e-6

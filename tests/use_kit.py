@@ -61,7 +61,8 @@ class Watched:
 class Walk:
     """An observer of step mode that shares each iteration out among those in it, one by one: a
     decode on the GPUs pays for each KV token that it reads at the cost model's slope, and all
-    that an iteration computes pay the same of the rest."""
+    that an iteration computes pay the same of the rest; of an iteration that is cut off or under a
+    power cap, the same part of either."""
 
     def __init__(self) -> None:
         self.used: list[dict[int, list[float]]] = []
@@ -82,8 +83,7 @@ class Walk:
         """The run is over, in the middle of things; before the systems finish."""
         for replica in self._replicas:
             if replica.run.live or replica._planned is not None:
-                part = replica.run.progress(self._simulation.now)[1]
-                self._share(replica, replica._told_s, self._simulation.now, part)
+                self._share(replica, replica._told_s, self._simulation.now, begun=True)
 
     def _open(self, _: MeterOpened) -> None:
         system: Any = self._simulation.systems[0]
@@ -106,10 +106,10 @@ class Walk:
             if not replica.group.up and fact.device in replica.group.name.split("+"):
                 drawn_s = replica.group.active_at(fact.time_s) - self._active_s[replica.index]
                 if drawn_s > 0.0 or replica._planned is not None:
-                    part = replica.run.progress(fact.time_s)[1]
-                    self._share(replica, replica._told_s, fact.time_s, part)
+                    self._share(replica, replica._told_s, fact.time_s, begun=True)
 
-    def _share(self, replica: Replica, start_s: float, end_s: float, part: float = 1.0) -> None:
+    def _share(self, replica: Replica, start_s: float, end_s: float, begun: bool = False) -> None:
+        """`begun`: the last iteration has not ended."""
         used = self.used[replica.index]
         drawn_s = replica.group.active_at(end_s) - self._active_s[replica.index]
         self._active_s[replica.index] += drawn_s
@@ -129,7 +129,12 @@ class Walk:
             reads = {request.id: request.kv_tokens + 1 for request in replica.batch}
             computed |= dict.fromkeys(reads, 1)
         read = sum(reads.values())
-        per_kv_s = replica.cost.step(1, 1, (), 1).active_slope * part
+        run: Any = replica.run
+        if run is replica.host.staged:
+            asked_s = run._total_s
+        else:
+            asked_s = run.asked.active_step(run.done if begun else run.done - 1)
+        per_kv_s = replica.cost.step(1, 1, (), 1).active_slope * drawn_s / asked_s
         rest_s = (drawn_s - per_kv_s * read) / sum(computed.values())
         for number, tokens in computed.items():
             used[number][0] += tokens * rest_s + per_kv_s * reads.get(number, 0)

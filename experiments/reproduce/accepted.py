@@ -156,7 +156,7 @@ class Trend:
 @dataclass(frozen=True)
 class Table:
     """Many published values by name, each accepted within the larger of `relative` x its size and
-    `absolute`; each is judged as a band, and the claim by its worst."""
+    `absolute` (of percentages: points); each is judged as a band, and the claim by its worst."""
 
     published: Mapping[str, float]
     relative: float = 0.0
@@ -174,7 +174,8 @@ class Table:
         if self.relative:
             parts.append(f"{100.0 * self.relative:g} %")
         if self.absolute or not self.relative:
-            parts.append(f"{self.absolute:g} {unit}".rstrip())
+            points = "point" if self.absolute == 1.0 else "points"
+            parts.append(f"{self.absolute:g} {points if unit == '%' else unit}".rstrip())
         return f"each of {len(self.published)} within {' or '.join(parts)}"
 
     def judge(self, measured: Mapping[str, Estimate], unit: str) -> Judgement:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import exp
 
+from models.carbon.power import ExponentPower, PowerCurve
 from models.carbon.units import S_PER_DAY, S_PER_YEAR
 from models.carbon.wear import Odometer, WeibullLife
 from models.errors import ConfigError
@@ -19,7 +20,8 @@ class DeviceClass:
     embodied_g: to make one; life_years: over which that is written off. idle_w, peak_w: of one made
     at time 0; one made t years later draws exp(-gain x t) times that. mean_life_years, life_shape:
     of the Weibull time to failure. cycles_per_day: of heating up. most_on_years, most_cycles: wear
-    beyond which it has no second life (0: no limit). A year is of 365 days.
+    beyond which it has no second life (0: no limit). power: the curve between idle_w and peak_w, by
+    these two. A year is of 365 days.
     """
 
     name: str
@@ -34,6 +36,7 @@ class DeviceClass:
     most_on_years: float
     most_cycles: float
     source: Mapping[str, str]
+    power: Callable[..., PowerCurve] = ExponentPower
 
     def __post_init__(self) -> None:
         zero = ("embodied_g", "idle_w", "gain", "cycles_per_day", "most_on_years", "most_cycles")
@@ -65,9 +68,14 @@ class DeviceClass:
         """Power of one made at a time, relative to one made at time 0."""
         return exp(-self.gain_per_s * made_s)
 
+    @property
+    def curve(self) -> PowerCurve:
+        """Power by use of one made at time 0."""
+        return self.power(idle_w=self.idle_w, peak_w=self.peak_w)
+
     def power_w(self, use: float, made_s: float) -> float:
         """Mean power at a use in [0, 1]."""
-        return self.draw(made_s) * (self.idle_w + (self.peak_w - self.idle_w) * use)
+        return self.draw(made_s) * self.curve.watts(use)
 
     def after(self, odometer: Odometer, seconds: float) -> Odometer:
         """Wear after more time in service."""

@@ -69,12 +69,15 @@ class DeratedPower:
     """Shares of the thermal design power at given loads, straight between them (GreenSKU).
 
     shares: by load in percent. Below the first load and above the last the end's share holds.
+    idle_w: the draw is never below it.
     """
 
     peak_w: float
     shares: Mapping[int, float]
+    idle_w: float = 0.0
 
     def __post_init__(self) -> None:
+        _check_range(self.idle_w, self.peak_w)
         loads = list(self.shares)
         if not loads or loads != sorted(loads):
             raise ConfigError(f"power: loads of `shares` must rise; they are {loads}")
@@ -83,13 +86,16 @@ class DeratedPower:
 
     def watts(self, utilisation: float) -> float:
         load = 100.0 * _check_share("utilisation", utilisation)
+        return max(self.idle_w, self.peak_w * self._share(load))
+
+    def _share(self, load: float) -> float:
         points = list(self.shares.items())
         if load <= points[0][0]:
-            return self.peak_w * points[0][1]
+            return points[0][1]
         for (low, below), (high, above) in pairwise(points):
             if load <= high:
-                return self.peak_w * (below + (above - below) * (load - low) / (high - low))
-        return self.peak_w * points[-1][1]
+                return below + (above - below) * (load - low) / (high - low)
+        return points[-1][1]
 
 
 Phase = Literal["off", "idle", "context", "prefill", "decode"]

@@ -11,9 +11,10 @@ from models.errors import ConfigError
 
 
 def numbers(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
-    """Every number inside a value with its dotted path; parts with sources of their own are left
-    to themselves. Items of a sequence are named by their `name`, else by position."""
-    if isinstance(value, bool) or value is None or isinstance(value, str):
+    """Every number inside a value with its dotted path; parts with sources of their own, and parts
+    yet to be made, are left to themselves. Items of a sequence are named by their `name`, else by
+    position."""
+    if isinstance(value, bool) or value is None or isinstance(value, str) or callable(value):
         return
     if isinstance(value, (int, float)):
         yield path, value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableSequence, Sequence
+
 import numpy as np
 
 from models.carbon.signal import Floats
@@ -52,22 +54,31 @@ class ToCleanGrid:
         grid = _days(intensity_g_per_kwh, self.hours_per_day)
         _check_fits(moved, self.most_w)
         for load, day in zip(moved, grid, strict=True):
-            order = [int(i) for i in np.argsort(day, kind="stable")]
-            may_go = {i: self.flexible * load[i] for i in order}
-            room = {i: self.most_w - load[i] for i in order}
-            low, high = 0, len(order) - 1
-            while low < high and day[order[low]] < day[order[high]]:
-                clean, dirty = order[low], order[high]
-                amount = min(room[clean], may_go[dirty])
-                load[clean] += amount
-                load[dirty] -= amount
-                room[clean] -= amount
-                may_go[dirty] -= amount
-                if may_go[dirty] <= 0.0:
-                    high -= 1
-                else:
-                    low += 1
+            to_cleanest(load, day, self.flexible * load, self.most_w - load)
         return moved.reshape(-1)
+
+
+def to_cleanest(
+    load: MutableSequence[float] | Floats,
+    intensity: Sequence[float] | Floats,
+    may_go: MutableSequence[float] | Floats,
+    room: MutableSequence[float] | Floats,
+) -> None:
+    """Move load from the hours of the highest intensity to those of the lowest, as long as the one
+    is above the other, by what may go and what has room (both are used up)."""
+    order = [int(i) for i in np.argsort(intensity, kind="stable")]
+    low, high = 0, len(order) - 1
+    while low < high and intensity[order[low]] < intensity[order[high]]:
+        clean, dirty = order[low], order[high]
+        amount = min(room[clean], may_go[dirty])
+        load[clean] += amount
+        load[dirty] -= amount
+        room[clean] -= amount
+        may_go[dirty] -= amount
+        if may_go[dirty] <= 0.0:
+            high -= 1
+        else:
+            low += 1
 
 
 def _move(
@@ -91,9 +102,14 @@ def _move(
                 at += 1
 
 
-def _check(flexible: float, most_w: float, hours_per_day: int) -> None:
+def check_flexible(flexible: float) -> None:
+    """Raises ConfigError for a share that is none."""
     if not 0.0 <= flexible <= 1.0:
         raise ConfigError(f"flexible = {flexible!r} must be in [0, 1]")
+
+
+def _check(flexible: float, most_w: float, hours_per_day: int) -> None:
+    check_flexible(flexible)
     if not most_w > 0.0:
         raise ConfigError(f"most_w = {most_w!r} must be > 0")
     if hours_per_day < 2:

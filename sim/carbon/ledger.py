@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 from models.carbon.catalogue import EmbodiedCatalogue
@@ -37,22 +38,35 @@ WORK = "work"
 
 class Ledger:
     """Observes the sites' steps, and books for each what every part drew and what its making
-    costs over the step, each gram once.
+    costs over the step, each gram once, and nothing where there is nothing.
 
     A part's work goes to whom it was done for; its idle draw and its making to who holds it (a
     host by its GPUs, one without any by the use of its processors), and what nobody holds to the
     tenant `idle` (usage and reservation, after Google's method). `requests`: tenants that can tell
     open meters, by which their accounts go on to prompts, answers and single requests.
-    `age_years`: of the hardware when the run begins.
+    `age_years`: of the hardware when the run begins. `shapley_spans_s`: of the nested Shapley
+    method, from the longest, each whole times the next; none: without that method.
 
     Energy is that of the computers; operational carbon is what the site emits for it, PUE included.
     """
 
     def __init__(
-        self, embodied: EmbodiedCatalogue, requests: bool = False, age_years: float = 0.0
+        self,
+        embodied: EmbodiedCatalogue,
+        requests: bool = False,
+        age_years: float = 0.0,
+        shapley_spans_s: Sequence[float] = (),
     ) -> None:
         if not 0.0 <= age_years < float("inf"):
             raise ConfigError(f"carbon.age_years is {age_years!r}; it must be finite and >= 0")
+        spans_s = list(shapley_spans_s)
+        for longer_s, span_s in zip([inf, *spans_s], spans_s, strict=False):
+            if not (0.0 < span_s < longer_s and (longer_s == inf or longer_s % span_s == 0.0)):
+                raise ConfigError(
+                    f"carbon.shapley_spans_s = {spans_s}: {span_s!r} must be finite, > 0, and go "
+                    "into the span before it more than once"
+                )
+        self._spans_s = spans_s
         self.embodied = embodied
         self.requests = requests
         self.age_s = age_years * S_PER_YEAR
@@ -121,6 +135,8 @@ class Ledger:
             books.items()
         ):
             self.totals.add(component, tenant, account, energy_j, operational_g, embodied_g)
+            if not (energy_j or operational_g or embodied_g):
+                continue
             append(
                 (
                     start_s,
@@ -198,7 +214,7 @@ class Ledger:
                         {_user(tenant, kind): work_j for kind, (work_j, _) in own.items()},
                         {_user(tenant, kind): held_g for kind, (_, held_g) in own.items()},
                     )
-        methods.write(results, self._slots)
+        methods.write(results, self._slots, self._spans_s)
 
 
 def _user(tenant: str, kind: str) -> str:

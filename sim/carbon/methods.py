@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from math import fsum
 from typing import Any
 
 import numpy as np
 
-from models.carbon.attribution.shapley import slot_carbon
+from models.carbon.attribution.shapley import grouped_slot_carbon
 from models.carbon.attribution.shares import IDLE, Interval, by_use, equally, proportional, spread
 from sim.core.errors import LawBroken
 
@@ -52,14 +53,16 @@ class Slot:
         _add(self.held_g, {**held_g, IDLE: unused})
 
 
-def attribute(slots: Sequence[Slot]) -> dict[str, dict[str, float]]:
+def attribute(slots: Sequence[Slot], spans_s: Sequence[float] = ()) -> dict[str, dict[str, float]]:
     """Grams by method and user.
 
     usage_and_reservation: work by use, standing carbon by reservation, the rest idle (Google's
     method); spread: the same with idle shared out in a second pass; usage: all by use (RUP);
     equal: in equal parts to who used anything in a step; shapley: standing carbon, which is there
     for the peak, to those who cause it, by the Shapley value of the steps' power and inside a step
-    by use (Fair-CO2), and work by use.
+    by use (Fair-CO2), and work by use. shapley_nested, where there are `spans_s`, each a part of
+    the one before: the same level by level, to days by their peaks first, say, then to the hours
+    in them; a step lies in the span in which it begins.
     """
     by_held: dict[str, float] = {}
     usage: dict[str, float] = {}
@@ -70,20 +73,23 @@ def attribute(slots: Sequence[Slot]) -> dict[str, dict[str, float]]:
         _add(by_held, slot.held_g)
         _add(usage, by_use(whole, slot.use))
         _add(equal, equally(whole, [name for name, use in slot.use.items() if use]))
-    return {
+    found = {
         "usage_and_reservation": by_held,
         "spread": spread(by_held, [IDLE]) if IDLE in by_held else by_held,
         "usage": usage,
         "equal": equal,
         "shapley": _shapley(slots),
     }
+    if spans_s:
+        found["shapley_nested"] = _shapley(slots, spans_s)
+    return found
 
 
-def write(results: Any, slots: Sequence[Slot]) -> None:
+def write(results: Any, slots: Sequence[Slot], spans_s: Sequence[float] = ()) -> None:
     """The table `carbon_attribution`. Raises LawBroken where a method loses a gram."""
     table = results.table("carbon_attribution", COLUMNS)
     whole = fsum(slot.dynamic_g + slot.standing_g for slot in slots)
-    for method, accounts in attribute(slots).items():
+    for method, accounts in attribute(slots, spans_s).items():
         handed = fsum(accounts.values())
         if abs(handed - whole) > max(_TOLERANCE * whole, _NOTHING):
             raise LawBroken(f"carbon: {method} hands out {handed!r} g of {whole!r} g")
@@ -91,13 +97,16 @@ def write(results: Any, slots: Sequence[Slot]) -> None:
             table.append((method, account, grams))
 
 
-def _shapley(slots: Sequence[Slot]) -> dict[str, float]:
+def _shapley(slots: Sequence[Slot], spans_s: Sequence[float] = ()) -> dict[str, float]:
     found: dict[str, float] = {}
     power = np.array([slot.work_j / slot.lasted_s for slot in slots])
     shares = [slot.standing_g for slot in slots]
     if power.size and power.max() > 0.0:
         work = np.array([slot.work_j for slot in slots])
-        shares = slot_carbon(fsum(shares), power, work).tolist()
+        lasted_s = [slot.lasted_s for slot in slots]
+        begun_s = np.array([0.0, *accumulate(lasted_s[:-1])])
+        levels = [np.floor(begun_s / span_s).astype(np.int64) for span_s in spans_s]
+        shares = grouped_slot_carbon(fsum(shares), power, work, levels).tolist()
     for slot, grams in zip(slots, shares, strict=True):
         _add(found, proportional(grams + slot.dynamic_g, slot.use, IDLE))
     return found

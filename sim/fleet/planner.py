@@ -201,7 +201,8 @@ class FleetPlanner:
                 f"pool {pool.name}: use x shape is {busy.min():g} to {busy.max():g}; it must be in "
                 "[0, 1]"
             )
-        each_w = device.idle_w + (device.peak_w - device.idle_w) * busy
+        uses, of_hour = np.unique(busy, return_inverse=True)
+        each_w = np.array([device.curve.watts(use) for use in uses.tolist()])[of_hour]
         stays = [cohort.deployment("in service", cohort.number, inf) for cohort in stock.cohorts]
         accounts = hourly_accounts(
             it_w=np.repeat(stock.draws, self._hours) * each_w,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING
 
 import simpy
@@ -155,12 +156,31 @@ class Run:
         cost = self.cost
         if self._past is None:
             return cost.active_total(k)
-        used, end = 0.0, cost.total(self.done + 1)
-        now = cost, self._anchor_work, end, self._slow
+        used = 0.0
+        now = cost, self._anchor_work, inf, self._slow
         for cost, low, high, _ in [*self._past, now]:
             most = cost.total(k)
             used += _active(cost, min(high, most)) - _active(cost, min(low, most))
         return used
+
+    def paid(self, k: int, part: float, active_s: float) -> tuple[float, float]:
+        """How many of the steps asked for `k` steps done and a `part` of the next amount to, which
+        have come to so much, and the sum of their numbers: a step in which a power cap saves some
+        of the active seconds that it asks for counts as the part that they are of those. Looks at
+        every step where there is or was a cap.
+        """
+        steps, numbers = k + part, k * (k - 1) // 2 + k * part
+        if self.cost is self.asked and not self.drawn:
+            return steps, numbers
+        until_s = [self.used_in(j) for j in range(k + 1)]
+        until_s.append(active_s)
+        for j in range(k + 1):
+            asked_s = self.asked.active_step(j)
+            if asked_s > 0.0:
+                saved = (1.0 if j < k else part) - (until_s[j + 1] - until_s[j]) / asked_s
+                steps -= saved
+                numbers -= j * saved
+        return steps, numbers
 
     def progress(self, now_s: float) -> tuple[int, float]:
         """Steps complete at `now_s`, and what part is done of the next one."""

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from models.prediction import Predictor
 from models.tool_calls.durations import DurationPredictor
 from policies.routing.contract import Routing, SiteView
-from sim.core.errors import CapacityError, LawBroken
+from sim.core.errors import CapacityError, ConfigError, LawBroken
 from sim.core.simulation import Simulation
 from sim.hardware.device import Device
 from sim.serving.facts import RequestArrived, RequestFinished, RequestRejected
@@ -63,6 +63,7 @@ class Gateway:
         self._frontend_s += getattr(predictor, "arrival_s", 0.0)
         self._on_end = on_end
         sites = simulation.sites
+        self._one_place = sites is None or len(sites.sites) == 1
         self._trips: Trips | None = None
         if sites is not None and sites.round_trips_s is not None:
             self._trips = Trips(simulation, self._regions)
@@ -126,11 +127,16 @@ class Gateway:
 
     def submit(self, demand: Demand) -> Request:
         """A request arrives now. Raises CapacityError if it can never fit and the rule is
-        "error"."""
+        "error", ConfigError if it comes from a region where sites know none."""
         now = self._env.now
         prompt, output, _, kind, calls, origin = demand
         if self._trips is not None:
             self._trips.check(origin)
+        elif origin and self._one_place:
+            raise ConfigError(
+                f"client: a request comes from region {origin!r}, but there are no several sites; "
+                "choose sites=two_regions cluster=two_regions, say, or a client without regions"
+            )
         number = self.arrived
         self.arrived += 1
         rejected = ""

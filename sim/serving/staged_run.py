@@ -105,6 +105,9 @@ class StagedRun(Run):
             return self._drawn_s + self._gpu.active_at(now_s)
         return self._drawn_s
 
+    def paid(self, k: int, part: float, active_s: float) -> tuple[float, float]:
+        return (active_s / self._total_s if self._total_s > 0.0 else k + part), 0.0
+
     def cut(self) -> None:
         """It ends where it ends."""
 

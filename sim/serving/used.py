@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -15,18 +16,25 @@ Ints = NDArray[np.int64]
 
 #: Numbers of a run in the log: active seconds of the first iteration, and how many more of each
 #: next one; iterations; decodes in each, and the KV tokens that one more would read; seconds, and
-#: the integral over them of its step's number; the batch's steps at its end. Of a piece of a
-#: prompt: place of its run, tokens, slot, KV before; tokens and active seconds of the last
-#: iteration, where they differ. Of a stay in
-#: the batch: places of the first run in it and after it, KV and steps when it began, steps at its
-#: end, slot. Of what is given outright: slot, active seconds, KV tokens x seconds.
-RUN, PIECE, STAY, GIVEN = 8, 6, 6, 3
+#: the integral over them of its step's number; the batch's steps at its end.
+RUN = Struct("8d")
+#: Of a piece of a prompt: place of its run, tokens, slot, KV before; tokens and active seconds of
+#: the last iteration, where they differ.
+PIECE = Struct("6d")
+#: Of a stay in the batch: places of the first run in it and after it, KV and steps when it began,
+#: steps at its end, slot.
+STAY = Struct("6d")
+#: Of what is given outright: slot, active seconds, KV tokens x seconds.
+GIVEN = Struct("3d")
+#: Of a run under a power cap: its place; steps that this has saved the paying of, and the sum of
+#: their numbers from the start of the log.
+EASED = Struct("3d")
 #: Requests that there is room for at first.
 SLOTS = 64
 
 
-def _columns(flat: Sequence[float], width: int) -> Floats:
-    return np.fromiter(flat, np.float64, len(flat)).reshape(-1, width).T.copy()
+def _columns(log: bytearray, row: Struct) -> Floats:
+    return np.frombuffer(log).reshape(-1, row.size // 8).T.copy()
 
 
 def _until(values: Floats) -> Floats:
@@ -68,10 +76,11 @@ class Used:
 
     def settle(
         self,
-        runs: Sequence[float],
-        pieces: Sequence[float],
-        stays: Sequence[float],
-        given: Sequence[float],
+        runs: bytearray,
+        pieces: bytearray,
+        stays: bytearray,
+        given: bytearray,
+        eased: bytearray,
         steps: int,
     ) -> None:
         """Share out what is in the log since the batch had made so many steps.
@@ -84,19 +93,19 @@ class Used:
         before = after - steps - k * (decodes > 0.0)
         context -= k * decodes
         slots, used_s, held = _columns(given, GIVEN)
+        many = len(k)
         if pieces:
             at, tokens, slot, kv, last, last_s = _columns(pieces, PIECE)
-            at = at.astype(np.int64) // RUN
-            k[at] -= last > 0.0
-            computed = decodes.copy()
-            computed[at] += tokens
+            at = at.astype(np.int64) // RUN.size
+            k -= np.bincount(at, last > 0.0, many)
+            computed = decodes + np.bincount(at, tokens, many)
             each_s = self._rest_s(first_s, more_s, k, decodes, context) / computed
             own = decodes[at]
             # Where there is no last iteration, the rest of it is nothing.
             last_s -= (last > 0.0) * self._per_kv_s * (context[at] + k[at] * own)
             last_s /= np.maximum(own + last, 1.0)
             piece_s = each_s[at] * tokens + last_s * last
-            each_s[at] += last_s
+            each_s += np.bincount(at, last_s, many)
             piece_held = kv * lasted_s[at] + tokens * number_s[at]
             self.prefill_s += float(piece_s.sum())
             self.prefill_held += float(piece_held.sum())
@@ -109,12 +118,18 @@ class Used:
             token_s, clock_s = _until(each_s * decoding), _until(lasted_s)
             area = _until(before * lasted_s + number_s * decoding)
             since, until, kv, joined, left, slot = _columns(stays, STAY)
-            since, until = since.astype(np.int64) // RUN, until.astype(np.int64) // RUN
+            since, until = since.astype(np.int64) // RUN.size, until.astype(np.int64) // RUN.size
             made = left - joined
             read = made * (kv + 1) + made * (made - 1) / 2
-            decode_s = token_s[until] - token_s[since] + self._per_kv_s * read
             stay_s = clock_s[until] - clock_s[since]
-            decode_held = (kv - (joined - steps)) * stay_s + area[until] - area[since]
+            kv -= joined - steps
+            decode_held = kv * stay_s + area[until] - area[since]
+            if eased:
+                at, *saved = _columns(eased, EASED)
+                at = at.astype(np.int64) // RUN.size
+                least, more = (_until(np.bincount(at, each, many).astype(float)) for each in saved)
+                read -= (kv + 1) * (least[until] - least[since]) + more[until] - more[since]
+            decode_s = token_s[until] - token_s[since] + self._per_kv_s * read
             slots, used_s = np.concatenate([slots, slot]), np.concatenate([used_s, decode_s])
             held = np.concatenate([held, decode_held])
         where, size = slots.astype(np.int64), len(self._active)

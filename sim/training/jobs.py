@@ -37,7 +37,9 @@ class Jobs:
     that is left (after devices that were slow or failed, say) or leaves no time to pause; with each
     new forecast while it waits; and where no GPUs are free when it is to start: it then begins as
     soon as there are and its new plan says so. Where some are free, it begins with fewer than
-    planned. Of several that wait, the one of the earliest deadline comes first. A run under way is
+    planned. Of several that wait, the one of the earliest deadline comes first. A policy plans each
+    job as if the GPUs were its alone, as published: where many choose the same clean hours, some
+    wait, and may come too late (`deadlines_missed`, `waited_s`). A run under way is
     not broken off for another plan, and the last run of a plan lasts until the work is done. A job
     does not pause where that would be shorter than the overheads, or would cost its deadline.
 

@@ -15,7 +15,7 @@ class Planner:
         if not hasattr(shifting, "plan"):
             raise ConfigError(
                 "shifting: this policy moves a site's load, not single jobs; choose one such as "
-                "at_once, lets_wait_awhile, carbon_scaler"
+                "at_once, within_day, lets_wait_awhile, carbon_scaler"
             )
         self._shifting = shifting
         self.forecast = forecast

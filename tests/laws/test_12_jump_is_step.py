@@ -25,6 +25,7 @@ from scenarios import (
     policies,
     routings,
     scenarios,
+    two_sites,
 )
 from serving_kit import Outcome, simulate
 
@@ -241,7 +242,12 @@ def test_law_12_for_every_client_and_workload(
         "series_interval_s": 0.5,
     }
     jump, step = (
-        simulate(client=_client(tmp_path, client, workload, arrivals), mode=mode, **settings)
+        simulate(
+            client=_client(tmp_path, client, workload, arrivals),
+            sites=two_sites(2) if client == "two_regions" else None,
+            mode=mode,
+            **settings,
+        )
         for mode in ("jump", "step")
     )
     assert_same(jump, step)

@@ -182,6 +182,12 @@ def check_books(ran: Ran, *, faulty: bool = False) -> None:
         rows = sum(row[key] for row in ran.table("jobs_carbon_requests"))
         work = sum(row[key] for row in own if row["account"] == "work")
         assert rows == pytest.approx(work, rel=1e-9), key
+    whole = ran.result.number("carbon_g")
+    by_method: dict[str, float] = {}
+    for row in ran.table("carbon_attribution"):
+        by_method[row["method"]] = by_method.get(row["method"], 0.0) + row["grams"]
+    assert by_method == {method: pytest.approx(whole, rel=1e-9) for method in by_method}
+    assert len(by_method) >= 5
     assert {row["account"] for row in own} <= {"work", "checkpoint", "restore", "down", "idle"}
     assert sum(row["energy_j"] for row in own if row["account"] == "idle") < 1e-6
     spans = ran.table("jobs_runs")

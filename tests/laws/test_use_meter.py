@@ -21,10 +21,9 @@ def near(value: object, of: float = 0.0) -> object:
     return pytest.approx(value, rel=1e-9, abs=1e-9 * max(of, 1e-3))
 
 
-def check_conservation(run: Outcome, watched: Watched, capped: bool) -> None:
+def check_conservation(run: Outcome, watched: Watched) -> None:
     """In each step of each meter: accounts sum to the active seconds of the group, and requests'
-    parts to the accounts; held shares over the run to what the replica tallied. Reading KV is paid
-    at its price without a cap, so what is left for prompts of a capped run may be below 0."""
+    parts to the accounts, none below 0; held shares over the run to what the replica tallied."""
     for meter, steps in enumerate(watched.steps):
         replica = run.serving.replicas[meter]
         active_s = watched.active_s[meter]
@@ -44,7 +43,7 @@ def check_conservation(run: Outcome, watched: Watched, capped: bool) -> None:
             assert sum(part.active_s for part in parts) == near(spent_s, total_s)
             held_s = step.held_s["prefill"] + step.held_s["decode"]
             assert sum(part.held_s for part in parts) == near(held_s, now)
-            assert capped or all(part.active_s >= -1e-12 * total_s for part in parts)
+            assert all(part.active_s >= -1e-12 * total_s for part in parts)
             assert all(part.held_s >= -1e-12 * now for part in parts)
         for consumer in watched.consumers(meter):
             numbers = [part.step for part in consumer.parts]
@@ -79,7 +78,7 @@ def check_all(scenario: Scenario, edges_s: list[float]) -> None:
     whole = scenario.run("jump", observers=[watched[2]], **same)
     bare = scenario.run("jump", **same)
     for run, seen in zip((jump, step, whole), watched, strict=True):
-        check_conservation(run, seen, bool(scenario.caps))
+        check_conservation(run, seen)
     assert bare.table("requests") == whole.table("requests") == jump.table("requests")
     assert bare.result.summary.keys() == whole.result.summary.keys()
     for meter, by_walk in enumerate(walk.used):
@@ -92,13 +91,13 @@ def check_all(scenario: Scenario, edges_s: list[float]) -> None:
 @settings(max_examples=150)
 @given(scenarios(), EDGES)
 def test_shares_in_random_systems(scenario: Scenario, edges_s: list[float]) -> None:
-    check_all(scenario.but(caps=()), edges_s)
+    check_all(scenario, edges_s)
 
 
 @settings(max_examples=60)
 @given(crowds(), EDGES)
 def test_shares_with_requests_on_the_host(scenario: Scenario, edges_s: list[float]) -> None:
-    check_all(scenario.but(caps=()), edges_s)
+    check_all(scenario, edges_s)
 
 
 @pytest.mark.parametrize("batching", ["chunked_prefill-recompute", "chunked_prefill-swap"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -55,7 +56,8 @@ def read_generation(
     """Generation in MW by source of one balancing authority of a six-month balance file.
 
     Of reported, imputed and adjusted columns the adjusted ones count; what storages give back does
-    not. Stamps are the ends of hours in UTC; a value holds over the hour before its stamp.
+    not. Stamps are the ends of hours in UTC; a value holds over the hour before its stamp, and an
+    hour that is missing is a gap, unless `odd` says how long a step may be.
     Thousands may have commas; an empty cell is no generation where the whole column is empty for
     the authority, and else an error. A total with generation beside its parts is an error, as both
     would count. Negative generation is mostly a plant's own use or a storage that charges:
@@ -86,7 +88,8 @@ def read_generation(
                 "which would count twice; leave one of the columns out"
             )
     stamps = Stamps("UTC", FORMATS)
-    steps = StepRows(Cells(file), TIME, [rows.columns[at] for at in where.values()], odd)
+    columns = [rows.columns[at] for at in where.values()]
+    steps = StepRows(Cells(file), TIME, columns, hourly(odd))
     for line, row in own:
         end_s = stamps.seconds(row[when])
         start_s = None if end_s is None else end_s - S_PER_HOUR
@@ -108,6 +111,11 @@ def read_eia930(
     edges = next(iter(generation.values())).edges_s
     by_source = {name: signal.values for name, signal in generation.items()}
     return average_intensity(edges, by_source, factors, name=f"{Path(path).name}: {authority}")
+
+
+def hourly(odd: Oddities) -> Oddities:
+    """The same for a file of hours."""
+    return replace(odd, longest_step_s=odd.longest_step_s or S_PER_HOUR)
 
 
 def _generation(path: Path, columns: list[str]) -> dict[str, int]:

@@ -20,6 +20,7 @@ from workloads.carbon.eia930 import (
     FORMATS,
     S_PER_HOUR,
     TIME,
+    hourly,
     read_eia930,
     read_generation,
 )
@@ -49,7 +50,7 @@ def read_imports(
                 f"{file}: has no column {name}; its columns are: {listed(rows.columns)}"
             )
         at[name] = rows.columns.index(name)
-    stamps, odd = Stamps("UTC", FORMATS), replace(odd, negative="keep")
+    stamps, odd = Stamps("UTC", FORMATS), replace(hourly(odd), negative="keep")
     flows: dict[str, StepRows] = {}
     for row in rows:
         if row[at[AUTHORITY]] != authority:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from models.carbon.factors import FactorTable
@@ -12,6 +14,7 @@ from models.errors import ConfigError, TraceError
 from workloads.carbon.codecarbon import codecarbon_countries
 from workloads.carbon.columns import read_column
 from workloads.carbon.eia930 import read_eia930
+from workloads.carbon.eia930_interchange import read_eia930_with_imports
 from workloads.carbon.electricity_maps import read_electricity_maps
 from workloads.carbon.stamps import day, stamp
 from workloads.carbon.steps import STRICT, Oddities
@@ -137,7 +140,12 @@ class FromFile:
 
 class FromEia930:
     """Intensity of a balancing authority's own generation in a six-month file of form EIA-930, by
-    emission factors of its sources; the run begins at `starts` (UTC). Raises TraceError."""
+    emission factors of its sources; the run begins at `starts` (UTC).
+
+    interchange: the interchange file of the same half-year; imports then count with the mix of who
+    exports them. elsewhere: g/kWh of neighbours that the first file does not have (those abroad).
+    Raises TraceError.
+    """
 
     def __init__(
         self,
@@ -145,17 +153,33 @@ class FromEia930:
         starts: str,
         authority: str,
         factors: FactorTable,
+        interchange: str | None = None,
+        elsewhere: Mapping[str, float] | None = None,
         odd: Oddities = STRICT,
     ) -> None:
         self._path = path
+        self._interchange = interchange
+        self._elsewhere = {name: _always(value, name) for name, value in (elsewhere or {}).items()}
+        if self._elsewhere and interchange is None:
+            raise ConfigError("elsewhere: is of imports, which need interchange, a file")
         self._starts_s = day(starts)
         self._authority = authority
         self._factors = factors
         self._odd = odd
 
     def on_clock(self, rng: np.random.Generator) -> StepSignal:
-        signal = read_eia930(self._path, self._authority, self._factors, odd=self._odd)
+        who, factors, odd = self._authority, self._factors, self._odd
+        if self._interchange is None:
+            signal = read_eia930(self._path, who, factors, odd=odd)
+        else:
+            signal = read_eia930_with_imports(
+                self._path, self._interchange, who, factors, elsewhere=self._elsewhere, odd=odd
+            )
         return _from(signal, self._starts_s, self._path)
+
+
+def _always(value: float, name: str) -> StepSignal:
+    return StepSignal([-FOREVER_S, FOREVER_S], [value], name)
 
 
 def _from(signal: StepSignal, starts_s: float, path: str) -> StepSignal:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.carbon.signal import Floats
 from models.errors import ConfigError
@@ -57,18 +58,33 @@ def nested_slot_carbon(grams: float, demand: Floats, branches: Sequence[int]) ->
         raise ConfigError(
             f"branches {list(branches)} make {prod(branches)} slots, there are {slots.size}"
         )
-    if not slots.max() > 0.0:
+    at = np.arange(slots.size)
+    levels = [at // prod(branches[level:]) for level in range(1, len(branches))]
+    return grouped_slot_carbon(grams, slots, slots, levels)
+
+
+def grouped_slot_carbon(
+    grams: float, peaks: Floats, use: Floats, levels: Sequence[NDArray[np.int64]]
+) -> Floats:
+    """The same for slots of any length, each with a peak and its use: `levels` names for every
+    slot the part that it lies in, from the top level down; the slots are the last level."""
+    if not (peaks > 0.0).any():
         raise ConfigError("demand: is 0 in all slots")
     carbon = np.array([grams])
-    for level in range(1, len(branches) + 1):
-        parts = prod(branches[:level])
-        grouped = slots.reshape(parts, -1)
-        peaks, use = grouped.max(axis=1), grouped.sum(axis=1)
-        width = branches[level - 1]
-        finer = np.zeros(parts)
-        for parent, share in enumerate(carbon):
-            inside = slice(parent * width, (parent + 1) * width)
+    above = np.zeros(peaks.size, dtype=np.int64)
+    for names in [*levels, np.arange(peaks.size)]:
+        # Parts of one name above and of one here, in order; where each slot lies among them.
+        _, first, inside = np.unique(
+            np.stack([above, names]), axis=1, return_index=True, return_inverse=True
+        )
+        inside = inside.reshape(-1)
+        highest = np.zeros(first.size)
+        np.maximum.at(highest, inside, peaks)
+        used = np.bincount(inside, use, first.size)
+        finer = np.zeros(first.size)
+        for part, share in enumerate(carbon):
+            own = above[first] == part
             if share > 0.0:
-                finer[inside] = slot_carbon(share, peaks[inside], use[inside])
-        carbon = finer
+                finer[own] = slot_carbon(share, highest[own], used[own])
+        carbon, above = finer, inside
     return carbon

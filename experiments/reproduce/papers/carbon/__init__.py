@@ -94,17 +94,18 @@ PAPER = Paper(
         ),
         Plot(
             name="jobs",
-            title="Elastic jobs on simulated GPUs: carbon saved over running at once",
-            caption="Made-up grid and jobs, what pauses cost included; means of the seeds, 95 % "
-            "intervals.",
+            title="Elastic jobs on simulated GPUs: carbon avoided against running at once",
+            caption="Of the site, as a share of the jobs' carbon at once. Made-up grid and jobs, "
+            "what pauses cost included; means of the seeds, 95 % intervals.",
             study=jobs.ELASTIC,
             draw=draw_jobs,
             height=260,
         ),
         Plot(
             name="embodied",
-            title="Embodied share of an eight-GPU server over its life",
-            caption="Bills by the middle figures, four years, language models served.",
+            title="Embodied share of an eight-GPU server",
+            caption="Bills by the middle figures, GPUs written off over four years, the rest over "
+            "six; language models served.",
             study=shape.SHARES,
             draw=draw_shares,
             height=300,

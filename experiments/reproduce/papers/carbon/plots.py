@@ -85,7 +85,7 @@ def draw_jobs(figure: Figure, found: dict[str, list[dict[str, float]]]) -> None:
         axes.plot([estimate.low, estimate.high], [i, i], color=theme.INK, linewidth=1.5)
     axes.set_yticks(range(len(saved)), list(saved))
     axes.invert_yaxis()
-    axes.set_xlabel("operational carbon saved (%)")
+    axes.set_xlabel("operational carbon avoided (% of the jobs')")
 
 
 def draw_days(figure: Figure, found: dict[tuple[str, str], list[float]]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from dataplane_kit import Run, Scripted, profile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from network_function_kit import bluefield, function
+from network_function_kit import agilio, bluefield, function
 
 from models.errors import Stalled
 from models.network_functions.plan import plan
@@ -79,6 +81,69 @@ def test_drops_amid_moves_lose_no_update_and_no_order():
     run.log.check_order()
     entries = run.system.path.entries
     assert not set(entries.counts[0]) & set(entries.counts[1])
+
+
+def test_flows_whose_last_packet_is_lost_leave_the_nic():
+    """More than the port takes: of the flows at the NIC only those are over whose entries are on
+    their way out."""
+    run = Run(
+        "nat",
+        "SCS",
+        profile(rate_pps=8e6, flows=2000.0),
+        offloaded=500.0,
+        nic=replace(agilio(), packets_per_s=5.4e6),
+        packets=40_000,
+        log=False,
+    )
+    gone, at_nic = [], []
+
+    def look(_):
+        path = run.system.path
+        at_nic.append(len(path.entries.at_nic))
+        gone.append(sum(not path.known(flow) for flow in path.entries.at_nic))
+
+    for time_s in np.arange(1e-3, 5e-3, 1e-3):
+        run.simulation.at(time_s, look)
+    figures = run.go()
+    run.check_conserved()
+    assert figures["drop_share.wire"] > 0.2
+    # Of 2,000 flows that end, 500 are at the NIC, and a fifth of their last packets are lost.
+    assert max(gone) < 10
+    assert 400 < min(at_nic) <= max(at_nic) <= 520
+
+
+def test_the_nic_takes_as_many_flows_as_its_memory_has_room_for():
+    """Each flow has two entries of 64 bytes and one of 32, in tables loaded to three quarters."""
+    small = agilio()
+    large = [each for each in small.memory_levels if each.name == "EMEM"]
+    nic = replace(small, memory_levels=[replace(large[0], bytes=520 * 1.33 * 160.0, caches=())])
+    nat = function("nat")
+    run = Run(
+        "nat",
+        traffic=profile(flows=2000.0, rate_pps=1e6),
+        policy=Swapping("SCS", 500.0),
+        nic=nic,
+        packets=8000,
+        decide_s=2e-3,
+    )
+
+    def ask(_):
+        for flow in range(500, 700):
+            run.system.path.moves.ask(flow, True)
+        run.system.path.moves.go_on(run.simulation.now)
+
+    run.simulation.at(1e-3, ask)
+    figures = run.go()
+    assert run.system.path.most_moved == pytest.approx(520.0)
+    assert nat.states[0].entries_per_flow == 2.0
+    most = 500
+    at_nic = set(range(500))
+    for fact in run.log.moved:
+        (at_nic.add if fact.to_nic else at_nic.discard)(fact.flow)
+        most = max(most, len(at_nic))
+    assert most == 520
+    assert figures["installs_refused"] >= 150
+    run.check_conserved()
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,8 @@ class Moves:
         self.refused = 0
         self._asked: deque[tuple[int, bool]] = deque()
         self._asked_now = 0
+        #: Moves to the NIC that are under way.
+        self._coming = 0
         #: Called once when all that was asked is done and nothing else moves.
         self.when_idle: Callable[[float], None] | None = None
 
@@ -62,16 +64,31 @@ class Moves:
         """Begin what may begin."""
         while self._asked and self._asked_now < self.path.limits.moves and self.path.held is None:
             flow, to_nic = self._asked.popleft()
-            at_nic = flow in self.path.entries.at_nic
-            if flow in self.under_way or at_nic is to_nic or not self.path.known(flow):
+            path = self.path
+            at_nic, goes_on = flow in path.entries.at_nic, path.known(flow)
+            if flow in self.under_way or at_nic is to_nic or (to_nic and not goes_on):
+                continue
+            if to_nic and not self._fits():
+                self.refused += 1
                 continue
             self._asked_now += 1
-            self.begin(time_s, flow, to_nic, 1, asked=True)
+            self.begin(time_s, flow, to_nic, 1 if goes_on else path.burst, asked=True)
+
+    def end(self, time_s: float, flow: int) -> None:
+        """A flow is over and nobody removes its entries: they age out, as if at once."""
+        if flow in self.under_way:
+            return
+        if flow in self.path.entries.at_nic:
+            self.ask(flow, False)
+            self.go_on(time_s)
+        else:
+            self.path.entries.end(flow)
 
     def begin(
         self, time_s: float, flow: int, to_nic: bool, weight: int, asked: bool = False
     ) -> Move:
         """Move a flow now; `weight`: entries of so many like flows are paid for."""
+        self._coming += to_nic
         move = self.under_way[flow] = Move(flow, to_nic, weight, asked, time_s)
         last = self.path.last.get(flow)
         if last is None:
@@ -81,16 +98,20 @@ class Moves:
         return move
 
     def room(self, time_s: float) -> bool:
-        """Whether the insertion channel takes more than it has."""
+        """Whether the NIC takes another flow: its table, and the insertion channel."""
         path = self.path
-        return path.held is None and path.channel.waiting(time_s) <= path.limits.inserts
+        waits = path.held is not None or path.channel.waiting(time_s) > path.limits.inserts
+        return self._fits() and not waits
+
+    def _fits(self) -> bool:
+        return len(self.path.entries.at_nic) + self._coming < self.path.most_moved
 
     def install(self, time_s: float, transit: Transit) -> bool:
         """Move a new flow to the NIC if it belongs there and the channel has room. True where its
         packet counts as under way until then, as it does with a window."""
         path, flow = self.path, transit.flow
         popular = path.by_rank and 0 < transit.rank <= path.offloaded
-        if not (popular or path.install_all) or flow in self.under_way:
+        if not (popular or path.install_all) or flow in self.under_way or not path.known(flow):
             return False
         if path.window is None and not self.room(time_s):
             self.refused += path.burst
@@ -140,11 +161,14 @@ class Moves:
         path = self.path
         path.entries.hand_over(move.flow, move.to_nic, move.copied)
         del self.under_way[move.flow]
+        self._coming -= move.to_nic
         self.done += 1
         if path.told_moves:
             fact = FlowMoved(move.start_s, time_s, move.flow, move.to_nic, len(move.held))
             for listener in path.told_moves:
                 listener(fact)
+        if not path.known(move.flow):
+            self.end(time_s, move.flow)
         for packet in move.held:
             self.pass_on(time_s, packet)
         if move.then is not None:

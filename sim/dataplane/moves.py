@@ -164,7 +164,9 @@ class Moves:
         self._coming -= move.to_nic
         self.done += 1
         if path.told_moves:
-            fact = FlowMoved(move.start_s, time_s, move.flow, move.to_nic, len(move.held))
+            fact = FlowMoved(
+                move.start_s, time_s, move.flow, move.to_nic, len(move.held), path.name
+            )
             for listener in path.told_moves:
                 listener(fact)
         if not path.known(move.flow):

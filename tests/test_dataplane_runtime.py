@@ -18,6 +18,7 @@ from policies.partition.goals import FewestCores
 from sim.dataplane.facts import EpochEnded
 from sim.dataplane.places import Places
 from sim.dataplane.transition import copy_rounds, entries_per_flow, stages
+from sim.hardware.faults import Fault, Faults
 from workloads.packets.zipf_flows import Phase
 
 
@@ -123,6 +124,72 @@ def test_a_slower_nic_takes_longer():
         run.go()
         means.append(np.mean([fact.latency_s for fact in run.log.left if fact.kind == "EM"]))
     assert means[1] == pytest.approx(2 * means[0], rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("program", "sides", "offloaded", "target", "fault", "place"),
+    [
+        ("upf", "NNNR", 0.0, "node0/nic", {"kind": "slow", "speed": 0.25}, "nic"),
+        ("nat", "SCS", 5000.0, "node0/nic", {"kind": "fail"}, "down"),
+        ("firewall", "CCC", 0.0, "node0/cpu", {"kind": "slow", "speed": 0.5}, "ring"),
+        ("firewall", "CCC", 0.0, "node0/cpu", {"kind": "fail"}, "ring"),
+        ("firewall", "CCC", 0.0, "tenant", {}, "ring"),
+    ],
+)
+def test_rates_go_through_troubles_as_packets_do(program, sides, offloaded, target, fault, place):
+    """Before, in and after 4 ms of a slow-down, a failure, or another tenant on the host."""
+    found = []
+    for rates in (False, True):
+        run = Run(
+            program,
+            sides,
+            profile(rate_pps=14e6, packets_per_flow=200.0),
+            offloaded=offloaded,
+            packets=None,
+            until_s=0.012,
+            burst=1 if rates else 4,
+            rates=rates,
+            steering="any",
+            fixed_cores=3,
+            cores=3,
+            monitor={"interval_s": 1e-3},
+            limits={"ring": 64},
+            workload={"evenly": True},
+            log=False,
+        )
+        if target == "tenant":
+            # Its weight leaves packets one and a half of their three cores.
+            cpu = {}
+            weight = 30.5 / 1.5
+
+            def begin(_, run=run, cpu=cpu, weight=weight):
+                cpu["task"] = run.cluster.nodes[0].cpu.task(
+                    core_seconds=1.0, cores_wanted=32.0, tenant="training", weight=weight
+                )
+
+            run.simulation.at(4e-3, begin)
+            run.simulation.at(8e-3, lambda _, cpu=cpu: cpu["task"].cancel())
+        else:
+            run.simulation.add(
+                Faults([Fault(time_s=4e-3, target=target, duration_s=4e-3, **fault)])
+            )
+        epochs = []
+        run.simulation.facts.subscribe(EpochEnded, epochs.append)
+        figures = run.go()
+        seen = np.array([(e.end_s, e.delivered_pps, e.dropped_pps, e.busy_cores) for e in epochs])
+        spans = ((1e-3, 4e-3), (5e-3, 8e-3), (9e-3, 12e-3))
+        means = [
+            seen[(seen[:, 0] > low + 1e-9) & (seen[:, 0] < high + 1e-9), 1:].mean(axis=0)
+            for low, high in spans
+        ]
+        assert figures[f"drop_share.{place}"] > 0.05
+        assert figures["drop_share"] == pytest.approx(figures[f"drop_share.{place}"], abs=2e-3)
+        found.append(np.array(means) / [14e6, 14e6, 3.0])
+    packets, rates = found
+    assert rates == pytest.approx(packets, rel=0.05, abs=0.01)
+    # In full, less, in full again.
+    assert packets[:, 0] == pytest.approx([1.0, packets[1, 0], 1.0], rel=0.02)
+    assert packets[1, 0] < 0.8
 
 
 def test_a_host_that_fails_gets_no_packets():
@@ -533,13 +600,19 @@ def test_places_keep_their_members_apart():
     )
     places.set(places.place_of_rank[:100], True)
     assert places.hit == pytest.approx(profile(flows=1000.0).head_share(100.0))
-    drawn = places.sample(5000)
-    assert sum(drawn.values()) == 5000
-    assert all(not places.member[flow % 1000] for flow in drawn)
-    old = places.flow_at(3)
+    flows, counts = places.sample(5000)
+    assert counts.sum() == 5000
+    assert not places.member[flows % 1000].any()
+    # Each as often as its popularity says: chi-square of 900 classes.
+    expected = 5000 * places.weight[~places.member] / (1.0 - places.hit)
+    seen = np.zeros(1000)
+    seen[flows % 1000] = counts
+    assert ((seen[~places.member] - expected) ** 2 / expected).sum() < 900 + 5 * (2 * 900) ** 0.5
+    three = np.array([3])
+    old = places.flows_at(three)
     places.renew(20_000)
     assert not places.current(old)
-    assert places.current(places.flow_at(3))
+    assert places.current(places.flows_at(three))
     slow = places.slowest(1e6, 10)
     assert len(slow) == 10
     assert max(slow.values()) < min(places.top_counts(1e6, 10))

@@ -94,6 +94,27 @@ def test_sketch_never_counts_too_few(flows, rows, columns):
         assert truth[flow] <= sketch.count(flow) <= len(flows)
 
 
+@given(
+    st.lists(st.lists(st.integers(0, 1 << 61), unique=True, max_size=40), max_size=6),
+    st.integers(1, 3),
+    st.integers(1, 40),
+    st.integers(1, 30),
+    st.integers(1, 9),
+)
+def test_flows_counted_together_are_as_one_after_the_other(batches, rows, columns, most, count):
+    one, all_ = (HeavyFlows(most, CountMin(rows, columns, rng())) for _ in range(2))
+    for flows in batches:
+        for flow in flows:
+            one.add(flow, count + flow % 3)
+        numbers = np.array(flows, dtype=np.int64)
+        all_.add_all(numbers, count + numbers % 3)
+        assert list(one.counts.items()) == list(all_.counts.items())
+        assert [columns.tolist() for columns in all_.columns()] == [
+            list(one.counts.keys()),
+            list(one.counts.values()),
+        ]
+
+
 def test_sketch_errs_within_its_bound():
     columns, draw = 2048, rng()
     sketch = CountMin(4, columns, draw)

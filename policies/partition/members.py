@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from heapq import heapify, heappop
 
 
 def swaps(
@@ -23,11 +24,14 @@ def swaps(
     if saved_s <= 0.0:
         return []
     least = margin * cost_s / (saved_s * horizon_s)
-    going = sorted(members.items(), key=lambda item: (item[1], item[0]))
-    coming = sorted(candidates.items(), key=lambda item: (-item[1], item[0]))
+    going = [(rate, flow) for flow, rate in members.items()]
+    coming = [(-rate, flow) for flow, rate in candidates.items()]
+    heapify(going)
+    heapify(coming)
     pairs = []
-    for (out, slow), (into, fast) in zip(going, coming, strict=False):
-        if fast - slow <= least:
+    while going and coming:
+        (slow, out), (fast, into) = heappop(going), heappop(coming)
+        if -fast - slow <= least:
             break
         pairs.append((out, into))
     return pairs

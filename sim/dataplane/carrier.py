@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from models.network_functions.cost_model import PlanCost
+from models.network_functions.sketch import Integers
 from sim.core.result import Value
 from sim.dataplane.counts import Latencies
 from sim.dataplane.transition import PricedStage
@@ -82,6 +86,11 @@ class Carrier(Protocol):
         """Serve with so many host cores of that speed from now on."""
         ...
 
+    def provide_nic(self, speed: float) -> None:
+        """The NIC works at so many times its specified speed from now on; at 0 it has failed:
+        what is under way there is lost, what comes is dropped. Its tables stay."""
+        ...
+
     def provide_pcie(self, up: float, down: float) -> None:
         """Cross PCIe at so large a part of its bandwidth from now on."""
         ...
@@ -93,8 +102,8 @@ class Carrier(Protocol):
         """Flows whose entries of split states are at the NIC."""
         ...
 
-    def holds(self, flow: int) -> bool:
-        """Whether a flow's are."""
+    def hold(self, flows: Integers) -> NDArray[np.bool_]:
+        """Of each of these flows, whether its are."""
         ...
 
     def top_hits(self, number: int) -> list[float]:

@@ -28,6 +28,7 @@ from sim.dataplane.rate_mode import RateMode
 from sim.dataplane.recorder import Recorder
 from sim.dataplane.runtime import Runtime
 from sim.hardware.cluster import Node
+from sim.hardware.device import Device
 from sim.hardware.servers import BusyMeter
 from workloads.demand import PacketWorkload
 
@@ -194,9 +195,9 @@ class DataPlane:
                 ended=self._ended,
             )
             meter.watch(self.path.cores, simulation.now)
-            path = self.path
-            nic.on_change.append(lambda nic: path.set_speed(nic.speed if nic.up else 0.0))
             self.carrier = PacketMode(self.path)
+        nic.on_change.append(self._nic_changed)
+        self._nic_changed(nic)
         self.recorder = Recorder(simulation, self.name)
         self.provision.take(first)
         self.window = Window(simulation, self.carrier, self.provision, cpu.spec.clock_hz)
@@ -251,6 +252,9 @@ class DataPlane:
 
     def _provisioned(self) -> None:
         self.carrier.provide(self.provision.count, self.provision.speed)
+
+    def _nic_changed(self, nic: Device) -> None:
+        self.carrier.provide_nic(nic.speed if nic.up else 0.0)
 
     def _pcie_changed(self) -> None:
         self.carrier.provide_pcie(*self.pcie.speeds)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from heapq import nlargest
 
 import numpy as np
 
 from models.network_functions.estimate import EpochCounters, estimate, smoothed
-from models.network_functions.sketch import CountMin, HeavyFlows
+from models.network_functions.sketch import CountMin, HeavyFlows, Integers
 from models.network_functions.traffic import TrafficProfile
 from sim.core.errors import ConfigError
 from sim.dataplane.carrier import Carrier, Totals
@@ -90,10 +90,11 @@ class Monitor:
     def top_counts(self, carrier: Carrier) -> list[float]:
         """Packets of the most popular flows since the last decision. Where sampling sees a flow
         once or twice, its count says nothing of its rank: such flows are left out."""
-        sample = self.settings.sample
-        counts = carrier.top_hits(self.settings.ranks)
-        counts += [float(n * sample) for n in self.heavy.counts.values() if n > 2]
-        return nlargest(self.settings.ranks, counts)
+        sample, ranks = self.settings.sample, self.settings.ranks
+        counts = carrier.top_hits(ranks)
+        _, seen = self.heavy.columns()
+        counts += (seen[seen > 2] * float(sample)).tolist()
+        return nlargest(ranks, counts)
 
     @property
     def candidates(self) -> int:
@@ -105,18 +106,32 @@ class Monitor:
         lasted_s = now_s - self._since_s
         if not lasted_s > 0.0:
             return {}
-        return {flow: count / lasted_s for flow, count in counts.items()}
+        seen = np.fromiter(counts.values(), np.float64, len(counts)) / lasted_s
+        return dict(zip(counts, seen.tolist(), strict=True))
 
-    def candidate_rates(self, held: Callable[[int], bool], now_s: float) -> dict[int, float]:
+    def candidate_rates(self, carrier: Carrier, now_s: float) -> dict[int, float]:
         """Packets a second of the heaviest flows that are not at the NIC."""
-        sample = self.settings.sample
-        counts = self.heavy.counts.items()
-        return self.rates({flow: n * sample for flow, n in counts if not held(flow)}, now_s)
+        flows, counts = self._absent(carrier)
+        seen = (counts * self.settings.sample).tolist()
+        return self.rates(dict(zip(flows.tolist(), seen, strict=True)), now_s)
+
+    def heaviest(self, carrier: Carrier, number: int, now_s: float) -> list[int]:
+        """So many of these flows, the heaviest first."""
+        if not now_s > self._since_s:
+            return []
+        flows, counts = self._absent(carrier)
+        coming: list[int] = flows[np.lexsort((flows, -counts))[:number]].tolist()
+        return coming
 
     def decided(self, now_s: float) -> None:
         """Count anew."""
         self._since_s = now_s
         self._renew()
+
+    def _absent(self, carrier: Carrier) -> tuple[Integers, Integers]:
+        flows, counts = self.heavy.columns()
+        absent = ~carrier.hold(flows)
+        return flows[absent], counts[absent]
 
     def _renew(self) -> None:
         settings = self.settings

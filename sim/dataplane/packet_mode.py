@@ -6,7 +6,11 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from heapq import nlargest, nsmallest
 
+import numpy as np
+from numpy.typing import NDArray
+
 from models.network_functions.cost_model import PlanCost
+from models.network_functions.sketch import Integers
 from models.network_functions.trip import Trips
 from sim.core.errors import LawBroken
 from sim.core.result import Value
@@ -107,6 +111,10 @@ class PacketMode:
         self.path.host.resize(max(1, count))
         self.path.host.speed = speed
 
+    def provide_nic(self, speed: float) -> None:
+        """The NIC works at that speed from now on; 0: it has failed."""
+        self.path.set_speed(speed)
+
     def provide_pcie(self, up: float, down: float) -> None:
         """Cross PCIe at so large a part of its bandwidth from now on."""
         self.path.stations.pcie_speeds = (up, down)
@@ -116,9 +124,11 @@ class PacketMode:
         """Flows whose entries are at the NIC."""
         return len(self.path.entries.at_nic)
 
-    def holds(self, flow: int) -> bool:
-        """Whether a flow's are, or are on their way."""
-        return flow in self.path.entries.at_nic or flow in self.path.moves.under_way
+    def hold(self, flows: Integers) -> NDArray[np.bool_]:
+        """Of each of these flows, whether its are, or are on their way."""
+        there, coming = self.path.entries.at_nic, self.path.moves.under_way
+        held = (flow in there or flow in coming for flow in flows.tolist())
+        return np.fromiter(held, bool, len(flows))
 
     def top_hits(self, number: int) -> list[float]:
         """Packets at the NIC of the most popular flows there."""

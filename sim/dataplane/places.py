@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeAlias
-
 import numpy as np
+from numpy.typing import NDArray
 
+from models.network_functions.sketch import Integers
 from models.network_functions.traffic import TrafficProfile
 
-Indices: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int64]]
+#: Places whose popularity is summed up together.
+_BLOCK = 16
 
 
 class Places:
@@ -25,7 +25,8 @@ class Places:
         self.generation = np.zeros(self.flows, dtype=np.int64)
         self.place_of_rank = np.arange(self.flows)
         self._rng = rng
-        self._hit: float | None = None
+        # Popularity of places that are not members, in blocks with a sum each.
+        self._at_host = np.zeros((-(-self.flows // _BLOCK), _BLOCK))
         self.follow(profile)
 
     def follow(self, profile: TrafficProfile, reshuffled: float = 0.0) -> None:
@@ -36,51 +37,52 @@ class Places:
         weights = np.arange(1, self.flows + 1, dtype=np.float64) ** -profile.zipf_exponent
         self.weight = np.empty(self.flows)
         self.weight[self.place_of_rank] = weights / weights.sum()
-        self._hit = None
+        self._at_host.flat[: self.flows] = np.where(self.member, 0.0, self.weight)
+        self._sums = self._at_host.sum(axis=1)
 
     @property
     def hit(self) -> float:
         """Share of established packets that belong to members."""
-        if self._hit is None:
-            self._hit = min(1.0, float(self.weight[self.member].sum()))
-        return self._hit
+        return max(0.0, 1.0 - float(self._sums.sum()))
 
     @property
     def members(self) -> int:
         """Number of members."""
         return int(np.count_nonzero(self.member))
 
-    def flow_at(self, place: int) -> int:
-        """The flow at a place."""
-        return int(self.generation[place]) * self.flows + place
+    def flows_at(self, places: Integers) -> Integers:
+        """The flows at places."""
+        return self.generation[places] * self.flows + places
 
-    def current(self, flow: int) -> bool:
-        """Whether a flow goes on."""
-        return int(self.generation[flow % self.flows]) == flow // self.flows
+    def current(self, flows: Integers) -> NDArray[np.bool_]:
+        """Whether flows go on."""
+        current: NDArray[np.bool_] = self.generation[flows % self.flows] == flows // self.flows
+        return current
 
-    def set(self, places: Sequence[int] | Indices, member: bool) -> None:
+    def set(self, places: Integers, member: bool) -> None:
         """Make places members, or not."""
-        self.member[np.asarray(places, dtype=np.int64)] = member
-        self._hit = None
+        self.member[places] = member
+        blocks = places // _BLOCK
+        self._at_host[blocks, places % _BLOCK] = 0.0 if member else self.weight[places]
+        self._sums[blocks] = self._at_host[blocks].sum(axis=1)
 
     def clear(self) -> None:
         """No members."""
-        self.member[:] = False
-        self._hit = None
+        self.set(np.flatnonzero(self.member), False)
 
-    def renew(self, count: int) -> Indices:
+    def renew(self, count: int) -> Integers:
         """So many flows end, at any places, and others take theirs; returns the places of members,
         one for each end."""
         places = self._rng.integers(self.flows, size=count)
         np.add.at(self.generation, places, 1)
         return places[self.member[places]]
 
-    def missing(self, head: int, number: int) -> Indices:
+    def missing(self, head: int, number: int) -> Integers:
         """The most popular of the first `head` places that are not members, at most so many."""
         first = self.place_of_rank[:head]
         return first[~self.member[first]][:number]
 
-    def beyond(self, head: int) -> Indices:
+    def beyond(self, head: int) -> Integers:
         """Members that are not among the first `head` places."""
         rest = self.place_of_rank[head:]
         return rest[self.member[rest]]
@@ -89,17 +91,23 @@ class Places:
         """Flows that have any of so many established packets, on average."""
         return float(-np.expm1(-packets * self.weight).sum())
 
-    def sample(self, number: int) -> dict[int, int]:
-        """Packets of flows that are not members, drawn at random, by flow."""
-        sums = np.cumsum(np.where(self.member, 0.0, self.weight))
-        if not number or not sums[-1] > 0.0:
-            return {}
-        drawn = np.searchsorted(sums, self._rng.random(number) * sums[-1], side="right")
-        places, counts = np.unique(np.minimum(drawn, self.flows - 1), return_counts=True)
-        return {
-            self.flow_at(place): count
-            for place, count in zip(places.tolist(), counts.tolist(), strict=True)
-        }
+    def sample(self, number: int) -> tuple[Integers, Integers]:
+        """Packets of flows that are not members, drawn at random: flows, and how many of each."""
+        none = np.zeros(0, np.int64)
+        if not number:
+            return none, none
+        sums = np.cumsum(self._sums)
+        if not sums[-1] > 0.0:
+            return none, none
+        drawn = self._rng.random(number) * sums[-1]
+        blocks = np.minimum(np.searchsorted(sums, drawn, side="right"), len(sums) - 1)
+        drawn -= sums[blocks] - self._sums[blocks]
+        within = np.cumsum(self._at_host[blocks], axis=1)
+        at = np.minimum(np.sum(within <= drawn[:, None], axis=1), _BLOCK - 1)
+        places, counts = np.unique(
+            np.minimum(blocks * _BLOCK + at, self.flows - 1), return_counts=True
+        )
+        return self.flows_at(places), counts
 
     def top_counts(self, packets: float, number: int) -> list[float]:
         """Counters of the most popular members when there were so many established packets."""
@@ -116,7 +124,5 @@ class Places:
         if number < len(places):
             chosen = np.argpartition(counts, number - 1)[:number]
             places, counts = places[chosen], counts[chosen]
-        return {
-            self.flow_at(place): float(count)
-            for place, count in zip(places.tolist(), counts.tolist(), strict=True)
-        }
+        seen = counts.astype(np.float64)
+        return dict(zip(self.flows_at(places).tolist(), seen.tolist(), strict=True))

@@ -12,7 +12,7 @@ from sim.hardware.cpu import Cpu
 class Provision:
     """Whole cores that poll, taken from the host as a standing load; those it does not take are
     free for others. Where others want them too, each gets its fair share, and the cores here run
-    at `speed`.
+    at `speed`, as they do where the host is slowed down.
 
     most: cores that packets may use. margin: utilisation above which another core is taken.
     changed(): called after `count` or `speed` has changed.
@@ -51,12 +51,13 @@ class Provision:
 
         One core is given back at a time, and only where the rest keep a tenth of the margin free,
         so that noise does not move flows between cores."""
-        wanted = ceil(busy / self.margin - 1e-9)
+        margin = self.margin * self.cpu.speed
+        wanted = ceil(busy / margin - 1e-9)
         if pressed:
             self.take(max(self.count + 1, wanted))
         elif wanted > self.count:
             self.take(wanted)
-        elif self.count > 1 and busy < 0.9 * self.margin * (self.count - 1):
+        elif self.count > 1 and busy < 0.9 * margin * (self.count - 1):
             self.take(self.count - 1)
 
     def provided_s(self, now_s: float) -> float:
@@ -70,7 +71,7 @@ class Provision:
 
     def _granted(self) -> None:
         granted = self._load.cores
-        speed = min(1.0, granted / self.count) if self.count else 1.0
+        speed = self.cpu.speed * (min(1.0, granted / self.count) if self.count else 1.0)
         if abs(speed - self.speed) > 1e-12:
             self.speed = speed
             self._changed()

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from models.network_functions.cost_model import CostModel, NoPath, PlanCost
 from models.network_functions.traffic import TrafficProfile
+from sim.core.errors import CapacityError
 
 #: Where packets are dropped for want of a resource of the NIC; elsewhere in the queue of its cores.
 _PLACE_OF = {"mac": "wire", "line": "wire", "match tables": "match tables"}
+#: Resources of the NIC that its speed changes, by the beginnings of their names.
+_SLOWED = ("cores", "threads", "memory ", "accelerator ")
 
 
 def type_weights(profile: TrafficProfile, hit: float) -> dict[str, float]:
@@ -30,22 +35,18 @@ def by_station(seconds: Mapping[str, float]) -> dict[str, float]:
     return found
 
 
-class NicLoad:
-    """The cores of a NIC at work, as one server, for its power. Reading it changes nothing: between
-    two steps the last share goes on."""
-
-    def __init__(self, now_s: float) -> None:
-        self.count = 1
-        self.busy = 0.0
-        self._busy_s = 0.0
-        self._at_s = now_s
-
-    def go_on(self, busy_s: float, lasts_s: float) -> None:
-        """A step is over, with so many seconds of work."""
-        self._busy_s += busy_s
-        self._at_s += lasts_s
-        self.busy = busy_s / lasts_s
-
-    def busy_s(self, now_s: float) -> float:
-        """Seconds of work until now."""
-        return self._busy_s + self.busy * (now_s - self._at_s)
+def nic_seconds(
+    model: CostModel, cost: PlanCost, weights: Mapping[str, float], offloaded: int, speed: float
+) -> dict[str, float]:
+    """Time of each resource of the NIC for a packet, the insertion channel aside, with so many
+    flows there; cores, memory and accelerators at `speed`. Raises CapacityError where states do not
+    fit."""
+    number = float(max(1, offloaded))
+    demand = model.at_nic.cost(cost.paths, weights, cost.plan.sides, number, 0.0)
+    if isinstance(demand, NoPath):
+        raise CapacityError(f"plan {replace(cost.plan, offloaded=number)}: {demand.reason}")
+    return {
+        key: seconds / speed if key.startswith(_SLOWED) else seconds
+        for key, seconds in demand.seconds.items()
+        if key != "inserts"
+    }

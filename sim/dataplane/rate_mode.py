@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import simpy
+from numpy.typing import NDArray
 
-from models.network_functions.cost_model import CostModel, NoPath, PlanCost
+from models.network_functions.cost_model import CostModel, PlanCost
+from models.network_functions.sketch import Integers
 from models.network_functions.traffic import PACKET_TYPES, TrafficProfile
 from models.network_functions.trip import Trips
-from sim.core.errors import CapacityError, LawBroken
+from sim.core.errors import LawBroken
 from sim.core.result import Value
 from sim.core.simulation import Simulation
+from sim.dataplane.asked_moves import AskedMoves
 from sim.dataplane.carrier import Totals
 from sim.dataplane.counts import PLACES, Latencies
+from sim.dataplane.fluids import ChannelFluid, HostFluid, NicLoad
 from sim.dataplane.limits import QueueLimits
 from sim.dataplane.monitor import Monitor
 from sim.dataplane.phases import PhasedTraffic
 from sim.dataplane.places import Places
-from sim.dataplane.rate_costs import NicLoad, by_station, drop_place, type_weights
+from sim.dataplane.rate_costs import by_station, drop_place, nic_seconds, type_weights
 from sim.dataplane.transition import PricedStage, copy_rounds, entries_per_flow
 
 
@@ -55,19 +58,20 @@ class RateMode:
         self._phases = deque(traffic.phases)
         self._phase = self._phases.popleft()
         self.places = Places(self._phase.profile, rng)
-        self._pending: deque[tuple[int, bool]] = deque()
+        self._asked = AskedMoves(self.places)
         self._at_s = self._forgot_s = simulation.now
-        self._count, self._speed = 0, 1.0
+        self._host = HostFluid(limits.ring)
         self._stages: deque[PricedStage] = deque()
         self._switching = False
         self._established = 0.0
-        self._waiting = {"nic": 0.0, "host": 0.0, "inserts": 0.0}
+        self._waiting = 0.0
         self._sums = dict.fromkeys(
-            ("arrived", "bytes", "new", "left", "left bytes", "crossed", "work", "moved"), 0.0
+            ("arrived", "bytes", "new", "left", "left bytes", "crossed", "moved"), 0.0
         )
         self._dropped = dict.fromkeys(PLACES, 0.0)
-        self._busy = {"inserts": 0.0}
-        self._pcie_speed = 1.0
+        self._busy: dict[str, float] = {}
+        self._channel = ChannelFluid(limits.inserts, model.nic.inserts_per_s)
+        self._nic_speed = self._pcie_speed = 1.0
         self.load = NicLoad(simulation.now)
         self._use(cost)
         if cost.plan.split:
@@ -108,31 +112,36 @@ class RateMode:
             sums["crossed"] * profile.packet_bytes,
             sums["crossed"] * (profile.packet_bytes + self._model.stack.crossing_bytes),
             dict(self._dropped),
-            sums["work"],
+            self._host.work_s,
         )
 
     def busy_s(self, now_s: float) -> Mapping[str, float]:
         """Seconds of work until now by resource of the NIC."""
         self._advance(now_s)
-        return dict(self._busy)
+        return {"inserts": self._channel.busy_s, **self._busy}
 
     def counts(self) -> Mapping[str, Value]:
         """Other figures at the end of a run."""
         return {
-            "packets_under_way": self._waiting["nic"],
+            "packets_under_way": self._waiting,
             "flows_moved": self._sums["moved"],
         }
 
     def check(self) -> None:
         """Raise LawBroken unless packets in = out + dropped + waiting at the NIC, to rounding."""
         arrived = self._sums["arrived"]
-        out = self._sums["left"] + sum(self._dropped.values()) + self._waiting["nic"]
+        out = self._sums["left"] + sum(self._dropped.values()) + self._waiting
         if abs(arrived - out) > 1e-6 * arrived:
             raise LawBroken(f"packets in = out + dropped + waiting: {arrived} and {out}")
 
     def snapshot(self) -> dict[str, object]:
         """What waits where."""
-        return {**self._waiting, "moves": len(self._pending)}
+        return {
+            "nic": self._waiting,
+            "host": self._host.waiting_s,
+            "inserts": self._channel.waiting,
+            "moves": len(self._asked),
+        }
 
     def merge(self) -> None:
         """Nothing to do: rates keep no counters."""
@@ -140,7 +149,15 @@ class RateMode:
     def provide(self, count: int, speed: float) -> None:
         """Serve with so many host cores of that speed from now on."""
         self._advance(self._simulation.now)
-        self._count, self._speed = count, speed
+        self._host.count, self._host.speed = count, speed
+
+    def provide_nic(self, speed: float) -> None:
+        """The NIC works at that speed from now on; at 0 what waits there is lost."""
+        self._advance(self._simulation.now)
+        self._nic_speed = speed
+        if not speed:
+            self._dropped["down"] += self._waiting
+            self._waiting = 0.0
 
     def provide_pcie(self, up: float, down: float) -> None:
         """Cross PCIe at so large a part of its bandwidth from now on."""
@@ -152,10 +169,10 @@ class RateMode:
         """Flows whose entries are at the NIC."""
         return self.places.members
 
-    def holds(self, flow: int) -> bool:
-        """Whether a flow's are; of one that has ended, too: nothing is to be done for it."""
+    def hold(self, flows: Integers) -> NDArray[np.bool_]:
+        """Whether its are, or it has ended, so that nothing is to be done for it."""
         places = self.places
-        return not places.current(flow) or bool(places.member[flow % places.flows])
+        return ~places.current(flows) | places.member[flows % places.flows]
 
     def top_hits(self, number: int) -> list[float]:
         """Packets at the NIC of the most popular flows there."""
@@ -193,8 +210,8 @@ class RateMode:
             self._limits.moving,
             lambda seconds: per_flow * self.places.touched(rate * seconds),
         )
-        self._waiting["inserts"] += copied
-        self._sums["work"] += copied * self._move_s
+        self._channel.waiting += copied
+        self._host.work_s += copied * self._move_s
         self._simulation.at(now_s + lasts_s, self._switched)
 
     def _switched(self, _: simpy.Event) -> None:
@@ -229,13 +246,16 @@ class RateMode:
     def move(self, now_s: float, flows: Mapping[int, bool]) -> None:
         """Move entries of flows, one after the other."""
         self._advance(now_s)
-        self._pending.extend(flows.items())
+        number = len(flows)
+        self._asked.ask(
+            np.fromiter(flows.keys(), np.int64, number), np.fromiter(flows.values(), bool, number)
+        )
 
     def _fit(self, now_s: float) -> None:
         """Take the surplus off the NIC."""
         if self._by_rank or len(self._stages) > 1:
-            gone = self.places.beyond(self._target).tolist()
-            self.move(now_s, {self.places.flow_at(place): False for place in gone})
+            gone = self.places.beyond(self._target)
+            self._asked.ask(self.places.flows_at(gone), np.zeros(len(gone), bool))
         else:
             surplus = self.places.members - self._target
             if surplus > 0:
@@ -276,6 +296,9 @@ class RateMode:
         sums["bytes"] += arrived * profile.packet_bytes
         sums["new"] += arrived * edge
         self._established += arrived * (1.0 - 2.0 * edge)
+        if not self._nic_speed:
+            self._lose(arrived, edge, lasts_s)
+            return
         served = self._at_nic(arrived, weights, lasts_s)
         moved = self._tables(arrived * edge, served, weights, lasts_s)
         served -= moved[1]
@@ -286,25 +309,29 @@ class RateMode:
         sums["left bytes"] += left * profile.packet_bytes
         if self._cost.paths["EM"].crosses:
             number = served * weights["EM"] / self._monitor.settings.sample
-            for flow, count in self.places.sample(int(self._rng.poisson(number))).items():
-                self._monitor.heavy.add(flow, count)
+            self._monitor.heavy.add_all(*self.places.sample(int(self._rng.poisson(number))))
+
+    def _lose(self, arrived: float, edge: float, lasts_s: float) -> None:
+        """The NIC is down. Flows that begin meanwhile are not known there afterwards."""
+        self._dropped["down"] += arrived
+        self.places.set(self.places.renew(int(self._rng.poisson(arrived * edge))), False)
+        self.load.go_on(0.0, lasts_s)
+        self._channel.serve(0.0, 0.0, 0.0, lasts_s)
+        self._host.serve(0.0, 0.0, 0.0, lasts_s)
 
     def _at_nic(self, arrived: float, weights: Mapping[str, float], lasts_s: float) -> float:
         """Packets that the port, the NIC and PCIe serve."""
-        cost = self._cost
-        plan = replace(cost.plan, offloaded=float(max(1, self.places.members)))
-        demand = self._model.at_nic.cost(cost.paths, weights, plan.sides, plan.offloaded, 0.0)
-        if isinstance(demand, NoPath):
-            raise CapacityError(f"plan {plan}: {demand.reason}")
-        seconds = {key: each for key, each in demand.seconds.items() if key != "inserts"}
+        seconds = nic_seconds(
+            self._model, self._cost, weights, self.places.members, self._nic_speed
+        )
         seconds["pcie bytes"] /= self._pcie_speed
         binding = max(seconds, key=lambda key: seconds[key])
         most = lasts_s / seconds[binding]
-        offered = arrived + self._waiting["nic"]
+        offered = arrived + self._waiting
         served = min(offered, most)
         waiting = offered - served
-        self._waiting["nic"] = min(waiting, float(self._limits.nic))
-        self._dropped[drop_place(binding)] += waiting - self._waiting["nic"]
+        self._waiting = min(waiting, float(self._limits.nic))
+        self._dropped[drop_place(binding)] += waiting - self._waiting
         self.load.go_on(served * seconds.get("cores", 0.0), lasts_s)
         for key, each in by_station(seconds).items():
             self._busy[key] = self._busy.get(key, 0.0) + served * each
@@ -328,50 +355,30 @@ class RateMode:
             moved = entries * len(ended) * (2.0 if keep else 1.0)
             if not keep:
                 self.places.set(ended, False)
-        room = lasts_s * self._model.nic.inserts_per_s
-        waiting = self._waiting["inserts"] + by_packets + moved
-        used = min(waiting, room)
-        waiting -= used
-        limit = float(self._limits.inserts)
-        if keep and entries and waiting > limit:
-            refused = min(len(ended), int((waiting - limit) / entries))
-            self.places.set(ended[:refused], False)
+        refusable = len(ended) if keep else 0
+        refused, room = self._channel.serve(by_packets + moved, refusable, entries, lasts_s)
+        if refused:
+            self.places.set(ended[: int(refused)], False)
             moved -= refused * entries
-            waiting -= refused * entries
-        kept = min(waiting, max(limit, waiting - by_packets))
-        lost = (waiting - kept) / max(max(each), 1.0)
+        lost = self._channel.cut(by_packets) / max(max(each), 1.0)
         self._dropped["inserts"] += lost
-        self._waiting["inserts"] = kept
         if entries and self._cost.plan.split:
-            flows = int((room - used) / entries)
-            flows -= self._asked(flows)
+            flows = int(room / entries)
+            flows -= self._move(flows)
             if self._by_rank or len(self._stages) > 1:
                 came = self.places.missing(self._target, max(0, flows))
                 self.places.set(came, True)
                 self._sums["moved"] += len(came)
                 moved += entries * len(came)
-                used += entries * len(came)
-        self._busy["inserts"] += used / self._model.nic.inserts_per_s
+                self._channel.insert(entries * len(came))
         return moved, lost
 
-    def _asked(self, most: int) -> int:
+    def _move(self, most: int) -> int:
         """Carry out moves that were asked for; returns how many."""
-        done = 0
-        places = self.places
-        come: list[int] = []
-        go: list[int] = []
-        while self._pending and done < most:
-            flow, to_nic = self._pending.popleft()
-            place = flow % places.flows
-            if places.current(flow) and bool(places.member[place]) is not to_nic:
-                (come if to_nic else go).append(place)
-                done += 1
-        if done:
-            places.set(come, True)
-            places.set(go, False)
+        done = self._asked.carry_out(most)
         self._sums["moved"] += done
-        self._sums["work"] += done * self._entries * self._move_s
-        self._busy["inserts"] += done * self._entries / self._model.nic.inserts_per_s
+        self._host.work_s += done * self._entries * self._move_s
+        self._channel.insert(done * self._entries)
         return done
 
     def _at_host(
@@ -379,22 +386,14 @@ class RateMode:
     ) -> float:
         """The host's cores; returns packets dropped for want of them."""
         host, paths, sides = self._model.host, self._cost.paths, self._cost.plan.sides
-        crossing = sum(weights[kind] for kind, path in paths.items() if path.crosses)
+        crossing = served * sum(weights[kind] for kind, path in paths.items() if path.crosses)
         work_s = (
             served
             * self._cycles_s
             * sum(weights[kind] * host.path_cycles(path, sides) for kind, path in paths.items())
         )
-        self._sums["crossed"] += served * crossing
-        moving_s = moved * self._move_s
-        room = self._count * self._speed * lasts_s
-        waiting = self._waiting["host"] + work_s + moving_s
-        done = min(waiting, room)
-        waiting -= done
-        self._sums["work"] += done
-        packet_s = work_s / (served * crossing) if served * crossing else 0.0
-        kept = min(waiting, self._limits.ring * max(1, self._count) * packet_s)
-        self._waiting["host"] = kept
-        lost = (waiting - kept) / packet_s if packet_s else 0.0
+        self._sums["crossed"] += crossing
+        packet_s = work_s / crossing if crossing else 0.0
+        lost = self._host.serve(work_s, packet_s, moved * self._move_s, lasts_s)
         self._dropped["ring"] += lost
         return min(lost, served)

@@ -90,7 +90,7 @@ class Runtime:
 
     def candidate_rates(self) -> Mapping[int, float]:
         """Estimated packets a second of the heaviest flows that are not offloaded."""
-        return self._monitor.candidate_rates(self._carrier.holds, self._simulation.now)
+        return self._monitor.candidate_rates(self._carrier, self._simulation.now)
 
     # The loop
 
@@ -207,8 +207,7 @@ class Runtime:
             return
         free = int(min(plan.offloaded, self.profile.flows)) - self._carrier.offloaded
         if free > 0:
-            rates = self._monitor.candidate_rates(self._carrier.holds, now)
-            coming = sorted(rates, key=lambda flow: (-rates[flow], flow))[:free]
+            coming = self._monitor.heaviest(self._carrier, free, now)
             self._carrier.move(now, dict.fromkeys(coming, True))
 
     def _decide(self, _: simpy.Event) -> None:

@@ -1,0 +1,88 @@
+"""What serves packets that are rates: work is a fluid, and so is what waits."""
+
+from __future__ import annotations
+
+
+class HostFluid:
+    """Host cores and the work that waits for them: packets in their rings, `ring` for each core
+    at most, and moves of entries.
+
+    work_s: of cores at full speed, done until now."""
+
+    def __init__(self, ring: float) -> None:
+        self.count, self.speed = 0, 1.0
+        self.waiting_s = self.moving_s = self.work_s = 0.0
+        self._ring = ring
+
+    def serve(self, packets_s: float, packet_s: float, moving_s: float, lasts_s: float) -> float:
+        """Work of packets, `packet_s` each, and of moves; returns packets that are dropped."""
+        waiting_s, moving_s = self.waiting_s + packets_s, self.moving_s + moving_s
+        whole_s = waiting_s + moving_s
+        done_s = min(whole_s, self.count * self.speed * lasts_s)
+        self.work_s += done_s
+        left = 1.0 - done_s / whole_s if whole_s else 0.0
+        waiting_s, self.moving_s = left * waiting_s, left * moving_s
+        kept_s = waiting_s
+        if packet_s:
+            kept_s = min(waiting_s, self._ring * max(1, self.count) * packet_s)
+        self.waiting_s = kept_s
+        return (waiting_s - kept_s) / packet_s if packet_s else 0.0
+
+
+class ChannelFluid:
+    """The insertion channel, with room for `limit` entries that wait.
+
+    busy_s: of insertions, done until now."""
+
+    def __init__(self, limit: float, inserts_per_s: float) -> None:
+        self.waiting = self.busy_s = 0.0
+        self._limit = limit
+        self._inserts_per_s = inserts_per_s
+
+    def insert(self, entries: float) -> None:
+        """Insert so many more, within what there was room for."""
+        self.busy_s += entries / self._inserts_per_s
+
+    def serve(
+        self, entries: float, refusable: float, each: float, lasts_s: float
+    ) -> tuple[float, float]:
+        """Insert `entries` more, of which as many groups of `each` are refused as do not fit, of
+        up to `refusable` groups. Returns groups that were refused, and room that is left."""
+        room = lasts_s * self._inserts_per_s
+        waiting = self.waiting + entries
+        used = min(waiting, room)
+        self.insert(used)
+        waiting -= used
+        refused = 0.0
+        if refusable and each and waiting > self._limit:
+            refused = min(refusable, (waiting - self._limit) // each)
+            waiting -= refused * each
+        self.waiting = waiting
+        return refused, room - used
+
+    def cut(self, most: float) -> float:
+        """Drop entries that wait beyond the limit, at most so many; returns how many."""
+        kept = min(self.waiting, max(self._limit, self.waiting - most))
+        dropped, self.waiting = self.waiting - kept, kept
+        return dropped
+
+
+class NicLoad:
+    """The cores of a NIC at work, as one server, for its power. Reading it changes nothing: between
+    two steps the last share goes on."""
+
+    def __init__(self, now_s: float) -> None:
+        self.count = 1
+        self.busy = 0.0
+        self._busy_s = 0.0
+        self._at_s = now_s
+
+    def go_on(self, busy_s: float, lasts_s: float) -> None:
+        """A step is over, with so many seconds of work."""
+        self._busy_s += busy_s
+        self._at_s += lasts_s
+        self.busy = busy_s / lasts_s
+
+    def busy_s(self, now_s: float) -> float:
+        """Seconds of work until now."""
+        return self._busy_s + self.busy * (now_s - self._at_s)

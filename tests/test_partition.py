@@ -365,6 +365,25 @@ def test_refining_the_number_of_flows_finds_the_best_number():
     assert fine.score[0] <= min(scan)[0] * (1 + 1e-4)
 
 
+def test_refining_leaves_no_naive_plan_ahead():
+    """On the grid of numbers of flows another plan is better than the one that splits all."""
+    for nic, length, exponent, flows, size, load in (
+        (agilio, 40.0, 0.8, 1e5, 64.0, 4e9),
+        (bluefield, 160.0, 1.0, 1e6, 128.0, 1e10),
+    ):
+        profile = traffic(
+            packets_per_flow=length,
+            zipf_exponent=exponent,
+            flows=flows,
+            packet_bytes=size,
+            rate_pps=load / (size + 20.0),
+        )
+        of = model("upf", profile, nic())
+        split = best(of, options=FAMILIES["traffic"], refine=True)
+        assert best(of).score < best(of, options=FAMILIES["traffic"]).score
+        assert best(of, refine=True).score <= split.score
+
+
 # --- policies
 
 

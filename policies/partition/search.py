@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from models.network_functions.cost_model import CostModel, PlanCost
-from models.network_functions.plan import SPLIT
+from models.network_functions.plan import BOTH, CPU, SPLIT
 from models.network_functions.program import State
 from policies.partition.bounds import Relaxation
 from policies.partition.goals import NO_SCORE, Goal, Score
@@ -34,6 +34,13 @@ def all_options(state: State) -> str:
     return state.options
 
 
+def split_options(state: State) -> str:
+    """Sides where every state of flows is split, and shared states are at the host or copied."""
+    if state.per_flow:
+        return SPLIT
+    return (BOTH if state.replicable else "") + CPU
+
+
 def offloaded_numbers(flows: float) -> tuple[float, ...]:
     """The grid up to the number of active flows."""
     return tuple(number for number in OFFLOADED_GRID if number < flows) + (
@@ -46,7 +53,8 @@ class BranchAndBound:
 
     States are decided in order of what their accesses cost the host; a branch is left as soon as
     its bound is no better than the best plan yet, or its states overload the NIC. With `refine`,
-    the number of offloaded flows is refined between its neighbours of the grid at the end.
+    the number of offloaded flows is refined between its neighbours of the grid at the end: of the
+    best plan, and of the best with all states of flows split, which may pass it.
     """
 
     def __init__(
@@ -78,9 +86,27 @@ class BranchAndBound:
         if any(SPLIT in options for options in self.options):
             for offloaded in offloaded_numbers(self.model.profile.flows):
                 self._descend(0, sides, offloaded)
-        if self.refine and self._best is not None and self._best.plan.split:
-            self._refine(self._best)
+        if self.refine:
+            if self._best is not None and self._best.plan.split:
+                self._refine(self._best)
+            self._try_all_split()
         return Found(self._best, self._score, self._nodes, self._leaves)
+
+    def _try_all_split(self) -> None:
+        states = self.model.program.states
+        sides = {
+            state.name: "".join(side for side in split_options(state) if side in options)
+            for state, options in zip(states, self.options, strict=True)
+        }
+        if not all(sides.values()) or list(sides.values()) == self.options:
+            return
+        found = BranchAndBound(
+            self.model, self.goal, lambda state: sides[state.name], whole=self.whole
+        ).run()
+        self._nodes += found.nodes
+        self._leaves += found.leaves
+        if found.score < self._score:
+            self._best, self._score = found.cost, found.score
 
     def _descend(self, depth: int, sides: list[str | None], offloaded: float) -> None:
         self._nodes += 1

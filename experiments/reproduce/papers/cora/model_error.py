@@ -12,16 +12,14 @@ from typing import NamedTuple
 from experiments.reproduce.papers.cora.points import (
     BURSTS,
     LOAD,
+    Case,
     Point,
     highest_pps,
-    parts,
-    program,
     random_plan,
     simulate,
     window_of,
 )
 from experiments.reproduce.workers import Workers
-from models.network_functions.cost_model import CostModel
 from models.network_functions.traffic import TrafficProfile
 from policies.partition.goals import HighestRate
 from policies.partition.search import BranchAndBound
@@ -108,18 +106,11 @@ def points(profiles: int = len(PROFILES)) -> list[Point]:
                 packet_bytes=size,
                 rate_pps=1e6,
             )
-            shared = parts(nic)
-            model = CostModel(
-                program=program(name),
-                profile=profile,
-                nic=shared["node"].smartnic,
-                cpu=shared["node"].host_cpu,
-                stack=shared["stack"],
-            )
-            best = BranchAndBound(model, HighestRate(32), refine=False).run().cost
+            case = Case(name, nic, profile)
+            best = BranchAndBound(case.model(), HighestRate(32), refine=False).run().cost
             assert best is not None
             if all(best.plan.on_nic):
-                found.append(Point(name, nic, profile, best.plan.sides, best.plan.offloaded))
+                found.append(case.under(best.plan))
             found.append(random_plan(name, nic, profile, _NUMBERS, seed))
     return found
 

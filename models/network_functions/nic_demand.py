@@ -239,7 +239,7 @@ class NicDemand:
         paths: Mapping[str, Path],
         weights: Mapping[str, float],
         sides: str,
-        possible: Collection[int],
+        possible: set[int],
     ) -> tuple[float, dict[int, float], dict[frozenset[int], float]]:
         """Issue cycles of cores for each packet whatever tables hold; reads that they wait for, by
         state; issue cycles that tables save where they hold all of some states."""

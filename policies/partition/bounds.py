@@ -17,10 +17,12 @@ from models.network_functions.traffic import CLASS_OF, WIRE_BYTES
 
 
 class Bound(NamedTuple):
-    """Least demands for each packet: of a host core, and of the NIC's busiest resource."""
+    """Least demands for each packet: of a host core, and of the NIC's busiest resource. And least
+    bytes stored at the NIC."""
 
     host_s: float
     nic_s: float
+    bytes: float
 
 
 class Relaxation:
@@ -45,8 +47,8 @@ class Relaxation:
         relaxed = "".join(BOTH if side is None else side for side in sides)
         decided = "".join(CPU if side is None else side for side in sides)
         at_nic = model.at_nic
-        fixed_room = model.nic.match_tables is None
-        if fixed_room and at_nic.states.stored_bytes(decided, offloaded) > self._room:
+        stored = at_nic.states.stored_bytes(decided, offloaded)
+        if model.nic.match_tables is None and stored > self._room:
             return None
         found = model.paths(relaxed, self._every, self.whole)
         if isinstance(found, NoPath):
@@ -77,4 +79,4 @@ class Relaxation:
             inserts / nic.inserts_per_s,
             forced / (nic.cores * nic.clock_hz),
         )
-        return Bound(host_s, nic_s)
+        return Bound(host_s, nic_s, stored)

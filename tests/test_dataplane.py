@@ -21,6 +21,7 @@ from models.network_functions.traffic import PACKET_TYPES
 from models.network_functions.trip import Trips
 from sim.core.run import run as run_config
 from sim.hardware.cluster import Cluster, NodeCount
+from workloads.packets.zipf_flows import Phase
 
 NICS = {"agilio": agilio, "bluefield": bluefield}
 
@@ -286,6 +287,23 @@ def test_trips_are_what_the_cost_model_averages(name, nic):
             assert trips.host_s(i, 0, 256.0) == pytest.approx(host)
             by_rank = np.mean([trips.host_s(i, rank, 256.0) for rank in (1, 20_000)])
             assert (by_rank > 0.0) == (host > 0.0)
+
+
+def test_a_larger_packet_keeps_a_core_of_the_nic_longer():
+    made = program(
+        name="bytes",
+        states={},
+        blocks=[
+            {"name": "b", "classes": "NET", "cpu_cycles": 1, "npu_cycles": 100}
+            | {"cycles_per_byte": 1.0}
+        ],
+        source={"states": "none", "blocks": "by hand"},
+    )
+    small, large = (profile(rate_pps=1e6, packet_bytes=size) for size in (100.0, 900.0))
+    workload = {"phases": [Phase(4e-3, large)], "evenly": True}
+    run = Run(made, "", small, packets=None, until_s=8e-3, log=False, workload=workload)
+    cycles = 224 + 100 + (100 + 900) / 2
+    assert run.go()["utilisation.cores"] == pytest.approx(1e6 * cycles / (50 * 0.8e9), rel=2e-3)
 
 
 # Anchors of the Agilio: measurements of 60-byte packets (CoNEXT 2021)

@@ -44,8 +44,10 @@ class NicCost:
 class NicDemand:
     """Demands of paths on the NIC, for one program and traffic.
 
-    capable: for each block, whether the NIC can run it. npu_model: "asymptotic" takes cores and
-    threads as two bounds, "mva" the exact throughput of a core with its threads.
+    capable: for each block, whether the NIC can run it. issue_cycles: of a core for one packet of
+    the mean size in each block; byte_cycles: those of them for each byte.
+    npu_model: "asymptotic" takes cores and threads as two bounds, "mva" the exact throughput of a
+    core with its threads.
     """
 
     def __init__(
@@ -65,10 +67,9 @@ class NicDemand:
         self.npu_model = npu_model
         self.states = NicStates(program, profile, nic, stack)
         self.capable = tuple(self._runs(block) for block in program.blocks)
-        self.issue_cycles = tuple(
-            self._issue(block) if runs else 0.0
-            for block, runs in zip(program.blocks, self.capable, strict=True)
-        )
+        able = list(zip(program.blocks, self.capable, strict=True))
+        self.byte_cycles = tuple(self._byte(block) if runs else 0.0 for block, runs in able)
+        self.issue_cycles = tuple(self._issue(block) if runs else 0.0 for block, runs in able)
 
     def accelerated(self, block: Block) -> bool:
         """Whether an engine of the NIC does the block's work instead of a core."""
@@ -81,18 +82,24 @@ class NicDemand:
             return block.npu_cycles is not None
         return block.accelerator is None
 
+    def _byte(self, block: Block) -> float:
+        if self.accelerated(block):
+            return 0.0
+        ratio = self.nic.cpu_cycle_ratio
+        return block.cycles_per_byte * (1.0 if ratio is None else ratio)
+
     def _issue(self, block: Block) -> float:
         """Issue cycles of a NIC's core for one packet in a block."""
         issue = self.nic.operation_cycles * sum(uses.count for uses in block.uses.values())
         if self.accelerated(block):
             return issue
+        issue += self._byte(block) * self.profile.packet_bytes
         inserts = sum(uses.inserts for uses in block.uses.values())
-        per_byte = block.cycles_per_byte * self.profile.packet_bytes
         if self.nic.cpu_cycle_ratio is not None:
-            code = block.cpu_cycles + per_byte + inserts * self.stack.insert_cycles
+            code = block.cpu_cycles + inserts * self.stack.insert_cycles
             return issue + self.nic.cpu_cycle_ratio * code
         assert block.npu_cycles is not None
-        return issue + block.npu_cycles + per_byte + inserts * self.nic.insert_cycles
+        return issue + block.npu_cycles + inserts * self.nic.insert_cycles
 
     def in_tables(self, block: Block, levels: Mapping[str, str]) -> bool:
         """Whether the match tables do a block, so that no core does."""

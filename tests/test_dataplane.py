@@ -252,6 +252,26 @@ def test_caches_of_its_own_cost_an_unpopular_flow_more():
     assert figures[1]["busy_cores"] > 1.1 * figures[0]["busy_cores"]
 
 
+def test_entries_at_the_nic_take_no_room_in_the_host_s_caches():
+    made, rank = function("nat"), 100_001
+    model = CostModel(
+        program=made,
+        profile=profile(flows=1e6),
+        nic=agilio(),
+        cpu=part("hardware/cpu", "server-32"),
+        stack=part("packet_stack", "poll_mode"),
+    )
+    cost = model.cost(Plan("SCS", 1e5, (True,) * len(made.blocks)))
+    assert isinstance(cost, PlanCost)
+    trips, miss = Trips(model, cost), PACKET_TYPES.index("EM")
+    # The most popular flow that is left to the host is in its nearest cache.
+    nearest = dict.fromkeys(model.host.latency, model.cpu.caches[0].cycles)
+    nearest["ports"] = model.host.latency["ports"]
+    cycles = model.host.path_cycles(cost.paths["EM"], "SCS", nearest)
+    assert trips.host_s(miss, rank, 256.0) * 2.5e9 == pytest.approx(cycles)
+    assert trips.host_s(miss, 1_000_000, 256.0) > trips.host_s(miss, rank, 256.0)
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("nic", sorted(NICS))
 def test_trips_are_what_the_cost_model_averages(name, nic):

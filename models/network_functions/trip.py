@@ -89,10 +89,9 @@ class Trips:
         self._means = [self._trip(kind, 0.0) for kind in PACKET_TYPES]
         self._host_heads = {
             state.name: [
-                cached_flows(cache.bytes / state.entry_bytes, state, model.profile)
-                for cache in model.cpu.caches
+                self._host_head(cache.bytes / state.entry_bytes, i) for cache in model.cpu.caches
             ]
-            for state in model.program.states
+            for i, state in enumerate(model.program.states)
         }
         heads = {head for row in self._host_heads.values() for head in row}
         self._host_breaks = sorted(head for head in heads if head < model.profile.flows)
@@ -133,6 +132,15 @@ class Trips:
     def _head(self, entries: float, state: int) -> float:
         here = self._offloaded if self._sides[state] == SPLIT else None
         return cached_flows(entries, self.model.program.states[state], self.model.profile, here)
+
+    def _host_head(self, entries: float, state: int) -> float:
+        """Ranks whose entries a cache of the host holds; entries at the NIC take no room there."""
+        profile, known = self.model.profile, self.model.program.states[state]
+        if self._sides[state] != SPLIT:
+            return cached_flows(entries, known, profile)
+        away = min(self._offloaded, profile.flows)
+        head = away + entries * profile.flows / known.entries_of(profile)
+        return head if head < profile.flows else inf
 
     def _trip(self, kind: str, rank: float) -> Trip:
         path = self.cost.paths[kind]

@@ -80,8 +80,8 @@ PAPER = Paper(
             measure=partial(_worst, attribute="own_error"),
             unit="%",
             note="With a split by flow the host sees less popular, new and ending flows alone. Its "
-            "caches hold the first of those, and most others are in none, where the model takes the "
-            "mean of all traffic: the host needs more cores than the model says",
+            "caches hold the first of those, most others are in none, and the model takes the mean "
+            "of all traffic: the host needs more cores than the model says",
         ),
     ],
 )

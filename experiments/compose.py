@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 #: Settings that must be whole numbers before others are computed from them.
 _COUNTS = ("replicas", "tensor_parallel", "pipeline_parallel")
+#: Keys that a run reads itself (`sim.core.run`), and references from one key to another.
+_PARTS = ("simulation", "cluster", "sites", "systems", "observers")
+_REFERENCE = re.compile(r"\$\{(?:oc\.select:)?\s*(\w+)(?!\w|\s*:)")
 #: Short names of groups that carry a package.
 _SHORT = {
     "gpu": "hardware/gpu@node.gpu",
@@ -55,6 +58,8 @@ def compose(
             config = hydra_compose(name, overrides=words)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(error, name)) from error
+    if "systems" in config:
+        _check_read(words, config)
     for key in _COUNTS:
         value = config.get(key, 1)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -74,6 +79,37 @@ def _check_addition(word: str, name: str) -> None:
         top = key.lstrip("+").split("@")[-1].split(".")[0].split("/")[0]
         if top not in _top_keys(name):
             raise ConfigError(f"{top}: no such setting, so nothing would read it{_near(top, name)}")
+
+
+def _check_read(words: Sequence[str], config: DictConfig) -> None:
+    """A setting that exists may still be of parts that this experiment does not have."""
+    from omegaconf import OmegaConf
+
+    plain = OmegaConf.to_container(config)
+    assert isinstance(plain, dict)
+    read: set[str] = set()
+    found = set(_PARTS)
+    while found:
+        read |= found
+        found = {name for key in found for name in _names(plain.get(key))} - read
+    for word in words:
+        key = word.partition("=")[0].lstrip("+~").split("@")[-1]
+        top = key.split(".")[0].split("/")[0]
+        if top in plain and top not in read:
+            has = ", ".join(map(str, config.systems))
+            raise ConfigError(
+                f"{top}: no such setting here, since nothing of this experiment reads it (its "
+                f"systems: {has})"
+            )
+
+
+def _names(part: object) -> set[str]:
+    """Top-level keys that a part of a configuration refers to."""
+    if isinstance(part, dict):
+        return {name for value in part.values() for name in _names(value)}
+    if isinstance(part, list):
+        return {name for value in part for name in _names(value)}
+    return set(_REFERENCE.findall(part)) if isinstance(part, str) else set()
 
 
 def _top_keys(name: str) -> set[str]:

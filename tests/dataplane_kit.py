@@ -97,6 +97,8 @@ class Run:
         log: bool = True,
         seed: int = 1,
         workload: dict[str, Any] | None = None,
+        nodes: int = 1,
+        sites: Any = None,
         **settings: Any,
     ) -> None:
         traffic = traffic or profile()
@@ -115,8 +117,8 @@ class Run:
             **settings,
         )
         node = replace(part("hardware/node", "smartnic-server"), smartnic=nic or agilio())
-        self.cluster = Cluster([NodeCount(node)])
-        self.simulation = Simulation(seed=seed, until_s=until_s, cluster=self.cluster)
+        self.cluster = Cluster([NodeCount(node, nodes)])
+        self.simulation = Simulation(seed=seed, until_s=until_s, cluster=self.cluster, sites=sites)
         self.simulation.add(self.system)
         self.log = Log()
         if log:

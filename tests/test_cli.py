@@ -73,6 +73,9 @@ def test_a_finished_run_is_replaced_whole(in_empty_folder):
     [
         (["modle=llama2-7b"], "modle: no such setting; did you mean"),
         (["+replica=2"], "replica: no such setting"),
+        (["experiment=cora", "replicas=4"], "replicas: no such setting here, since nothing of"),
+        (["experiment=cora", "batching=prefill_first"], "it (its systems: dataplane)"),
+        (["experiment=cora", "+engine.max_seqs=4"], "engine: no such setting here"),
         (["engine.max_seqs=4"], "engine.max_seqs: no such setting"),
         (["model=llama9"], "llama3-8b"),
         (["gpu=tpu"], "a100-80-sxm"),

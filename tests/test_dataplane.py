@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from itertools import product
 
@@ -20,6 +21,7 @@ from models.network_functions.program_text import program
 from models.network_functions.traffic import PACKET_TYPES
 from models.network_functions.trip import Trips
 from sim.core.run import run as run_config
+from sim.core.simulation import Simulation
 from sim.hardware.cluster import Cluster, NodeCount
 from workloads.packets.zipf_flows import Phase
 
@@ -83,6 +85,12 @@ def test_packets_are_conserved_and_flows_keep_their_order(case):
     assert figures["packets_arrived"] == 400 * path.burst
     assert len(run.log.left) * path.burst == figures["packets_left"]
     assert len(run.log.dropped) * path.burst == figures["packets_dropped"]
+    # Of each flow, those that came have left or were dropped.
+    workload = run.system.packets
+    came = Counter(
+        packet.flow for packet in workload.packets(Simulation(seed=1).stream("dataplane.packets"))
+    )
+    assert came == run.log.by_flow() + Counter(fact.flow for fact in run.log.dropped)
     assert path.under_way.count == path.cores.queued.count == path.host.jobs.count == 0
     # Little's law on every queue.
     now = run.simulation.now
@@ -91,6 +99,78 @@ def test_packets_are_conserved_and_flows_keep_their_order(case):
     entries = path.entries
     assert not set(entries.counts[0]) & entries.at_nic
     assert set(entries.counts[1]) <= entries.at_nic
+
+
+@settings(max_examples=40)
+@given(cases(), st.sampled_from([1, 32]), st.sampled_from([0.0, 0.3, 1.0]))
+def test_rates_are_conserved(case, cores, speed):
+    """In any overload, on a NIC that is slow or down for a while."""
+    name, nic, sides, offloaded, traffic, limits, more = case
+    made = NICS[nic]()
+    if not isinstance(cost_of(name, sides, traffic, offloaded, made), PlanCost):
+        return
+    more = {**more, "burst": 1, "rates": True, "monitor": {"interval_s": 1e-3}, "cores": cores}
+    run = Run(
+        name, sides, traffic, offloaded=offloaded, nic=made, packets=None, until_s=4e-3,
+        limits=limits, log=False, **more,
+    )  # fmt: skip
+    device = run.cluster
+    run.simulation.at(
+        1.5e-3,
+        lambda _: (
+            device.nodes[0].smartnic.set_speed(speed) if speed else device.nodes[0].smartnic.fail()
+        ),
+    )
+    run.simulation.at(2.5e-3, lambda _: speed or device.nodes[0].smartnic.repair())
+    figures = run.go()
+    totals = run.system.carrier.totals(4e-3)
+    waiting = figures["packets_under_way"]
+    assert 0.0 <= waiting <= limits["nic"]
+    assert totals.arrived == pytest.approx(traffic.rate_pps * 4e-3, rel=1e-9)
+    assert totals.left + totals.all_dropped + waiting == pytest.approx(totals.arrived, rel=1e-9)
+    assert min(totals.left, *totals.dropped.values()) >= 0.0
+    assert totals.left_bytes == pytest.approx(totals.left * traffic.packet_bytes, rel=1e-9)
+    assert totals.crossed_bytes <= totals.arrived_bytes
+    # Nothing works for longer than there is time.
+    for key, value in figures.items():
+        if key.startswith("utilisation."):
+            assert value <= 1.0 + 1e-9, key
+    assert figures["busy_cores"] <= cores + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("name", "sides", "offloaded"),
+    [("nat", "SCS", 5000.0), ("flow_monitor", "SRC", 5000.0), ("firewall", "CCC", 0.0)],
+)
+def test_cores_at_work_are_what_the_packets_take(name, sides, offloaded):
+    """The utilisation law at the host: a rate times its demand, within 1 %."""
+    traffic = profile(rate_pps=10e6, packets_per_flow=40.0)
+    run = Run(
+        name,
+        sides,
+        traffic,
+        offloaded=offloaded,
+        packets=30_000,
+        burst=8,
+        fixed_cores=8,
+        steering="any",
+        workload={"evenly": True},
+        log=False,
+    )
+    figures = run.go()
+    path = run.system.path
+    assert path.counts.all_dropped == 0
+    cost = cost_of(name, sides, traffic, offloaded)
+    model = path.trips.model
+    cycles = sum(
+        path.counts.left[i] * model.host.path_cycles(cost.paths[kind], sides)
+        for i, kind in enumerate(PACKET_TYPES)
+    )
+    moves = 8 * path.moves.done * path.entries_per_flow * model.stack.move_cycles
+    # Moves of a flow that begins or ends are those of a burst.
+    now = run.simulation.now
+    assert path.host.busy_s(now) * 2.5e9 == pytest.approx(cycles + moves, rel=0.01)
+    assert figures["busy_cores"] == pytest.approx(cost.busy_cores(10e6), rel=0.03)
 
 
 def test_bytes_over_pcie_are_those_of_packets_at_the_host():
@@ -155,6 +235,8 @@ def test_a_full_window_reaches_the_bound_and_never_exceeds_it(program_and_plan):
     simulated = figures["throughput_mpps"] * 1e6
     assert simulated <= 1.01 * highest
     assert simulated >= 0.95 * highest
+    used = {key: value for key, value in figures.items() if key.startswith("utilisation.")}
+    assert 0.95 <= max(used.values()) <= 1.01
 
 
 def test_too_much_traffic_is_dropped_not_kept():

@@ -40,9 +40,10 @@ class Ledger:
     costs over the step, each gram once.
 
     A part's work goes to whom it was done for; its idle draw and its making to who holds it (a
-    host by its GPUs), and what nobody holds to the tenant `idle` (usage and reservation, after
-    Google's method). `requests`: tenants that can tell open meters, by which their accounts go on
-    to prompts, answers and single requests. `age_years`: of the hardware when the run begins.
+    host by its GPUs, one without any by the use of its processors), and what nobody holds to the
+    tenant `idle` (usage and reservation, after Google's method). `requests`: tenants that can tell
+    open meters, by which their accounts go on to prompts, answers and single requests.
+    `age_years`: of the hardware when the run begins.
 
     Energy is that of the computers; operational carbon is what the site emits for it, PUE included.
     """

@@ -15,6 +15,7 @@ from sim.hardware.device import Device
 from sim.hardware.gpu import Gpu
 from sim.hardware.link import Link
 from sim.hardware.metering import MeterOpened
+from sim.hardware.smartnic import SmartNic
 
 #: The tenant of what nobody has.
 IDLE = "idle"
@@ -47,7 +48,8 @@ class Drawn:
 class Part:
     """One part. `site`: index of its site; `component`: gpu, cpu, host, ... ; `life`: of its
     making (None: not counted). `read` gives standing and dynamic energy until a time, `held` who
-    holds it now, `use` growing figures of use by claim (None: of all that hold it)."""
+    holds it now, `use` growing figures of use by claim (None: of all that hold it). `occupied`
+    (instead of `held`): seconds for which claims had it so far, the rest of the time nobody."""
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class Part:
         use: Callable[[float], Shares] | None = None,
         now_s: float = 0.0,
         age_s: float = 0.0,
+        occupied: Callable[[float], Shares] | None = None,
     ) -> None:
         self.site = site
         self.component = component
@@ -71,6 +74,8 @@ class Part:
         self._before = read(now_s)
         self._held_before = held()
         self._used_before = use(now_s) if use is not None else {}
+        self._occupied = occupied
+        self._occupied_before = occupied(now_s) if occupied is not None else {}
 
     def step(self, now_s: float) -> Drawn:
         """What it took since the last step."""
@@ -81,6 +86,8 @@ class Part:
             since, until = self._before_s - self._deployed_s, now_s - self._deployed_s
             embodied_g = self.life.accrued_g(since, until)
         held = self._held_before
+        if self._occupied is not None:
+            held = self._by_time(self._occupied(now_s), now_s - self._before_s)
         drawn = Drawn(
             max(0.0, standing_j - before[0]),
             max(0.0, dynamic_j - before[1]),
@@ -96,6 +103,17 @@ class Part:
     def look_anew(self) -> None:
         """See who holds it now, at the start of a step."""
         self._held_before = self._held()
+
+    def _by_time(self, occupied: Shares, lasted_s: float) -> Shares:
+        before, self._occupied_before = self._occupied_before, occupied
+        grown = {claim: value - before.get(claim, 0.0) for claim, value in occupied.items()}
+        # Tenants that fill different resources may have more than all together.
+        whole_s = max(lasted_s, sum(grown.values()))
+        if not whole_s > 0.0:
+            return {Claim(IDLE): 1.0}
+        held = {claim: value / whole_s for claim, value in grown.items() if value > 0.0}
+        rest = 1.0 - sum(held.values())
+        return {**held, Claim(IDLE): rest} if rest > 0.0 else held
 
     def _used(self, now_s: float, held: Shares) -> Shares:
         if self._use is None:
@@ -140,19 +158,29 @@ class Owners:
             return Claim(IDLE)
         return self._claim(holder, gpu)
 
+    def of_nic(self, nic: SmartNic) -> Shares:
+        """A NIC by who has it for itself."""
+        return {self._claim(nic.tenant, nic): 1.0}
+
     def held(self, gpu: Gpu) -> Shares:
         """The same as a share."""
         return {self.of_gpu(gpu): 1.0}
 
     def of_node(self, node: Node) -> Shares:
-        """A node by who has its GPUs; one without GPUs is nobody's."""
-        if not node.gpus:
-            return {Claim(IDLE): 1.0}
+        """A node by who has its GPUs."""
         shares: dict[Claim, float] = {}
         for gpu in node.gpus:
             claim = self.of_gpu(gpu)
             shares[claim] = shares.get(claim, 0.0) + 1.0 / len(node.gpus)
         return shares
+
+    def on_host(self, node: Node, now_s: float) -> Shares:
+        """Seconds for which tenants have had a node's processors until now."""
+        had: dict[Claim, float] = {}
+        for name, seconds in node.cpu.used_s(now_s).items():
+            claim = Claim(self.tenant(name))
+            had[claim] = had.get(claim, 0.0) + seconds
+        return had
 
     def working(self, device: Device, now_s: float) -> Shares:
         """Weighted seconds of work on a device until now, by whom it was for."""
@@ -162,6 +190,8 @@ class Owners:
         for name, seconds in [*meter.past.items(), *spent]:
             claim = self._claim(name, device)
             used[claim] = used.get(claim, 0.0) + seconds
+        if isinstance(device, SmartNic) and device.tenant:
+            return {self._claim(device.tenant, device): meter.dynamic_j(now_s)}
         if isinstance(device, Cpu):
             for name, seconds in device.used_s(now_s).items():
                 claim = Claim(self.tenant(name))
@@ -184,14 +214,21 @@ def parts_of_node(
         life = embodied.device(gpu.spec.name)
         use = partial(owners.working, gpu)
         parts.append(aged("gpu", life, partial(_drawn, gpu), partial(owners.held, gpu), use))
+    occupied = None if node.gpus else partial(owners.on_host, node)
     held = partial(owners.of_node, node)
     for name, device in (("cpu", node.cpu), ("smartnic", node.smartnic), ("fpga", node.fpga)):
         if device is not None:
             use = partial(owners.working, device)
-            parts.append(aged(name, lives.pop(name), partial(_drawn, device), held, use))
+            own = held, occupied
+            if isinstance(device, SmartNic) and device.tenant:
+                own = partial(owners.of_nic, device), None
+            parts.append(
+                aged(name, lives.pop(name), partial(_drawn, device), own[0], use, occupied=own[1])
+            )
     for name, life in lives.items():
         draws_w = node.spec.base_w if name == "host" else 0.0
-        parts.append(aged(name, life, partial(_standing, draws_w, now_s), held))
+        drawn = partial(_standing, draws_w, now_s)
+        parts.append(aged(name, life, drawn, held, occupied=occupied))
     return parts
 
 

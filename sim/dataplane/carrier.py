@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -125,8 +125,10 @@ class Carrier(Protocol):
         """Whether a change of sides is under way."""
         ...
 
-    def change(self, now_s: float, stages: Sequence[PricedStage]) -> None:
-        """Go through the stages to another plan."""
+    def change(
+        self, now_s: float, stages: Sequence[PricedStage], done: Callable[[float], None]
+    ) -> None:
+        """Go through the stages to another plan; `done(time_s)` is called when it is in force."""
         ...
 
     def retune(self, now_s: float, cost: PlanCost) -> None:

@@ -127,6 +127,7 @@ class DataPlane:
         node = self.node = self._node(simulation)
         assert node.smartnic is not None
         nic, cpu = node.smartnic, node.cpu
+        nic.tenant = self.name
         most = cpu.spec.cores if self._cores is None else self._cores
         # Packets that say nothing of the popularity of their flows begin without any.
         ranked = getattr(self.packets, "phases", None) is not None
@@ -193,6 +194,7 @@ class DataPlane:
                 own_caches=self._own_caches,
                 monitor=monitor,
                 ended=self._ended,
+                name=self.name,
             )
             meter.watch(self.path.cores, simulation.now)
             self.carrier = PacketMode(self.path)

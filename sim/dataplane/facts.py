@@ -1,4 +1,4 @@
-"""Facts of the data path."""
+"""Facts of the data path; `system`: its name."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ class FlowMoved(NamedTuple):
     flow: int
     to_nic: bool
     held: int
+    system: str
 
 
 class PlanDecided(NamedTuple):
@@ -44,6 +45,16 @@ class PlanDecided(NamedTuple):
     end_s: float
     plan: Plan
     nodes: int
+    system: str
+
+
+class PlanCarriedOut(NamedTuple):
+    """A plan is in force from `end_s` on, after its decision and what had to be copied for it."""
+
+    start_s: float
+    end_s: float
+    plan: Plan
+    system: str
 
 
 class EpochEnded(NamedTuple):
@@ -57,3 +68,4 @@ class EpochEnded(NamedTuple):
     busy_cores: float
     cores: int
     offloaded: int
+    system: str

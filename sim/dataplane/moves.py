@@ -142,7 +142,9 @@ class Moves:
         del self.under_way[move.flow]
         self.done += 1
         if path.told_moves:
-            fact = FlowMoved(move.start_s, time_s, move.flow, move.to_nic, len(move.held))
+            fact = FlowMoved(
+                move.start_s, time_s, move.flow, move.to_nic, len(move.held), path.name
+            )
             for listener in path.told_moves:
                 listener(fact)
         for packet in move.held:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from heapq import nlargest, nsmallest
 
 import numpy as np
@@ -149,8 +149,11 @@ class PacketMode:
         """Whether a change of sides is under way."""
         return bool(self._stages)
 
-    def change(self, now_s: float, stages: Sequence[PricedStage]) -> None:
+    def change(
+        self, now_s: float, stages: Sequence[PricedStage], done: Callable[[float], None]
+    ) -> None:
         """Go through the stages to another plan."""
+        self._done = done
         self._stages = deque(stages)
         self._begin(now_s)
 
@@ -174,11 +177,13 @@ class PacketMode:
         self._switch = None
         stage = self._stages[0]
         path = self.path
+        path.offloaded = min(path.offloaded, stage.target)
         if len(self._stages) == 1:
             self._stages.clear()
             surplus = self.offloaded - int(stage.target)
             if surplus > 0:
                 self.move(time_s, dict.fromkeys(self.slowest(surplus), False))
+            self._done(time_s)
             return
         path.install_all = stage.target > 0.0
         flows = path.live() - path.entries.at_nic if path.install_all else path.entries.at_nic

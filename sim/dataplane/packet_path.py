@@ -38,6 +38,7 @@ class PacketPath:
     by_rank: flows within the plan's number by their true rank are moved to the NIC as they begin.
     own_caches: at the host, a packet's entries are in a cache as its flow's rank says; else as
     often as those of all packets are, which is what the cost model takes.
+    name: of the system, for its facts.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class PacketPath:
         own_caches: bool = False,
         monitor: Monitor | None = None,
         ended: Callable[[float], None] = lambda time_s: None,
+        name: str = "",
     ) -> None:
+        self.name = name
         self.calendar = Calendar(simulation)
         self.limits = limits
         self.burst = trips.burst

@@ -24,6 +24,7 @@ class Places:
         self.member = np.zeros(self.flows, dtype=bool)
         self.generation = np.zeros(self.flows, dtype=np.int64)
         self.place_of_rank = np.arange(self.flows)
+        self._rank_of_place = np.arange(self.flows)
         self._rng = rng
         # Popularity of places that are not members, in blocks with a sum each.
         self._at_host = np.zeros((-(-self.flows // _BLOCK), _BLOCK))
@@ -35,6 +36,7 @@ class Places:
         count = round(reshuffled * self.flows)
         self.place_of_rank[:count] = self._rng.permutation(self.place_of_rank[:count])
         weights = np.arange(1, self.flows + 1, dtype=np.float64) ** -profile.zipf_exponent
+        self._rank_of_place[self.place_of_rank] = np.arange(self.flows)
         self.weight = np.empty(self.flows)
         self.weight[self.place_of_rank] = weights / weights.sum()
         self._at_host.flat[: self.flows] = np.where(self.member, 0.0, self.weight)
@@ -81,6 +83,11 @@ class Places:
         """The most popular of the first `head` places that are not members, at most so many."""
         first = self.place_of_rank[:head]
         return first[~self.member[first]][:number]
+
+    def among(self, places: Integers, head: int) -> NDArray[np.bool_]:
+        """Whether places are among the first `head`."""
+        among: NDArray[np.bool_] = self._rank_of_place[places] < head
+        return among
 
     def beyond(self, head: int) -> Integers:
         """Members that are not among the first `head` places."""

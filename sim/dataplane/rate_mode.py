@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import simpy
@@ -122,10 +122,7 @@ class RateMode:
 
     def counts(self) -> Mapping[str, Value]:
         """Other figures at the end of a run."""
-        return {
-            "packets_under_way": self._waiting,
-            "flows_moved": self._sums["moved"],
-        }
+        return {"packets_under_way": self._waiting, "flows_moved": self._sums["moved"]}
 
     def check(self) -> None:
         """Raise LawBroken unless packets in = out + dropped + waiting at the NIC, to rounding."""
@@ -192,10 +189,13 @@ class RateMode:
         """Whether a change of sides is under way."""
         return bool(self._stages)
 
-    def change(self, now_s: float, stages: Sequence[PricedStage]) -> None:
+    def change(
+        self, now_s: float, stages: Sequence[PricedStage], done: Callable[[float], None]
+    ) -> None:
         """Go through the stages to another plan."""
         self._advance(now_s)
-        self._stages = deque(stages)
+        self._done, self._stages = done, deque(stages)
+        self._switching = True
         self._begin(now_s)
 
     def _begin(self, now_s: float) -> None:
@@ -228,6 +228,7 @@ class RateMode:
         self._target = int(min(stage.target, self.places.flows))
         if len(self._stages) == 1:
             self._stages.clear()
+            self._done(now)
         self._fit(now)
 
     def _check_stage(self) -> None:
@@ -349,16 +350,16 @@ class RateMode:
         entries = self._entries
         moved = 0.0
         ended = self.places.renew(int(self._rng.poisson(born)))
-        keep = self._by_rank or self._target == self.places.flows
+        known = self._by_rank or self._target == self.places.flows
+        keep = self.places.among(ended, self._target if known else 0)
+        kept = ended[keep]
         if self._cost.plan.split:
             # Out, and the next flow in at once where it is known to belong there.
-            moved = entries * len(ended) * (2.0 if keep else 1.0)
-            if not keep:
-                self.places.set(ended, False)
-        refusable = len(ended) if keep else 0
-        refused, room = self._channel.serve(by_packets + moved, refusable, entries, lasts_s)
+            moved = entries * (len(ended) + len(kept))
+            self.places.set(ended[~keep], False)
+        refused, room = self._channel.serve(by_packets + moved, len(kept), entries, lasts_s)
         if refused:
-            self.places.set(ended[: int(refused)], False)
+            self.places.set(kept[: int(refused)], False)
             moved -= refused * entries
         lost = self._channel.cut(by_packets) / max(max(each), 1.0)
         self._dropped["inserts"] += lost

@@ -10,6 +10,7 @@ class Recorder:
     """Writes each epoch and each new plan as a row."""
 
     def __init__(self, simulation: Simulation, name: str) -> None:
+        self._name = name
         results = simulation.results
         self._epochs = results.table(
             f"{name}_epochs",
@@ -37,9 +38,12 @@ class Recorder:
         simulation.facts.subscribe(PlanDecided, self._plan)
 
     def _epoch(self, fact: EpochEnded) -> None:
-        self._epochs.append(fact[1:])
-        self._epochs.flush_when_full()
+        if fact.system == self._name:
+            self._epochs.append(fact[1:-1])
+            self._epochs.flush_when_full()
 
     def _plan(self, fact: PlanDecided) -> None:
         plan = fact.plan
-        self._plans.append((fact.start_s, fact.end_s, plan.sides, plan.offloaded, fact.nodes))
+        if fact.system == self._name:
+            row = (fact.start_s, fact.end_s, plan.sides, plan.offloaded, fact.nodes)
+            self._plans.append(row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import simpy
 
@@ -18,7 +19,7 @@ from sim.core.errors import CapacityError
 from sim.core.result import Value
 from sim.core.simulation import Simulation
 from sim.dataplane.carrier import Carrier, Totals
-from sim.dataplane.facts import EpochEnded, PlanDecided
+from sim.dataplane.facts import EpochEnded, PlanCarriedOut, PlanDecided
 from sim.dataplane.monitor import Monitor
 from sim.dataplane.pcie import PcieShare
 from sim.dataplane.provision import Provision
@@ -70,6 +71,7 @@ class Runtime:
         self._npu_model = npu_model
         self._told_epochs = simulation.listeners(EpochEnded)
         self._told_plans = simulation.listeners(PlanDecided)
+        self._told_changes = simulation.listeners(PlanCarriedOut)
         self._epochs = 0
         self._dropped = 0.0
         self._deciding = False
@@ -178,6 +180,7 @@ class Runtime:
                 busy,
                 self._provision.count,
                 self._carrier.offloaded,
+                self._name,
             )
             for listener in self._told_epochs:
                 listener(fact)
@@ -249,16 +252,17 @@ class Runtime:
             assert before is not None
             way = stages(self.program, self.profile, before, plan, self._possible)
             cost = self._follow(plan)
-            if plan.sides == before.sides and plan.split and plan.on_nic == before.on_nic:
-                self._carrier.retune(now, cost)
-            else:
-                self._carrier.change(
-                    now, [PricedStage(self.price(each.plan), *each[1:]) for each in way]
-                )
             if self._told_plans:
-                fact = PlanDecided(asked_s, now, plan, decision.nodes)
+                fact = PlanDecided(asked_s, now, plan, decision.nodes, self._name)
                 for listener in self._told_plans:
                     listener(fact)
+            carried_out = partial(self._carried_out, now, plan)
+            if plan.sides == before.sides and plan.split and plan.on_nic == before.on_nic:
+                self._carrier.retune(now, cost)
+                carried_out(now)
+            else:
+                priced = [PricedStage(self.price(each.plan), *each[1:]) for each in way]
+                self._carrier.change(now, priced, carried_out)
             if not self._fixed and not self._provision.count:
                 self._provision.take(1)
         elif decision.swaps:
@@ -268,6 +272,10 @@ class Runtime:
             self._carrier.move(now, moves)
         self._monitor.decided(now)
         self._carrier.forget_hits(now)
+
+    def _carried_out(self, start_s: float, plan: Plan, end_s: float) -> None:
+        for listener in self._told_changes:
+            listener(PlanCarriedOut(start_s, end_s, plan, self._name))
 
     def _follow(self, plan: Plan) -> PlanCost:
         cost = self.price(plan)

@@ -170,12 +170,12 @@ class BusyMeter(PowerMeter):
             self._before_s += self.servers.busy_s(now_s) / self.servers.count
         self.servers = servers
 
-    def energy_j(self, now_s: float) -> float:
-        """Energy drawn until now."""
+    def dynamic_j(self, now_s: float) -> float:
+        """Energy of work until now, over what stands."""
         busy_s = self._before_s
         if self.servers is not None:
             busy_s += self.servers.busy_s(now_s) / self.servers.count
-        return super().energy_j(now_s) + (self.peak_w - self.idle_w) * busy_s
+        return super().dynamic_j(now_s) + (self.peak_w - self.idle_w) * busy_s
 
     def power_w(self, now_s: float) -> float:
         """Power at this moment."""

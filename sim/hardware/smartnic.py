@@ -106,7 +106,8 @@ class SmartNic(Device):
     """A NIC with programmable cores.
 
     Cores serve packets first come, first served; each memory level and accelerator has its own
-    queue, so that the binding one shows. Failure loses all that is under way.
+    queue, so that the binding one shows. Failure loses all that is under way. `tenant`: who has it
+    for itself ("": nobody).
     """
 
     spec: SmartNicSpec
@@ -114,6 +115,7 @@ class SmartNic(Device):
     def __init__(self, simulation: Simulation, spec: SmartNicSpec, name: str) -> None:
         super().__init__(simulation, spec, name)
         self.cores = Servers(simulation, f"{name}/cores", spec.cores)
+        self.tenant = ""
         meter = BusyMeter(spec.idle_w, spec.peak_w, simulation.now)
         meter.watch(self.cores, simulation.now)
         self.meter = meter

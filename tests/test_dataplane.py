@@ -55,7 +55,17 @@ def cases(draw):
     offloaded = float(draw(st.integers(1, 50))) if "S" in sides else 0.0
     limits = {
         key: draw(st.sampled_from([2, 64]))
-        for key in ("wire", "nic", "match", "ring", "inserts", "moving", "moves")
+        for key in (
+            "wire",
+            "nic",
+            "match",
+            "accelerator",
+            "pcie",
+            "ring",
+            "inserts",
+            "moving",
+            "moves",
+        )
     }
     burst = draw(st.sampled_from([1, 8]))
     more = {
@@ -125,7 +135,7 @@ def test_rates_are_conserved(case, cores, speed):
     figures = run.go()
     totals = run.system.carrier.totals(4e-3)
     waiting = figures["packets_under_way"]
-    assert 0.0 <= waiting <= limits["nic"]
+    assert 0.0 <= waiting <= limits["nic"] + limits["pcie"]
     assert totals.arrived == pytest.approx(traffic.rate_pps * 4e-3, rel=1e-9)
     assert totals.left + totals.all_dropped + waiting == pytest.approx(totals.arrived, rel=1e-9)
     assert min(totals.left, *totals.dropped.values()) >= 0.0
@@ -173,13 +183,83 @@ def test_cores_at_work_are_what_the_packets_take(name, sides, offloaded):
     assert figures["busy_cores"] == pytest.approx(cost.busy_cores(10e6), rel=0.03)
 
 
-def test_bytes_over_pcie_are_those_of_packets_at_the_host():
-    run = Run("nat", "SCS", profile(), offloaded=2000.0)
+@pytest.mark.parametrize("ring", [1024, 2])
+def test_bytes_over_pcie_are_those_of_packets_at_the_host(ring):
+    """Those for which the ring has no place stay at the NIC."""
+    run = Run("nat", "SCS", profile(), offloaded=2000.0, limits={"ring": ring}, fixed_cores=1)
     run.go()
     counts = run.system.path.counts
     visited = sum(counts.left[PACKET_TYPES.index(kind)] for kind in ("EM", "N", "T"))
-    assert counts.all_dropped == 0
+    assert counts.all_dropped == sum(counts.dropped["ring"])
+    assert (counts.all_dropped > 500) is (ring == 2)
     assert counts.crossed_bytes == pytest.approx(visited * 256.0)
+
+
+def slow(**changes):
+    return replace(bluefield(), **changes)
+
+
+@pytest.mark.parametrize("rates", [False, True])
+@pytest.mark.parametrize(
+    ("name", "sides", "nic", "most_pps", "place"),
+    [
+        ("firewall", "CCC", slow(pcie_packets_per_s=2e6), 2e6, "pcie"),
+        ("firewall", "CCC", slow(pcie_bandwidth_bytes_per_s=632e6), 2e6, "pcie"),
+        ("ipsec_gateway", "NNN", slow(accelerators={"aes-gcm": 512e6}), 2e6, "accelerator"),
+    ],
+)
+def test_what_pcie_or_an_accelerator_cannot_serve_is_dropped_there(
+    rates, name, sides, nic, most_pps, place
+):
+    """Four times as many packets as go through: delays are those of the places, which are as many
+    as the service of 512 packets lasts."""
+    run = Run(
+        name,
+        sides,
+        profile(rate_pps=4 * most_pps, packets_per_flow=200.0),
+        nic=nic,
+        packets=None,
+        until_s=6e-3,
+        warm_up_s=2e-3,
+        fixed_cores=4,
+        steering="any",
+        rates=rates,
+    )
+    figures = run.go()
+    assert figures["throughput_mpps"] == pytest.approx(most_pps / 1e6, rel=0.01)
+    assert figures["drop_share"] == pytest.approx(0.75, rel=0.01)
+    assert figures[f"drop_share.{place}"] == figures["drop_share"]
+    if not rates:
+        run.check_conserved()
+        assert max(fact.latency_s for fact in run.log.left) < 513 / most_pps + 2e-5
+
+
+@pytest.mark.parametrize(("nic_pps", "until_s"), [(36e6, 4e-3), (6e6, 4e-3)])
+def test_busy_cores_are_what_packets_that_came_over_cost(nic_pps, until_s):
+    """However many wait for PCIe, or at the rings."""
+    traffic = profile(rate_pps=20e6)
+    nic = replace(agilio(), pcie_packets_per_s=nic_pps)
+    run = Run(
+        "firewall",
+        "CCC",
+        traffic,
+        nic=nic,
+        packets=None,
+        until_s=until_s,
+        warm_up_s=2e-3,
+        fixed_cores=2,
+        burst=4,
+        steering="any",
+        log=False,
+    )
+    figures = run.go()
+    served = figures["throughput_mpps"] * 1e6
+    assert served == pytest.approx(
+        min(nic_pps, 2 / cost_of("firewall", "CCC", traffic).host_s), 0.03
+    )
+    expected = served * cost_of("firewall", "CCC", traffic).host_s
+    assert figures["busy_cores"] == pytest.approx(expected, rel=0.03)
+    assert figures["busy_cores"] <= 2.0 + 1e-9
 
 
 def test_little_s_law_for_the_whole_data_path():

@@ -80,15 +80,21 @@ def test_drops_amid_moves_lose_no_update_and_no_order():
     assert not set(entries.counts[0]) & set(entries.counts[1])
 
 
-def test_copies_of_counters_add_up():
-    """Two additions of each packet, on either side, merged now and then."""
+@pytest.mark.parametrize(
+    ("name", "sides", "offloaded", "adds"),
+    [("flow_monitor", "SRC", 1000.0, 2.0), ("heavy_hitter", "RCR", 0.0, 4.0)],
+)
+def test_copies_of_counters_add_up(name, sides, offloaded, adds):
+    """So many additions of each packet, on either side, merged now and then; those of packets that
+    have nothing more to do at the NIC after the host among them."""
     run = Run(
-        "flow_monitor",
-        "SRC",
+        name,
+        sides,
         profile(rate_pps=10e6),
-        offloaded=1000.0,
+        offloaded=offloaded,
         packets=20_000,
         monitor={"interval_s": 3e-4},
+        nic=bluefield() if name == "heavy_hitter" else None,
         log=False,
     )
     run.go()
@@ -96,7 +102,21 @@ def test_copies_of_counters_add_up():
     entries = path.entries
     assert entries.merged > 0.0
     assert path.counts.all_dropped == 0
-    assert entries.merged + sum(entries.added) == 2.0 * path.counts.all_left
+    assert entries.merged + sum(entries.added) == adds * path.counts.all_left
+
+
+def test_packets_of_offloaded_flows_count_where_they_end_at_the_host():
+    """No block of the NIC comes after the host: each updates its flow's entries all the same."""
+    run = Run("nat", "SCC", profile(flows=2000.0, rate_pps=2e6), offloaded=500.0, packets=6000)
+    run.go()
+    path = run.system.path
+    assert path.counts.all_dropped == 0
+    hits = path.counts.left[0]
+    assert not path.trips.find(0, 0).after
+    assert hits > 3000
+    assert sum(path.hits.values()) == hits
+    assert path.entries.updates == 6000
+    check_no_update_lost(run)
 
 
 def test_a_nic_that_fails_loses_what_is_under_way_and_comes_back():

@@ -9,7 +9,17 @@ from sim.dataplane.transit import Transit
 from workloads.demand import Packet
 
 #: Where packets are dropped.
-PLACES = ("wire", "nic", "match tables", "ring", "inserts", "moving", "down")
+PLACES = (
+    "wire",
+    "nic",
+    "match tables",
+    "accelerator",
+    "pcie",
+    "ring",
+    "inserts",
+    "moving",
+    "down",
+)
 _CLASS = {CLASS_OF[kind]: i for i, kind in enumerate(PACKET_TYPES)}
 #: Latencies that are kept before they go into a histogram, and its resolution (relative).
 _KEPT = 65536

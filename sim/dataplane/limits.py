@@ -13,7 +13,8 @@ class QueueLimits:
     """Packets that wait, at most; what comes then is dropped and counted by place.
 
     wire: for the port's logic and the line. nic: for a thread of the NIC's cores. match: for its
-    match tables. ring: for a host core, from the start of a transfer to the end of the service.
+    match tables. accelerator: for one of its accelerators. pcie: for PCIe, each way. ring: for a
+    host core, from the start of a transfer to the end of the service.
     posted: operations that a memory engine queues before threads wait for it.
     inserts: entries that wait for the insertion channel.
     moving: of one flow while its entries change sides; moves: flows that change sides at a time.
@@ -24,6 +25,8 @@ class QueueLimits:
     wire: int
     nic: int
     match: int
+    accelerator: int
+    pcie: int
     ring: int
     posted: int
     inserts: int

@@ -10,6 +10,7 @@ from models.network_functions.trip import Trips
 from sim.core.simulation import Simulation
 from sim.dataplane.calendar import Calendar
 from sim.dataplane.counts import Counts
+from sim.dataplane.crossing import Crossing
 from sim.dataplane.departures import Departures
 from sim.dataplane.entries import Entries
 from sim.dataplane.facts import FlowMoved
@@ -92,21 +93,30 @@ class PacketPath:
         unbounded = window is not None
         self.stations = stations = Stations(trips, limits.inserts, unbounded)
         self.wire, self.match = stations.wire, stations.match
-        self.up, self.down = stations.up, stations.down
         self.channel = stations.channel
-        self._wire_s, self._crossing_s = stations.wire_s, stations.crossing_s
+        self._wire_s = stations.wire_s
         self.cores = NicCores(
             self.calendar,
             spec.cores,
             spec.threads_per_core,
             stations.engines,
             inf if unbounded else limits.nic,
+            inf if unbounded else limits.accelerator,
             self._left_cores,
-            lambda time_s, transit: self._drop(time_s, transit, "nic"),
+            self._drop,
         )
         self.host = HostCores(self.calendar, cores, steering, limits.ring, self._served)
+        self.crossing = Crossing(
+            self.calendar,
+            stations,
+            self.host,
+            self.counts,
+            limits,
+            unbounded,
+            self._back,
+            self._drop,
+        )
         self.moves = Moves(self)
-        self._transfer_s = stations.transfer_s
         self.pcie_latency_s = spec.pcie_latency_s
         self.move_cycles = trips.model.stack.move_cycles
         self.host_cycle_s = 1.0 / trips.model.cpu.clock_hz
@@ -285,17 +295,13 @@ class PacketPath:
             self._drop(time_s, transit, "down")
             return
         if trip.crosses and not transit.back:
-            size = transit.size_bytes
-            self.counts.crossed += self.burst
-            self.counts.crossed_bytes += size * self.burst
-            speed = self.stations.pcie_speeds[0]
-            if not speed:
-                self._drop(time_s, transit, "ring")
-                return
-            here = self.up.serve(time_s, self._crossing_s(size, speed)) + self._transfer_s
-            if not self.host.admit(time_s, here, transit.host_s, transit):
-                self._drop(time_s, transit, "ring")
-            return
+            self.crossing.to_host(time_s, transit)
+        else:
+            self._finish(time_s, transit)
+
+    def _finish(self, time_s: float, transit: Transit) -> None:
+        """The NIC has done all its part."""
+        trip = transit.trip
         if trip.nic_adds:
             self.entries.added[1] += trip.nic_adds
         if self.split:
@@ -321,9 +327,9 @@ class PacketPath:
         if self.monitor is not None and transit.kind == MISS:
             self.monitor.sample(transit.flow, self.burst)
         if transit.trip.inserts:
-            self._insert(time_s, transit, self._return)
+            self._insert(time_s, transit, self.crossing.to_nic)
         else:
-            self._return(time_s, transit)
+            self.crossing.to_nic(time_s, transit)
 
     def _insert(
         self, time_s: float, transit: Transit, then: Callable[[float, Transit], None]
@@ -333,15 +339,6 @@ class PacketPath:
             self._drop(time_s, transit, "inserts")
         else:
             heappush(self.calendar.heap, (end, next(self.calendar.order), then, transit))
-
-    def _return(self, time_s: float, transit: Transit) -> None:
-        speed = self.stations.pcie_speeds[1]
-        if not speed:
-            self._drop(time_s, transit, "ring")
-            return
-        seconds = self._crossing_s(transit.size_bytes, speed)
-        end = self.down.serve(time_s, seconds) + self._transfer_s
-        heappush(self.calendar.heap, (end, next(self.calendar.order), self._back, transit))
 
     def _back(self, time_s: float, transit: Transit) -> None:
         trip = transit.trip
@@ -354,6 +351,6 @@ class PacketPath:
         if trip.match_after_s:
             self._match(time_s, transit, trip.match_after_s)
         elif not trip.after:
-            self._out(time_s, transit)
+            self._finish(time_s, transit)
         elif not self.cores.enter(time_s, transit):
             self._drop(time_s, transit, "nic")

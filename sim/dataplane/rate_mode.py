@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.network_functions.cost_model import CostModel, PlanCost
 from models.network_functions.sketch import Integers
-from models.network_functions.traffic import PACKET_TYPES, TrafficProfile
+from models.network_functions.traffic import TrafficProfile
 from models.network_functions.trip import Trips
 from sim.core.errors import LawBroken
 from sim.core.result import Value
@@ -19,12 +19,12 @@ from sim.core.simulation import Simulation
 from sim.dataplane.asked_moves import AskedMoves
 from sim.dataplane.carrier import Totals
 from sim.dataplane.counts import PLACES, Latencies
-from sim.dataplane.fluids import ChannelFluid, HostFluid, NicLoad
+from sim.dataplane.fluids import ChannelFluid, HostFluid, NicLoad, PcieFluid
 from sim.dataplane.limits import QueueLimits
 from sim.dataplane.monitor import Monitor
 from sim.dataplane.phases import PhasedTraffic
 from sim.dataplane.places import Places
-from sim.dataplane.rate_costs import by_station, drop_place, nic_seconds, type_weights
+from sim.dataplane.rate_costs import by_station, drop_place, inserted, nic_seconds, type_weights
 from sim.dataplane.transition import PricedStage, copy_rounds, entries_per_flow
 
 
@@ -71,7 +71,8 @@ class RateMode:
         self._dropped = dict.fromkeys(PLACES, 0.0)
         self._busy: dict[str, float] = {}
         self._channel = ChannelFluid(limits.inserts, model.nic.inserts_per_s)
-        self._nic_speed = self._pcie_speed = 1.0
+        self._pcie = PcieFluid(limits.pcie)
+        self._nic_speed = 1.0
         self.load = NicLoad(simulation.now)
         self._use(cost)
         if cost.plan.split:
@@ -118,16 +119,19 @@ class RateMode:
     def busy_s(self, now_s: float) -> Mapping[str, float]:
         """Seconds of work until now by resource of the NIC."""
         self._advance(now_s)
-        return {"inserts": self._channel.busy_s, **self._busy}
+        return {"inserts": self._channel.busy_s, "pcie up": self._pcie.busy_s, **self._busy}
 
     def counts(self) -> Mapping[str, Value]:
         """Other figures at the end of a run."""
-        return {"packets_under_way": self._waiting, "flows_moved": self._sums["moved"]}
+        return {
+            "packets_under_way": self._waiting + self._pcie.waiting,
+            "flows_moved": self._sums["moved"],
+        }
 
     def check(self) -> None:
-        """Raise LawBroken unless packets in = out + dropped + waiting at the NIC, to rounding."""
+        """Raise LawBroken unless packets in = out + dropped + waiting, to rounding."""
         arrived = self._sums["arrived"]
-        out = self._sums["left"] + sum(self._dropped.values()) + self._waiting
+        out = self._sums["left"] + sum(self._dropped.values()) + self._waiting + self._pcie.waiting
         if abs(arrived - out) > 1e-6 * arrived:
             raise LawBroken(f"packets in = out + dropped + waiting: {arrived} and {out}")
 
@@ -135,6 +139,7 @@ class RateMode:
         """What waits where."""
         return {
             "nic": self._waiting,
+            "pcie": self._pcie.waiting,
             "host": self._host.waiting_s,
             "inserts": self._channel.waiting,
             "moves": len(self._asked),
@@ -159,7 +164,7 @@ class RateMode:
     def provide_pcie(self, up: float, down: float) -> None:
         """Cross PCIe at so large a part of its bandwidth from now on."""
         self._advance(self._simulation.now)
-        self._pcie_speed = max(1e-9, min(up, down))
+        self._pcie.speed = max(1e-9, min(up, down))
 
     @property
     def offloaded(self) -> int:
@@ -303,8 +308,7 @@ class RateMode:
         served = self._at_nic(arrived, weights, lasts_s)
         moved = self._tables(arrived * edge, served, weights, lasts_s)
         served -= moved[1]
-        lost = self._at_host(served, weights, moved[0], lasts_s)
-        left = served - lost
+        left = self._at_host(served, weights, moved[0], lasts_s)
         self._check_stage()
         sums["left"] += left
         sums["left bytes"] += left * profile.packet_bytes
@@ -321,11 +325,10 @@ class RateMode:
         self._host.serve(0.0, 0.0, 0.0, lasts_s)
 
     def _at_nic(self, arrived: float, weights: Mapping[str, float], lasts_s: float) -> float:
-        """Packets that the port, the NIC and PCIe serve."""
+        """Packets that the port and the NIC serve."""
         seconds = nic_seconds(
             self._model, self._cost, weights, self.places.members, self._nic_speed
         )
-        seconds["pcie bytes"] /= self._pcie_speed
         binding = max(seconds, key=lambda key: seconds[key])
         most = lasts_s / seconds[binding]
         offered = arrived + self._waiting
@@ -343,10 +346,8 @@ class RateMode:
     ) -> tuple[float, float]:
         """The insertion channel: entries of first packets, of flows that ended and began, of moves.
         Returns entries that the host moves, and packets dropped for want of an insertion."""
-        each = [self._trips.find(i, 0).inserts for i in range(len(PACKET_TYPES))]
-        by_packets = served * sum(
-            weights[kind] * inserts for kind, inserts in zip(PACKET_TYPES, each, strict=True)
-        )
+        mean, most = inserted(self._trips, weights)
+        by_packets = served * mean
         entries = self._entries
         moved = 0.0
         ended = self.places.renew(int(self._rng.poisson(born)))
@@ -361,7 +362,7 @@ class RateMode:
         if refused:
             self.places.set(kept[: int(refused)], False)
             moved -= refused * entries
-        lost = self._channel.cut(by_packets) / max(max(each), 1.0)
+        lost = self._channel.cut(by_packets) / max(most, 1.0)
         self._dropped["inserts"] += lost
         if entries and self._cost.plan.split:
             flows = int(room / entries)
@@ -385,16 +386,19 @@ class RateMode:
     def _at_host(
         self, served: float, weights: Mapping[str, float], moved: float, lasts_s: float
     ) -> float:
-        """The host's cores; returns packets dropped for want of them."""
+        """PCIe and the host's cores; returns packets that leave."""
         host, paths, sides = self._model.host, self._cost.paths, self._cost.plan.sides
-        crossing = served * sum(weights[kind] for kind, path in paths.items() if path.crosses)
-        work_s = (
-            served
-            * self._cycles_s
-            * sum(weights[kind] * host.path_cycles(path, sides) for kind, path in paths.items())
-        )
-        self._sums["crossed"] += crossing
-        packet_s = work_s / crossing if crossing else 0.0
-        lost = self._host.serve(work_s, packet_s, moved * self._move_s, lasts_s)
+        nic, size = self._model.nic, self._phase.profile.packet_bytes
+        share = sum(weights[kind] for kind, path in paths.items() if path.crosses)
+        cycles = sum(weights[kind] * host.path_cycles(path, sides) for kind, path in paths.items())
+        each_s = cycles * self._cycles_s / share if share else 0.0
+        byte_s = (size + self._model.stack.crossing_bytes) / nic.pcie_bandwidth_bytes_per_s
+        transfer = byte_s, 1.0 / nic.pcie_packets_per_s
+        over, dropped = self._pcie.serve(served * share, *transfer, 0.0, lasts_s)
+        lost = min(over, self._host.serve(over * each_s, each_s, moved * self._move_s, lasts_s))
+        # A ring that is full takes nothing over, so that PCIe is not what binds.
+        self._pcie.never(lost, *transfer)
+        self._dropped["ring" if lost else "pcie"] += dropped
         self._dropped["ring"] += lost
-        return min(lost, served)
+        self._sums["crossed"] += over - lost
+        return served * (1.0 - share) + over - lost

@@ -195,13 +195,13 @@ class Runtime:
 
     @staticmethod
     def _pressure(before: Totals, totals: Totals, lost: float) -> float:
-        """Packets for the host, those lost at its rings among them, for each that it served."""
+        """Packets for the host, those lost at its rings among them, for each that came there."""
         packets = totals.arrived - before.arrived
         if not lost or not packets:
             return 1.0
         mean_bytes = (totals.arrived_bytes - before.arrived_bytes) / packets
         came = (totals.crossed_bytes - before.crossed_bytes) / mean_bytes
-        return came / (came - lost) if came > lost else 2.0
+        return (came + lost) / came if came else 2.0
 
     def _refill(self, now: float) -> None:
         """Flows for free places at the NIC, the heaviest first."""

@@ -84,6 +84,7 @@ class Departures:
         self.path.under_way.change(time_s, -1)
         if transit.kind == LAST:
             self.path.counts.over.add(flow)
+        if not self.path.known(flow):
             self.path.entries.end(flow)
         if transit.afterwards is not None:
             transit.afterwards(time_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from sim.dataplane.facts import FlowMoved
@@ -63,7 +63,9 @@ class Moves:
         while self._asked and self._asked_now < self.path.limits.moves and self.path.held is None:
             flow, to_nic = self._asked.popleft()
             at_nic = flow in self.path.entries.at_nic
-            if flow in self.under_way or at_nic is to_nic or not self.path.known(flow):
+            if flow in self.under_way or at_nic is to_nic:
+                continue
+            if to_nic and not self.path.known(flow):
                 continue
             self._asked_now += 1
             self.begin(time_s, flow, to_nic, 1, asked=True)
@@ -90,7 +92,7 @@ class Moves:
         packet counts as under way until then, as it does with a window."""
         path, flow = self.path, transit.flow
         popular = path.by_rank and 0 < transit.rank <= path.offloaded
-        if not (popular or path.install_all) or flow in self.under_way:
+        if not (popular or path.install_all) or flow in self.under_way or not path.known(flow):
             return False
         if path.window is None and not self.room(time_s):
             self.refused += path.burst
@@ -100,6 +102,18 @@ class Moves:
             return False
         move.then = path.gone
         return True
+
+    def end(self, time_s: float, flows: Sequence[int]) -> None:
+        """Flows are over without a last packet: their entries are removed at the host, as after
+        one."""
+        path = self.path
+        for flow in flows:
+            path.counts.end(flow)
+            if flow in path.entries.at_nic:
+                self.ask(flow, False)
+            elif flow not in self.under_way:
+                path.entries.end(flow)
+        self.go_on(time_s)
 
     def hold(self, packet: Packet) -> bool:
         """Keep a packet of a moving flow; False where too many are kept."""
@@ -151,8 +165,13 @@ class Moves:
             self.pass_on(time_s, packet)
         if move.then is not None:
             move.then(time_s)
-        if move.asked:
-            self._asked_now -= 1
-            self.go_on(time_s)
+        self._asked_now -= move.asked
+        if not path.known(move.flow):
+            # It ended on the way.
+            if move.to_nic:
+                self.ask(move.flow, False)
+            else:
+                path.entries.end(move.flow)
+        self.go_on(time_s)
         path.check_drained(time_s)
         self.check_idle(time_s)

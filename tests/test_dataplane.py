@@ -23,6 +23,7 @@ from models.network_functions.trip import Trips
 from sim.core.run import run as run_config
 from sim.core.simulation import Simulation
 from sim.hardware.cluster import Cluster, NodeCount
+from workloads.packets.zipf_flows import Phase
 
 NICS = {"agilio": agilio, "bluefield": bluefield}
 
@@ -413,6 +414,26 @@ def test_caches_of_its_own_cost_an_unpopular_flow_more():
     assert figures[1]["busy_cores"] > 1.1 * figures[0]["busy_cores"]
 
 
+def test_entries_at_the_nic_take_no_room_in_the_host_s_caches():
+    made, rank = function("nat"), 100_001
+    model = CostModel(
+        program=made,
+        profile=profile(flows=1e6),
+        nic=agilio(),
+        cpu=part("hardware/cpu", "server-32"),
+        stack=part("packet_stack", "poll_mode"),
+    )
+    cost = model.cost(Plan("SCS", 1e5, (True,) * len(made.blocks)))
+    assert isinstance(cost, PlanCost)
+    trips, miss = Trips(model, cost), PACKET_TYPES.index("EM")
+    # The most popular flow that is left to the host is in its nearest cache.
+    nearest = dict.fromkeys(model.host.latency, model.cpu.caches[0].cycles)
+    nearest["ports"] = model.host.latency["ports"]
+    cycles = model.host.path_cycles(cost.paths["EM"], "SCS", nearest)
+    assert trips.host_s(miss, rank, 256.0) * 2.5e9 == pytest.approx(cycles)
+    assert trips.host_s(miss, 1_000_000, 256.0) > trips.host_s(miss, rank, 256.0)
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("nic", sorted(NICS))
 def test_trips_are_what_the_cost_model_averages(name, nic):
@@ -448,6 +469,23 @@ def test_trips_are_what_the_cost_model_averages(name, nic):
             assert trips.host_s(i, 0, 256.0) == pytest.approx(host)
             by_rank = np.mean([trips.host_s(i, rank, 256.0) for rank in (1, 20_000)])
             assert (by_rank > 0.0) == (host > 0.0)
+
+
+def test_a_larger_packet_keeps_a_core_of_the_nic_longer():
+    made = program(
+        name="bytes",
+        states={},
+        blocks=[
+            {"name": "b", "classes": "NET", "cpu_cycles": 1, "npu_cycles": 100}
+            | {"cycles_per_byte": 1.0}
+        ],
+        source={"states": "none", "blocks": "by hand"},
+    )
+    small, large = (profile(rate_pps=1e6, packet_bytes=size) for size in (100.0, 900.0))
+    workload = {"phases": [Phase(4e-3, large)], "evenly": True}
+    run = Run(made, "", small, packets=None, until_s=8e-3, log=False, workload=workload)
+    cycles = 224 + 100 + (100 + 900) / 2
+    assert run.go()["utilisation.cores"] == pytest.approx(1e6 * cycles / (50 * 0.8e9), rel=2e-3)
 
 
 # Anchors of the Agilio: measurements of 60-byte packets (CoNEXT 2021)

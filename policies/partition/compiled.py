@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from models.errors import CapacityError
 from models.network_functions.cost_model import CostModel
-from models.network_functions.plan import BOTH, CPU, SPLIT
+from models.network_functions.plan import SPLIT
 from models.network_functions.program import State
 from policies.partition.contract import Decision, PartitionView
 from policies.partition.goals import NO_SCORE, Goal, HighestRate
-from policies.partition.search import BranchAndBound, Found, all_options
+from policies.partition.search import BranchAndBound, Found, all_options, split_options
 
 
 def model_of(view: PartitionView, npu_model: str = "asymptotic") -> CostModel:
@@ -83,9 +83,7 @@ class ByTraffic(Compiled):
         self.whole = strict
 
     def options(self, state: State) -> str:
-        if state.per_flow:
-            return SPLIT
-        return (BOTH if state.replicable else "") + CPU
+        return split_options(state)
 
 
 __all__ = ["ByState", "ByTraffic", "Compiled", "model_of"]

@@ -133,7 +133,9 @@ class DataPlane:
         ranked = getattr(self.packets, "phases", None) is not None
         learn = self._learn or not ranked
         rng = simulation.stream(f"{self.name}.sketch")
-        monitor = Monitor(self._monitor, self.traffic, rng)
+        # Of others, those that say so have flows that have begun.
+        begun = int(self.traffic.flows) if ranked else int(getattr(self.packets, "begun", 0))
+        monitor = Monitor(self._monitor, self.traffic, begun, rng)
         self.runtime = Runtime(
             simulation,
             self.name,
@@ -189,7 +191,7 @@ class DataPlane:
                 cores=max(1, first),
                 steering=self._steering,
                 window=self._window,
-                first_flows=int(self.traffic.flows) if ranked else 0,
+                first_flows=begun,
                 by_rank=not learn,
                 own_caches=self._own_caches,
                 monitor=monitor,

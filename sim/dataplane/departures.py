@@ -70,7 +70,7 @@ class Departures:
             path.counts.born.add(flow)
         elif kind == LAST:
             path.counts.over.add(flow)
-            path.calendar.push(time_s, path.moves.end, flow)
+            path.calendar.push(time_s, path.moves.lost, flow)
         for listener in self._told_dropped:
             listener(PacketDropped(time_s, flow, 0, place))
 
@@ -90,6 +90,7 @@ class Departures:
         self.path.under_way.change(time_s, -1)
         if transit.kind == LAST:
             self.path.counts.over.add(flow)
+        if not self.path.known(flow):
             self.path.entries.end(flow)
         if transit.afterwards is not None:
             transit.afterwards(time_s)

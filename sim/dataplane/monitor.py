@@ -44,11 +44,16 @@ class MonitorSettings:
 class Monitor:
     """Estimates the profile of the traffic from what a data path can count.
 
-    `heavy`: packets of heavy flows among those sampled at the host, since the last decision.
+    begun: flows that are active at the start. `heavy`: packets of heavy flows among those sampled at
+    the host, since the last decision.
     """
 
     def __init__(
-        self, settings: MonitorSettings, first: TrafficProfile, rng: np.random.Generator
+        self,
+        settings: MonitorSettings,
+        first: TrafficProfile,
+        begun: float,
+        rng: np.random.Generator,
     ) -> None:
         self.settings = settings
         self.profile = first
@@ -57,7 +62,7 @@ class Monitor:
         self._left_out = 0
         self._before: Totals | None = None
         self._epoch_s = 0.0
-        self._flows = first.flows
+        self._begun = begun
         self._renew()
 
     def sample(self, flow: int, count: int) -> None:
@@ -80,7 +85,7 @@ class Monitor:
             packets=packets,
             size_bytes=totals.arrived_bytes - (before.arrived_bytes if before else 0.0),
             new_flows=totals.new - (before.new if before else 0.0),
-            active_flows=max(1.0, self._flows + totals.new - totals.ended),
+            active_flows=max(1.0, self._begun + totals.new - totals.ended),
             top_counts=self.top_counts(carrier),
         )
         mean = smoothed(self.profile, estimate(seen, self.settings.ranks), self.settings.weight)

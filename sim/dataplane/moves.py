@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from sim.dataplane.facts import FlowMoved
@@ -33,9 +33,10 @@ class Move:
 class Moves:
     """Moves entries without a lost update and without reordering.
 
-    A flow's packets that come are held, those under way end; a host core copies the entries, which
-    are then inserted through the channel; the flow is steered to the new side, and the held
-    packets follow in their order. `ask` moves flows one after the other, `moves` at a time.
+    A flow's packets that come are held, those under way end; the entries cross PCIe, to or from a
+    host core that copies them, and are put in at the NIC, or taken out there, through the channel:
+    a round trip at least. The flow is steered to the new side, and the held packets follow in
+    their order. `ask` moves flows one after the other, `moves` at a time.
     """
 
     def __init__(self, path: PacketPath) -> None:
@@ -73,16 +74,6 @@ class Moves:
                 continue
             self._asked_now += 1
             self.begin(time_s, flow, to_nic, 1 if goes_on else path.burst, asked=True)
-
-    def end(self, time_s: float, flow: int) -> None:
-        """A flow is over and nobody removes its entries: they age out, as if at once."""
-        if flow in self.under_way:
-            return
-        if flow in self.path.entries.at_nic:
-            self.ask(flow, False)
-            self.go_on(time_s)
-        else:
-            self.path.entries.end(flow)
 
     def begin(
         self, time_s: float, flow: int, to_nic: bool, weight: int, asked: bool = False
@@ -122,6 +113,25 @@ class Moves:
         move.then = path.gone
         return True
 
+    def end(self, time_s: float, flows: Sequence[int]) -> None:
+        """Flows are over without a last packet."""
+        for flow in flows:
+            self.path.counts.end(flow)
+            self._remove(flow)
+        self.go_on(time_s)
+
+    def lost(self, time_s: float, flow: int) -> None:
+        """A flow is over, its last packet was dropped: it ages out, as if at once."""
+        self._remove(flow)
+        self.go_on(time_s)
+
+    def _remove(self, flow: int) -> None:
+        """Entries of a flow that is over: by the host, as after a last packet."""
+        if flow in self.path.entries.at_nic:
+            self.ask(flow, False)
+        elif flow not in self.under_way:
+            self.path.entries.end(flow)
+
     def hold(self, packet: Packet) -> bool:
         """Keep a packet of a moving flow; False where too many are kept."""
         move = self.under_way[packet.flow]
@@ -145,9 +155,25 @@ class Moves:
     def _copy(self, time_s: float, move: Move) -> None:
         path = self.path
         move.copied = path.entries.read(move.flow)
+        if move.to_nic:
+            path.calendar.push(self._work(time_s, move), self._send, move)
+        else:
+            here = path.crossing.move(time_s, path.move_bytes * move.weight, up=True)
+            path.calendar.push(here + path.pcie_latency_s, self._take, move)
+
+    def _work(self, time_s: float, move: Move) -> float:
+        """A host core's part; returns when it is done."""
+        path = self.path
         cycles = path.entries_per_flow * move.weight * path.move_cycles
-        end = path.host.work(time_s, cycles * path.host_cycle_s, move.flow)
-        path.calendar.push(end + path.pcie_latency_s, self._insert, move)
+        return path.host.work(time_s, cycles * path.host_cycle_s, move.flow)
+
+    def _send(self, time_s: float, move: Move) -> None:
+        path = self.path
+        there = path.crossing.move(time_s, path.move_bytes * move.weight, up=False)
+        path.calendar.push(there, self._insert, move)
+
+    def _take(self, time_s: float, move: Move) -> None:
+        self.path.calendar.push(self._work(time_s, move), self._insert, move)
 
     def _insert(self, time_s: float, move: Move) -> None:
         path = self.path
@@ -155,7 +181,8 @@ class Moves:
         if end < 0.0:
             path.calendar.push(path.channel.free_s, self._insert, move)
         else:
-            path.calendar.push(end, self._flip, move)
+            # The host hears of an insertion before packets are steered to it.
+            path.calendar.push(end + path.pcie_latency_s * move.to_nic, self._flip, move)
 
     def _flip(self, time_s: float, move: Move) -> None:
         path = self.path
@@ -169,14 +196,14 @@ class Moves:
             )
             for listener in path.told_moves:
                 listener(fact)
-        if not path.known(move.flow):
-            self.end(time_s, move.flow)
         for packet in move.held:
             self.pass_on(time_s, packet)
         if move.then is not None:
             move.then(time_s)
-        if move.asked:
-            self._asked_now -= 1
-            self.go_on(time_s)
+        self._asked_now -= move.asked
+        if not path.known(move.flow):
+            # It ended on the way.
+            self._remove(move.flow)
+        self.go_on(time_s)
         path.check_drained(time_s)
         self.check_idle(time_s)

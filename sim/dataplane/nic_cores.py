@@ -100,14 +100,15 @@ class NicCores:
             ready.append(packet)
 
     def _issue(self, time_s: float, packet: Transit) -> None:
-        issue_s = packet.segments[packet.step].issue_s * self.slow
+        segment = packet.segments[packet.step]
+        issue_s = (segment.issue_s + segment.issue_s_per_byte * packet.size_bytes) * self.slow
         self._busy_s += issue_s
         end = self._until[packet.core] = time_s + issue_s
         heappush(self._heap, (end, next(self._order), self._issued, packet))
 
     def _issued(self, time_s: float, packet: Transit) -> None:
         core = packet.core
-        _, wait_s, uses = packet.segments[packet.step]
+        _, wait_s, uses, _ = packet.segments[packet.step]
         end = time_s + wait_s * self.slow
         for engine, service_s, slack_s in uses:
             line = self._engines[engine]

@@ -46,7 +46,7 @@ class PacketMode:
             counts.all_arrived,
             counts.arrived_bytes,
             counts.arrived["N"],
-            counts.arrived["T"],
+            counts.arrived["T"] + counts.silent,
             counts.all_left,
             counts.left_bytes,
             counts.crossed_bytes,

@@ -22,7 +22,7 @@ from sim.dataplane.moves import Moves
 from sim.dataplane.nic_cores import NicCores
 from sim.dataplane.stations import Area, Stations
 from sim.dataplane.transit import HIT, KINDS, LAST, MISS, Transit
-from sim.dataplane.transition import entries_per_flow
+from sim.dataplane.transition import entries_per_flow, moved_bytes
 from workloads.demand import Packet
 
 
@@ -35,9 +35,9 @@ class PacketPath:
 
     window: so many packets are under way at any time, whatever the times of the
     workload say (None: those hold); nothing is dropped at the NIC's queues then.
-    first_flows: so many flows, numbered from 0 by popularity, have begun before the first packet;
-    those of the plan have their entries at the NIC.
-    by_rank: flows within the plan's number by their true rank are moved to the NIC as they begin.
+    first_flows: so many flows, numbered from 0, have begun before the first packet.
+    by_rank: flows within the plan's number by their true rank have their entries at the NIC, those
+    that have begun (numbered by popularity) from the start, others as they begin.
     own_caches: at the host, a packet's entries are in a cache as its flow's rank says; else as
     often as those of all packets are, which is what the cost model takes.
     name: of the system, for its facts.
@@ -133,6 +133,7 @@ class PacketPath:
         self.split = plan.split
         self.offloaded = plan.offloaded
         self.entries_per_flow = entries_per_flow(trips.model.program, plan)
+        self.move_bytes = moved_bytes(trips.model, plan)
         states, levels = trips.model.at_nic.states, trips.cost.nic.levels
         #: Flows for whose entries the NIC has room: of split states, and of all others.
         self.most_moved = states.most_flows(plan.sides, levels, SPLIT) if plan.split else 0.0
@@ -165,6 +166,8 @@ class PacketPath:
             if packet is None:
                 self.exhausted = True
                 return
+            if packet.over:
+                self.moves.end(time_s, packet.over)
             if self.window is not None:
                 packet = packet._replace(time_s=time_s)
             wire_s = self._wire_s(packet.size_bytes)

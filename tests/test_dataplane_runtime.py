@@ -18,9 +18,10 @@ from models.network_functions.traffic import TrafficProfile
 from policies.partition.adaptive import Adaptive, Oracle
 from policies.partition.contract import Decision
 from policies.partition.goals import FewestCores
+from sim.dataplane.copies import copy_rounds
 from sim.dataplane.facts import EpochEnded
 from sim.dataplane.places import Places
-from sim.dataplane.transition import copy_rounds, entries_per_flow, stages
+from sim.dataplane.transition import entries_per_flow, stages
 from sim.hardware.faults import Fault, Faults
 from workloads.demand import Packet
 from workloads.packets.zipf_flows import Phase
@@ -368,16 +369,20 @@ def test_stages_go_flow_by_flow_where_they_can():
     assert way("NNCC", "CCCC") == [("SSCC", "all", 0.0), ("CCCC", "none", 0.0)]
     # Of two states that go different ways, all entries are copied at once.
     (only,) = stages(upf, traffic, plan(upf, "NCCC"), plan(upf, "CNCC"), lambda each: True)
-    assert (only.plan.sides, only.copied) == ("CNCC", 20_000.0)
+    assert only.plan.sides == "CNCC"
+    assert [(each.state.name, each.entries, each.to_nic) for each in only.copied] == [
+        ("pdr", 40_000.0, False),
+        ("qer", 20_000.0, True),
+    ]
     assert entries_per_flow(upf, plan(upf, "SSNR", 1.0)) == 3.0
 
 
 def test_rounds_of_copying_end_when_little_changes():
-    copied, lasts_s = copy_rounds(1000.0, 1e6, 0.0, 10.0, lambda seconds: 1e5 * seconds)
+    copied, lasts_s = copy_rounds(1000.0, 1e-6, 0.0, 10.0, lambda seconds: 1e5 * seconds)
     assert copied == pytest.approx(1000 + 100 + 10)
     assert lasts_s == pytest.approx(copied / 1e6)
     # What changes faster than it is copied is given up after eight rounds.
-    assert copy_rounds(1000.0, 1e6, 0.0, 10.0, lambda seconds: 1e9)[0] == pytest.approx(9000)
+    assert copy_rounds(1000.0, 1e-6, 0.0, 10.0, lambda seconds: 1e9)[0] == pytest.approx(9000)
 
 
 def test_a_search_takes_its_time_on_a_core():

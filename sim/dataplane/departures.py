@@ -88,6 +88,10 @@ class Departures:
                 before.afterwards, transit.afterwards = transit.afterwards, None
         follower, transit.follower = transit.follower, None
         self.path.under_way.change(time_s, -1)
+        changed = self.path.entries.changed
+        if changed is not None:
+            key = flow, transit.kind
+            changed[key] = changed.get(key, 0) + 1
         if transit.kind == LAST:
             self.path.counts.over.add(flow)
         if not self.path.known(flow):

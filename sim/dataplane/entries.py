@@ -9,14 +9,14 @@ class Entries:
     """Entries of split states: each flow's are at the NIC (`at_nic`) or at the host, never both.
 
     `counts` holds, for each side (0 host, 1 NIC), packets that have updated a flow's entries; a
-    move takes the number with it. `updates`: in all. `changed`: flows whose entries were updated,
-    while somebody wants to know."""
+    move takes the number with it. `updates`: in all. `changed`: packets that have ended, by flow
+    and type, while somebody wants to know what they updated."""
 
     def __init__(self) -> None:
         self.at_nic: set[int] = set()
         self.counts: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self.updates = 0
-        self.changed: set[int] | None = None
+        self.changed: dict[tuple[int, int], int] | None = None
         #: Additions at the host and at the NIC since the last merge, and those merged.
         self.added = [0.0, 0.0]
         self.merged = 0.0
@@ -31,8 +31,6 @@ class Entries:
         counts = self.counts[on_nic]
         counts[flow] = counts.get(flow, 0) + by
         self.updates += by
-        if self.changed is not None:
-            self.changed.add(flow)
 
     def read(self, flow: int) -> int:
         """What the flow's entries hold, where they are."""

@@ -44,8 +44,8 @@ class MonitorSettings:
 class Monitor:
     """Estimates the profile of the traffic from what a data path can count.
 
-    begun: flows that are active at the start. `heavy`: packets of heavy flows among those sampled at
-    the host, since the last decision.
+    begun: flows that are active at the start. `heavy`: packets of heavy flows among those sampled
+    at the host, since the last decision.
     """
 
     def __init__(

@@ -313,13 +313,10 @@ class PacketPath:
         trip = transit.trip
         if trip.nic_adds:
             self.entries.added[1] += trip.nic_adds
-        if self.split:
-            if transit.kind == HIT:
-                self.entries.update(transit.flow, True, self.burst)
-                if self.monitor is not None:
-                    self.hits[transit.flow] = self.hits.get(transit.flow, 0) + self.burst
-        elif not trip.crosses and self.entries.changed is not None:
-            self.entries.changed.add(transit.flow)
+        if self.split and transit.kind == HIT:
+            self.entries.update(transit.flow, True, self.burst)
+            if self.monitor is not None:
+                self.hits[transit.flow] = self.hits.get(transit.flow, 0) + self.burst
         if trip.inserts and not trip.crosses:
             self._insert(time_s, transit, self._out)
         else:
@@ -331,8 +328,6 @@ class PacketPath:
             self.entries.added[0] += transit.trip.host_adds
         if self.split and transit.kind != HIT:
             self.entries.update(transit.flow, False, self.burst)
-        elif self.entries.changed is not None:
-            self.entries.changed.add(transit.flow)
         if self.monitor is not None and transit.kind == MISS:
             self.monitor.sample(transit.flow, self.burst)
         if transit.trip.inserts:

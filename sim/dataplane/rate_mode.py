@@ -18,6 +18,7 @@ from sim.core.result import Value
 from sim.core.simulation import Simulation
 from sim.dataplane.asked_moves import AskedMoves
 from sim.dataplane.carrier import Totals
+from sim.dataplane.copies import copy_work
 from sim.dataplane.counts import PLACES, Latencies
 from sim.dataplane.fluids import ChannelFluid, HostFluid, NicLoad, PcieFluid
 from sim.dataplane.limits import QueueLimits
@@ -25,7 +26,7 @@ from sim.dataplane.monitor import Monitor
 from sim.dataplane.phases import PhasedTraffic
 from sim.dataplane.places import Places
 from sim.dataplane.rate_costs import by_station, drop_place, inserted, nic_seconds, type_weights
-from sim.dataplane.transition import PricedStage, copy_rounds, entries_per_flow
+from sim.dataplane.transition import PricedStage, entries_per_flow, moved_bytes
 
 
 class RateMode:
@@ -204,18 +205,18 @@ class RateMode:
     def _begin(self, now_s: float) -> None:
         """The next stage: copy, switch."""
         stage = self._stages[0]
-        rate = self._phase.profile.rate_pps
-        per_flow = entries_per_flow(self._model.program, stage.cost.plan)
-        copied, lasts_s = copy_rounds(
-            stage.copied,
-            self._model.nic.inserts_per_s,
-            2.0 * self._model.nic.pcie_latency_s,
-            self._limits.moving,
-            lambda seconds: per_flow * self.places.touched(rate * seconds),
-        )
-        self._channel.waiting += copied
-        self._host.work_s += copied * self._move_s
-        self._simulation.at(now_s + lasts_s, self._switched)
+        work = copy_work(self._model, stage.copied, self._limits, self._touched)
+        self._channel.waiting += work.to_nic
+        self._host.moving_s += (work.to_nic + work.from_nic) * self._move_s
+        self._pcie.moving_s += work.up_bytes / self._model.nic.pcie_bandwidth_bytes_per_s
+        self._simulation.at(now_s + work.lasts_s, self._switched)
+
+    def _touched(self, classes: frozenset[str], seconds: float) -> float:
+        """Flows that have a packet of these classes in that time."""
+        profile = self._phase.profile
+        packets = profile.rate_pps * seconds
+        edges = len(classes & {"N", "T"}) * packets / profile.packets_per_flow
+        return edges + (self.places.touched(packets) if "E" in classes else 0.0)
 
     def _switched(self, _: simpy.Event) -> None:
         """The stage's plan is in force: bring the flows where it wants them."""
@@ -270,6 +271,10 @@ class RateMode:
         self._trips = Trips(self._model, cost)
         self._target = int(min(cost.plan.offloaded, self.places.flows))
         self._entries = entries_per_flow(self._model.program, cost.plan)
+        #: Time of PCIe for an entry that moves with its flow; half of them go each way.
+        self._moved_byte_s = moved_bytes(self._model, cost.plan) / (
+            (self._entries or 1.0) * self._model.nic.pcie_bandwidth_bytes_per_s
+        )
         self._cycles_s = 1.0 / self._model.cpu.clock_hz
         self._move_s = self._model.stack.move_cycles * self._cycles_s
 
@@ -364,22 +369,15 @@ class RateMode:
         self._dropped["inserts"] += lost
         if entries and self._cost.plan.split:
             flows = int(room / entries)
-            flows -= self._move(flows)
+            done = self._asked.carry_out(flows)
             if self._by_rank or len(self._stages) > 1:
-                came = self.places.missing(self._target, max(0, flows))
+                came = self.places.missing(self._target, flows - done)
                 self.places.set(came, True)
-                self._sums["moved"] += len(came)
-                moved += entries * len(came)
-                self._channel.insert(entries * len(came))
+                done += len(came)
+            self._sums["moved"] += done
+            moved += entries * done
+            self._channel.insert(entries * done)
         return moved, lost
-
-    def _move(self, most: int) -> int:
-        """Carry out moves that were asked for; returns how many."""
-        done = self._asked.carry_out(most)
-        self._sums["moved"] += done
-        self._host.work_s += done * self._entries * self._move_s
-        self._channel.insert(done * self._entries)
-        return done
 
     def _at_host(
         self, served: float, weights: Mapping[str, float], moved: float, lasts_s: float
@@ -392,7 +390,8 @@ class RateMode:
         each_s = cycles * self._cycles_s / share if share else 0.0
         byte_s = (size + self._model.stack.crossing_bytes) / nic.pcie_bandwidth_bytes_per_s
         transfer = byte_s, 1.0 / nic.pcie_packets_per_s
-        over, dropped = self._pcie.serve(served * share, *transfer, 0.0, lasts_s)
+        self._pcie.moving_s += 0.5 * moved * self._moved_byte_s
+        over, dropped = self._pcie.serve(served * share, *transfer, lasts_s)
         lost = min(over, self._host.serve(over * each_s, each_s, moved * self._move_s, lasts_s))
         # A ring that is full takes nothing over, so that PCIe is not what binds.
         self._pcie.never(lost, *transfer)

@@ -142,6 +142,16 @@ def copy_rounds(
     return copied + left, lasts_s + left * entry_s + round_trip_s
 
 
+def merged(model: CostModel, plan: Plan) -> tuple[float, float]:
+    """Counters of which both sides keep a copy, and their bytes."""
+    counted = [
+        (state.entries_of(model.profile), state.entry_bytes)
+        for state, side in zip(model.program.states, plan.sides, strict=True)
+        if side == BOTH and state.consistency == "add"
+    ]
+    return sum(n for n, _ in counted), sum(n * size for n, size in counted)
+
+
 def _held(side: str, at_nic: float) -> tuple[float, float]:
     """Shares of a state's entries at the host and at the NIC."""
     return {CPU: (1.0, 0.0), NIC: (0.0, 1.0), BOTH: (1.0, 1.0), SPLIT: (1.0 - at_nic, at_nic)}[side]

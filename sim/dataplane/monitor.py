@@ -20,6 +20,8 @@ class MonitorSettings:
     """interval_s: of an epoch. weight: of the newest in the moving average of estimates.
     sample: one in so many packets at the host is counted. candidates: heavy flows among these that
     are kept. rows, columns: of the sketch. ranks: flows that the exponent is taken from.
+    sample_cycles: of a host core to count a packet. merge_cycles: to add one counter at the NIC to
+    its copy at the host, and back, each epoch.
     """
 
     interval_s: float
@@ -29,6 +31,8 @@ class MonitorSettings:
     rows: int
     columns: int
     ranks: int
+    sample_cycles: float
+    merge_cycles: float
     source: Mapping[str, str]
 
     def __post_init__(self) -> None:
@@ -39,6 +43,9 @@ class MonitorSettings:
         for key in ("sample", "candidates", "rows", "columns", "ranks"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"monitor.{key} is {getattr(self, key)!r}; it must be at least 1")
+        for key in ("sample_cycles", "merge_cycles"):
+            if not getattr(self, key) >= 0.0:
+                raise ConfigError(f"monitor.{key} is {getattr(self, key)!r}; it must be at least 0")
 
 
 class Monitor:
@@ -65,12 +72,14 @@ class Monitor:
         self._begun = begun
         self._renew()
 
-    def sample(self, flow: int, count: int) -> None:
-        """A packet (`count` of them) at the host; one in so many is counted."""
+    def sample(self, flow: int, count: int) -> bool:
+        """A packet (`count` of them) at the host; one in so many is counted. Whether it was."""
         self._left_out += count
-        if self._left_out >= self.settings.sample:
-            self._left_out -= self.settings.sample
-            self.heavy.add(flow)
+        if self._left_out < self.settings.sample:
+            return False
+        self._left_out -= self.settings.sample
+        self.heavy.add(flow)
+        return True
 
     def epoch(self, now_s: float, totals: Totals, carrier: Carrier) -> None:
         """An epoch is over."""

@@ -10,6 +10,7 @@ from models.network_functions.plan import NIC, SPLIT
 from models.network_functions.trip import Trips
 from sim.core.simulation import Simulation
 from sim.dataplane.calendar import Calendar
+from sim.dataplane.count_error import CountError
 from sim.dataplane.counts import Counts
 from sim.dataplane.crossing import Crossing
 from sim.dataplane.departures import Departures
@@ -80,13 +81,14 @@ class PacketPath:
         self._drained: Callable[[float], None] | None = None
         self._rank_before = 1
         self.entries = Entries()
+        self.count_error = CountError()
         self.counts = Counts(self.burst)
         self.last: dict[int, Transit] = {}
         self.under_way = Area()
         self.exhausted = False
         self.told_moves = simulation.listeners(FlowMoved)
         self._packets = packets
-        departures = Departures(simulation, self, ended)
+        self.departures = departures = Departures(simulation, self, ended)
         self._out, self._drop = departures.out, departures.drop
         self._drop_packet, self.gone = departures.drop_packet, departures.gone
         self._number = 0
@@ -129,6 +131,7 @@ class PacketPath:
         """Packets that come from now on follow these trips."""
         self.trips = trips
         self._find = trips.find
+        self.count_error.use(trips)
         plan = trips.cost.plan
         self.split = plan.split
         self.offloaded = plan.offloaded
@@ -313,6 +316,8 @@ class PacketPath:
         trip = transit.trip
         if trip.nic_adds:
             self.entries.added[1] += trip.nic_adds
+        if self.count_error.reads:
+            self.count_error.packet(transit.flow, transit.kind)
         if self.split and transit.kind == HIT:
             self.entries.update(transit.flow, True, self.burst)
             if self.monitor is not None:
@@ -328,8 +333,14 @@ class PacketPath:
             self.entries.added[0] += transit.trip.host_adds
         if self.split and transit.kind != HIT:
             self.entries.update(transit.flow, False, self.burst)
-        if self.monitor is not None and transit.kind == MISS:
-            self.monitor.sample(transit.flow, self.burst)
+        monitor = self.monitor
+        if (
+            monitor is not None
+            and transit.kind == MISS
+            and monitor.sample(transit.flow, self.burst)
+        ):
+            cycles = monitor.settings.sample_cycles
+            self.host.work(time_s, cycles * self.host_cycle_s, transit.flow)
         if transit.trip.inserts:
             self._insert(time_s, transit, self.crossing.to_nic)
         else:

@@ -41,8 +41,11 @@ def test_exponent_of_exact_counts(exponent, most):
 
 
 def test_exponent_without_a_law():
-    assert zipf_exponent([]) == zipf_exponent([5]) == zipf_exponent([3, 0]) == 0.0
     assert zipf_exponent([4.0] * 100) == 0.0
+    for few in ([], [5], [9.0, 5.0, 3.0], [7.0] * 9 + [0.0] * 90):
+        assert zipf_exponent(few) is None
+    # Then what is known stays.
+    assert estimate(counters(top_counts=[5.0, 2.0]), known=1.1).zipf_exponent == 1.1
 
 
 def counters(**changes):
@@ -52,7 +55,7 @@ def counters(**changes):
         "size_bytes": 256e3,
         "new_flows": 50.0,
         "active_flows": 300.0,
-        "top_counts": [100.0, 50.0],
+        "top_counts": [100.0 / rank for rank in range(1, 21)],
     }
     return EpochCounters(**{**made, **changes})
 

@@ -18,6 +18,7 @@ from sim.dataplane.carrier import Totals
 from sim.dataplane.counts import Latencies
 from sim.dataplane.packet_path import PacketPath
 from sim.dataplane.switch import Switch
+from sim.dataplane.transit import HIT, MISS
 from sim.dataplane.transition import PricedStage
 
 
@@ -53,6 +54,8 @@ class PacketMode:
             counts.crossed_bytes + counts.crossed * self.path.trips.model.stack.crossing_bytes,
             {place: float(sum(dropped)) for place, dropped in counts.dropped.items()},
             self.path.host.busy_s(now_s),
+            counts.left[HIT] + counts.left[MISS],
+            counts.left[HIT],
         )
 
     def busy_s(self, now_s: float) -> Mapping[str, float]:

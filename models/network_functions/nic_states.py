@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from models.hardware.smartnic_spec import MemoryLevel, SmartNicSpec
 from models.network_functions.levels import place
@@ -64,6 +65,24 @@ class NicStates:
     def stored_bytes(self, sides: str, offloaded: float) -> float:
         """Bytes of all states."""
         return sum(self.bytes_of(i, side, offloaded) for i, side in enumerate(sides))
+
+    def most_flows(self, sides: str, levels: Mapping[str, str], side: str) -> float:
+        """Flows for whose entries in states on that side (`SPLIT` or `NIC`) there is room at the
+        levels of these, beside what all other states store there."""
+        rooms = {level.name: level.bytes for level in self.nic.memory_levels}
+        rooms[MATCH_TABLES] = float(self.nic.table_entries)
+        each = dict.fromkeys(rooms, 0.0)
+        for i, state in enumerate(self.program.states):
+            if state.name not in levels:
+                continue
+            level = levels[state.name]
+            slack = self.stack.table_slack * state.entry_bytes
+            taken = 1.0 if level == MATCH_TABLES else slack
+            if sides[i] == side and state.entries_per_flow:
+                each[level] += taken * state.entries_per_flow
+            elif sides[i] != SPLIT:
+                rooms[level] -= taken * self.stored_entries(i, sides[i], 0.0)
+        return min((rooms[level] / size for level, size in each.items() if size), default=inf)
 
     def read_cycles(self, state: int, level: str, side: str, offloaded: float) -> float:
         """Mean latency of a read of a state at a memory level, in cycles of the NIC."""

@@ -64,9 +64,15 @@ class Departures:
 
     def drop_packet(self, time_s: float, packet: Packet, place: str) -> None:
         """One that has not begun its way."""
-        self.path.counts.drop(KINDS[packet.kind], packet.size_bytes, place)
+        path, flow, kind = self.path, packet.flow, KINDS[packet.kind]
+        path.counts.drop(kind, packet.size_bytes, place)
+        if kind == NEW:
+            path.counts.born.add(flow)
+        elif kind == LAST:
+            path.counts.over.add(flow)
+            path.calendar.push(time_s, path.moves.lost, flow)
         for listener in self._told_dropped:
-            listener(PacketDropped(time_s, packet.flow, 0, place))
+            listener(PacketDropped(time_s, flow, 0, place))
 
     def _end(self, time_s: float, transit: Transit) -> Transit | None:
         """No more of this packet. Returns the one that waited for it."""

@@ -21,7 +21,8 @@ from sim.dataplane.places import Places
 class MonitorSettings:
     """interval_s: of an epoch. weight: of the newest in the moving average of estimates.
     sample: one in so many packets at the host is counted. candidates: heavy flows among these that
-    are kept; None for twice those that the plan offloads. rows, columns: of the sketch. ranks: flows that the exponent is taken from.
+    are kept; None for twice those that the plan offloads. rows, columns: of the sketch.
+    ranks: flows that the exponent is taken from.
     """
 
     interval_s: float

@@ -128,9 +128,10 @@ class PacketMode:
         return len(self.path.entries.at_nic)
 
     def hold(self, flows: Integers) -> NDArray[np.bool_]:
-        """Of each of these flows, whether its are, or are on their way."""
-        there, coming = self.path.entries.at_nic, self.path.moves.under_way
-        held = (flow in there or flow in coming for flow in flows.tolist())
+        """Of each of these flows, whether its are, or are on their way, or it has ended."""
+        path = self.path
+        there, coming, over = path.entries.at_nic, path.moves.under_way, path.counts.over
+        held = (flow in there or flow in coming or flow in over for flow in flows.tolist())
         return np.fromiter(held, bool, len(flows))
 
     def top_hits(self, number: int) -> list[float]:

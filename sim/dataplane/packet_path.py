@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from heapq import heappush
 from math import inf
 
+from models.network_functions.plan import NIC, SPLIT
 from models.network_functions.trip import Trips
 from sim.core.simulation import Simulation
 from sim.dataplane.calendar import Calendar
@@ -21,7 +22,7 @@ from sim.dataplane.moves import Moves
 from sim.dataplane.nic_cores import NicCores
 from sim.dataplane.stations import Area, Stations
 from sim.dataplane.transit import HIT, KINDS, LAST, MISS, Transit
-from sim.dataplane.transition import entries_per_flow
+from sim.dataplane.transition import entries_per_flow, moved_bytes
 from workloads.demand import Packet
 
 
@@ -135,6 +136,11 @@ class PacketPath:
         self.offloaded = plan.offloaded
         self.entries_per_flow = entries_per_flow(trips.model.program, plan)
         self.counted = plan.counts_flows(trips.model.program)
+        self.move_bytes = moved_bytes(trips.model, plan)
+        states, levels = trips.model.at_nic.states, trips.cost.nic.levels
+        #: Flows for whose entries the NIC has room: of split states, and of all others.
+        self.most_moved = states.most_flows(plan.sides, levels, SPLIT) if plan.split else 0.0
+        self.most_known = states.most_flows(plan.sides, levels, NIC)
 
     def start(self, time_s: float) -> None:
         """Let the packets come."""
@@ -243,7 +249,8 @@ class PacketPath:
                 and self.split
                 and popular is not at_nic
                 and packet.rank
-                and self.moves.room(time_s)
+                and self.known(flow)
+                and (not popular or self.moves.room(time_s))
             ):
                 # Not where its rank wants it: it came to be popular, or found no room before.
                 self.moves.begin(time_s, flow, popular, 1).held.append(packet)
@@ -340,7 +347,9 @@ class PacketPath:
     def _insert(
         self, time_s: float, transit: Transit, then: Callable[[float, Transit], None]
     ) -> None:
-        end = self.channel.insert(time_s, transit.trip.inserts)
+        counts = self.counts
+        full = self.first_flows + len(counts.born) - len(counts.over) >= self.most_known
+        end = -1.0 if full else self.channel.insert(time_s, transit.trip.inserts)
         if end < 0.0:
             self._drop(time_s, transit, "inserts")
         else:

@@ -65,20 +65,8 @@ class RateMode:
         self._switching = False
         self._forgotten = 0.0
         self._waiting = 0.0
-        self._sums = dict.fromkeys(
-            [
-                "arrived",
-                "bytes",
-                "new",
-                "established",
-                "hits",
-                "left",
-                "left bytes",
-                "crossed",
-                "moved",
-            ],
-            0.0,
-        )
+        self._sums = dict.fromkeys(("arrived", "bytes", "new", "established", "hits"), 0.0)
+        self._sums |= dict.fromkeys(("left", "left bytes", "crossed", "moved"), 0.0)
         self._dropped = dict.fromkeys(PLACES, 0.0)
         self._busy: dict[str, float] = {}
         self._channel = ChannelFluid(limits.inserts, model.nic.inserts_per_s)

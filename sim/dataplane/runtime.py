@@ -192,6 +192,10 @@ class Runtime:
             self._provision.adjust(busy * self._pressure(before, totals, lost), lost > 0.0)
         if self._learn:
             self._refill(now)
+            if self._interval_s is None:
+                # Nobody decides, so that what was counted would never be forgotten.
+                self._monitor.decided(now, self._offloaded)
+                self._carrier.forget_hits(now)
         if not self._carrier.idle:
             self._next(self._epochs + 1)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import inf
 from typing import NamedTuple
 
-from models.network_functions.cost_model import PlanCost
+from models.network_functions.cost_model import CostModel, PlanCost
 from models.network_functions.plan import CPU, NIC, SPLIT, Plan
 from models.network_functions.program import Program, State
 from models.network_functions.traffic import TrafficProfile
@@ -43,6 +43,20 @@ def entries_per_flow(program: Program, plan: Plan) -> float:
     return sum(
         state.entries_per_flow or 0.0
         for state, side in zip(program.states, plan.sides, strict=True)
+        if side == SPLIT
+    )
+
+
+def entry_bytes(model: CostModel, state: State) -> float:
+    """Bytes over PCIe for an entry of a state that is moved by itself."""
+    return state.entry_bytes + model.stack.crossing_bytes
+
+
+def moved_bytes(model: CostModel, plan: Plan) -> float:
+    """Bytes over PCIe for the entries of split states that move with a flow."""
+    return sum(
+        (state.entries_per_flow or 0.0) * entry_bytes(model, state)
+        for state, side in zip(model.program.states, plan.sides, strict=True)
         if side == SPLIT
     )
 

@@ -484,14 +484,14 @@ def test_what_the_runtime_counts_costs_the_host(rates):
             until_s=0.02,
             rates=rates,
             fixed_cores=4,
-            monitor={"sample": 10, "interval_s": 1e-3, **cycles},
+            monitor={"sample": 1, "interval_s": 1e-3, **cycles},
             workload={"evenly": True},
             log=False,
         )
         figures = run.go()
         busy.append(figures["busy_cores"])
     weights = run.system.runtime.price(run.system.runtime.plan).weights
-    samples = 220 * weights["EM"] * 2e6 / 10
+    samples = 220 * (1.0 - weights["EH"]) * 2e6
     assert busy[0] - busy[1] == pytest.approx((samples + 10 * 4096 / 1e-3) / 2.5e9, rel=0.1)
 
 
@@ -735,6 +735,48 @@ def test_the_estimate_finds_the_traffic():
     assert found.packet_bytes == pytest.approx(256.0)
 
 
+@pytest.mark.parametrize("rates", [False, True])
+@pytest.mark.parametrize("sides", ["NNNR", "CCCC"])
+def test_the_exponent_is_known_where_nothing_is_split(sides, rates):
+    """All at the NIC, where each flow's entry counts; all at the host, where they are sampled."""
+    true = profile(rate_pps=8e6, zipf_exponent=1.2, packets_per_flow=80.0)
+    run = Run("upf", sides, true, packets=None, until_s=0.02 if not rates else 0.2, rates=rates,
+              monitor={"interval_s": 2e-3, "ranks": 100, "sample": 8}, log=False)  # fmt: skip
+    run.system.traffic = profile(rate_pps=8e6, zipf_exponent=0.6)
+    run.go()
+    assert run.system.runtime.profile.zipf_exponent == pytest.approx(1.2, abs=0.15)
+
+
+def test_the_exponent_stays_where_nothing_counts_flows():
+    """The heavy hitter's states at the NIC are counters of many flows each."""
+    true = profile(rate_pps=8e6, zipf_exponent=1.2)
+    run = Run("heavy_hitter", "NCR", true, packets=None, until_s=0.2, rates=True,
+              monitor={"interval_s": 2e-3}, log=False)  # fmt: skip
+    run.go()
+    assert run.system.runtime.profile.zipf_exponent == pytest.approx(1.2)
+
+
+@pytest.mark.parametrize("rates", [False, True])
+def test_a_policy_sees_which_hits_are_reached(rates):
+    """Known by rank, all of them; with flows that end before they are found, fewer."""
+    shares = {}
+
+    class Looking(Scripted):
+        def decide(self, view, now_s):
+            shares.setdefault(view._learn, []).append(view.hit_share)
+            return super().decide(view, now_s)
+
+    traffic = profile(rate_pps=4e6, packets_per_flow=10.0, flows=2000.0)
+    for learn in (False, True):
+        Run("nat", policy=Looking(plan(function("nat"), "SCS", 500.0)), traffic=traffic,
+            packets=None, until_s=0.02, decide_s=5e-3, learn=learn, rates=rates, log=False,
+            monitor={"interval_s": 1e-3, "sample": 8}).go()  # fmt: skip
+    promised = traffic.head_share(500.0)
+    assert shares[False][0] is None
+    assert shares[False][-1] == pytest.approx(promised, rel=0.05)
+    assert 0.05 * promised < shares[True][-1] < 0.85 * promised
+
+
 def test_places_of_flows_that_ended_are_learned_anew_without_decisions():
     """Flows end after 50 packets; the sketch of those at the host, which nobody but an epoch
     empties, would soon hold ended ones only."""
@@ -902,7 +944,7 @@ def runtime(policy, phases=(), until_s=9.0, program="nat", **changes):
 
 
 def cora():
-    return Adaptive(FewestCores(), saving=0.1, patience=3, margin=2.0, payback_s=10.0)
+    return Adaptive(FewestCores(), saving=0.1, patience=3, margin=2.0, payback_s=10.0, recovery=0.1)
 
 
 def test_the_runtime_follows_a_change_that_a_static_plan_does_not():

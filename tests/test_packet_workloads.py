@@ -41,8 +41,11 @@ def test_exponent_of_exact_counts(exponent, most):
 
 
 def test_exponent_without_a_law():
-    assert zipf_exponent([]) == zipf_exponent([5]) == zipf_exponent([3, 0]) == 0.0
     assert zipf_exponent([4.0] * 100) == 0.0
+    for few in ([], [5], [9.0, 5.0, 3.0], [7.0] * 9 + [0.0] * 90):
+        assert zipf_exponent(few) is None
+    # Then what is known stays.
+    assert estimate(counters(top_counts=[5.0, 2.0]), known=1.1).zipf_exponent == 1.1
 
 
 def counters(**changes):
@@ -52,7 +55,7 @@ def counters(**changes):
         "size_bytes": 256e3,
         "new_flows": 50.0,
         "active_flows": 300.0,
-        "top_counts": [100.0, 50.0],
+        "top_counts": [100.0 / rank for rank in range(1, 21)],
     }
     return EpochCounters(**{**made, **changes})
 
@@ -186,6 +189,16 @@ def test_zipf_flows_are_the_same_however_many_are_taken():
     sizes = Counter(packet.size_bytes for packet in drawn(flows, 5000))
     assert sizes[128.0] == pytest.approx(2500, abs=200)
     assert sum(sizes.values()) == 5000
+
+
+@pytest.mark.parametrize("flows", [1.0, 2.0, 3.0])
+def test_of_few_flows_none_sends_after_its_last_packet(flows):
+    profile = traffic(flows=flows, packets_per_flow=10.0)
+    packets = drawn(ZipfFlows(profile), 50_000)
+    check_lives(packets, born_before=int(flows))
+    kinds = Counter(packet.kind for packet in packets)
+    assert kinds["N"] == pytest.approx(5000, rel=0.05)
+    assert abs(kinds["N"] - kinds["T"]) <= 1
 
 
 def test_zipf_flows_end_at_their_limit_and_may_come_evenly():

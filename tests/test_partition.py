@@ -510,6 +510,7 @@ def adaptive(**changes):
         "patience": 3,
         "margin": 2.0,
         "payback_s": 10.0,
+        "recovery": 0.1,
     }
     return Adaptive(FewestCores(), **{**settings, **changes})
 
@@ -578,6 +579,31 @@ def test_adaptive_cora_does_not_flap_where_nothing_serves():
         assert policy.decide(view, float(second)).plan is None
 
 
+def test_adaptive_cora_notices_that_a_plan_does_not_reach_its_hits():
+    """Flows that end before they are found: the hits that are seen are fewer than those of the most
+    popular flows, and so many entries are not worth their moves."""
+    upf, short = function("upf"), traffic("short_flows")
+    first = Compiled(FewestCores()).decide(View(upf, short), 0.0).plan
+    promised = short.head_share(first.offloaded)
+    view = View(upf, short, plan=first, hit_share=promised)
+    policy = adaptive()
+    assert policy.decide(view, 1.0).plan is None
+    view.hit_share = 0.2 * promised
+    fewer = policy.decide(view, 2.0).plan
+    assert fewer.sides == first.sides
+    assert fewer.offloaded < 0.5 * first.offloaded
+    seen, then = (model(upf, short, reach=0.2).cost(each) for each in (first, fewer))
+    assert seen.weights["EH"] == pytest.approx(view.hit_share * (1 - 2 / 20))
+    assert then.host_s < seen.host_s
+    # With nothing split, what was seen is doubted more and more.
+    view.plan, view.hit_share = plan(upf, "CCCC"), 0.0
+    numbers = []
+    for second in range(3, 60):
+        decided = policy.decide(view, float(second)).plan
+        numbers += [decided.offloaded] if decided else []
+    assert numbers[0] < 0.7 * first.offloaded < 0.9 * first.offloaded < numbers[-1]
+
+
 def test_adaptive_cora_swaps_flows_that_are_worth_it():
     nat = function("nat")
     view = View(nat)
@@ -618,6 +644,7 @@ def test_the_oracle_changes_at_once():
         ({"patience": 0}, "patience is 0; it must be at least 1"),
         ({"margin": 0.5}, r"margin is 0\.5; it must be at least 1"),
         ({"payback_s": 0.0}, r"payback_s is 0\.0; it must be above 0"),
+        ({"recovery": 2.0}, r"recovery is 2\.0; it must be in \[0, 1\], a share"),
     ],
 )
 def test_wrong_settings_are_refused(changes, message):

@@ -43,9 +43,10 @@ class DataPlane:
     "any" one queue for all. burst: packets that move together (see `PacketPath`), the workload's
     too. window: so many packets are under way all the time, to find the highest rate. learn: flows
     for the NIC are learned by the runtime, as those of a capture are in any case; else popular ones
-    are known by their rank. own_caches: see `PacketPath`. rates: follow rates instead of packets
-    (see `RateMode`). informed: the policy sees the traffic as it is, for an oracle. warm_up_s:
-    figures are of what comes later.
+    are known by their rank. Either way those that have a rank at the start are at the NIC then, as
+    if they had been learned before. own_caches: see `PacketPath`. rates: follow rates instead of
+    packets (see `RateMode`). informed: the policy sees the traffic as it is, for an oracle.
+    warm_up_s: figures are of what comes later.
     """
 
     def __init__(
@@ -192,6 +193,7 @@ class DataPlane:
                 steering=self._steering,
                 window=self._window,
                 first_flows=begun,
+                ranked=ranked,
                 by_rank=not learn,
                 own_caches=self._own_caches,
                 monitor=monitor,

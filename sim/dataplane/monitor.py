@@ -8,26 +8,28 @@ from heapq import nlargest
 
 import numpy as np
 
+from models.checks import at_least, positive, whole, whole_or_none
 from models.network_functions.estimate import EpochCounters, estimate, smoothed
 from models.network_functions.sketch import CountMin, HeavyFlows, Integers
 from models.network_functions.traffic import TrafficProfile
 from sim.core.errors import ConfigError
 from sim.dataplane.carrier import Carrier, Totals
+from sim.dataplane.places import Places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorSettings:
     """interval_s: of an epoch. weight: of the newest in the moving average of estimates.
     sample: one in so many packets at the host is counted. candidates: heavy flows among these that
-    are kept. rows, columns: of the sketch. ranks: flows that the exponent is taken from.
-    sample_cycles: of a host core to count a packet. merge_cycles: to add one counter at the NIC to
-    its copy at the host, and back, each epoch.
+    are kept; None for twice those that the plan offloads. rows, columns: of the sketch.
+    ranks: flows that the exponent is taken from. sample_cycles: of a host core to count a packet.
+    merge_cycles: to add up one counter of which both sides keep a copy, each epoch.
     """
 
     interval_s: float
     weight: float
     sample: int
-    candidates: int
+    candidates: int | None
     rows: int
     columns: int
     ranks: int
@@ -36,16 +38,14 @@ class MonitorSettings:
     source: Mapping[str, str]
 
     def __post_init__(self) -> None:
-        if not self.interval_s > 0.0:
-            raise ConfigError(f"monitor.interval_s is {self.interval_s!r}; it must be above 0")
-        if not 0.0 < self.weight <= 1.0:
+        positive("monitor.interval_s", self.interval_s)
+        if not 0.0 < positive("monitor.weight", self.weight) <= 1.0:
             raise ConfigError(f"monitor.weight is {self.weight!r}; it must be in (0, 1]")
-        for key in ("sample", "candidates", "rows", "columns", "ranks"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"monitor.{key} is {getattr(self, key)!r}; it must be at least 1")
+        for key in ("sample", "rows", "columns", "ranks"):
+            whole(f"monitor.{key}", getattr(self, key))
+        whole_or_none("monitor.candidates", self.candidates)
         for key in ("sample_cycles", "merge_cycles"):
-            if not getattr(self, key) >= 0.0:
-                raise ConfigError(f"monitor.{key} is {getattr(self, key)!r}; it must be at least 0")
+            at_least(f"monitor.{key}", getattr(self, key), 0.0)
 
 
 class Monitor:
@@ -81,6 +81,21 @@ class Monitor:
         self.heavy.add(flow)
         return True
 
+    def sample_all(
+        self,
+        places: Places,
+        weights: Mapping[str, float],
+        packets: float,
+        rng: np.random.Generator,
+    ) -> int:
+        """Packets as rates, of which the host has shares by type; returns how many are counted."""
+        number = packets / self.settings.sample
+        popular = int(rng.poisson(number * weights.get("EM", 0.0)))
+        self.heavy.add_all(*places.sample(popular))
+        even = int(rng.poisson(number * (weights.get("N", 0.0) + weights.get("T", 0.0))))
+        self.heavy.add_all(*places.sample_evenly(even))
+        return popular + even
+
     def epoch(self, now_s: float, totals: Totals, carrier: Carrier) -> None:
         """An epoch is over."""
         before, self._before = self._before, totals
@@ -97,7 +112,8 @@ class Monitor:
             active_flows=max(1.0, self._begun + totals.new - totals.ended),
             top_counts=self.top_counts(carrier),
         )
-        mean = smoothed(self.profile, estimate(seen, self.settings.ranks), self.settings.weight)
+        now = estimate(seen, self.settings.ranks, self.profile.zipf_exponent)
+        mean = smoothed(self.profile, now, self.settings.weight)
         # Whole flows: a plan for a millionth of a flow more is no other plan.
         self.profile = replace(mean, flows=float(round(mean.flows)))
 
@@ -137,17 +153,21 @@ class Monitor:
         coming: list[int] = flows[np.lexsort((flows, -counts))[:number]].tolist()
         return coming
 
-    def decided(self, now_s: float) -> None:
-        """Count anew."""
+    def decided(self, now_s: float, offloaded: float) -> None:
+        """Count anew, for a plan with so many flows at the NIC."""
         self._since_s = now_s
-        self._renew()
+        self._renew(offloaded)
 
     def _absent(self, carrier: Carrier) -> tuple[Integers, Integers]:
         flows, counts = self.heavy.columns()
         absent = ~carrier.hold(flows)
         return flows[absent], counts[absent]
 
-    def _renew(self) -> None:
+    def _renew(self, offloaded: float = 0.0) -> None:
         settings = self.settings
+        most = settings.candidates
+        if most is None:
+            # As many as show an exponent, at least.
+            most = max(settings.ranks, int(2.0 * offloaded))
         sketch = CountMin(settings.rows, settings.columns, self._rng)
-        self.heavy = HeavyFlows(settings.candidates, sketch)
+        self.heavy = HeavyFlows(most, sketch)

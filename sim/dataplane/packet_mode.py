@@ -19,6 +19,7 @@ from sim.dataplane.copies import merged
 from sim.dataplane.counts import Latencies
 from sim.dataplane.packet_path import PacketPath
 from sim.dataplane.switch import Switch
+from sim.dataplane.transit import HIT, MISS
 from sim.dataplane.transition import PricedStage
 
 
@@ -57,6 +58,8 @@ class PacketMode:
             + self.path.crossing.moved_bytes,
             {place: float(sum(dropped)) for place, dropped in counts.dropped.items()},
             self.path.host.busy_s(now_s),
+            counts.left[HIT] + counts.left[MISS],
+            counts.left[HIT],
         )
 
     def busy_s(self, now_s: float) -> Mapping[str, float]:

@@ -36,9 +36,9 @@ class PacketPath:
 
     window: so many packets are under way at any time, whatever the times of the
     workload say (None: those hold); nothing is dropped at the NIC's queues then.
-    first_flows: so many flows, numbered from 0, have begun before the first packet.
-    by_rank: flows within the plan's number by their true rank have their entries at the NIC, those
-    that have begun (numbered by popularity) from the start, others as they begin.
+    first_flows: so many flows, numbered from 0, have begun before the first packet. ranked: by
+    popularity, and those of the plan have their entries at the NIC.
+    by_rank: flows within the plan's number by their true rank are moved to the NIC as they begin.
     own_caches: at the host, a packet's entries are in a cache as its flow's rank says; else as
     often as those of all packets are, which is what the cost model takes.
     name: of the system, for its facts.
@@ -55,6 +55,7 @@ class PacketPath:
         steering: str,
         window: int | None = None,
         first_flows: int = 0,
+        ranked: bool = True,
         by_rank: bool = True,
         own_caches: bool = False,
         monitor: Monitor | None = None,
@@ -72,7 +73,8 @@ class PacketPath:
         #: Move every new flow to the NIC: all are on their way there.
         self.install_all = False
         self.monitor = monitor
-        #: Packets of each flow at the NIC since the last decision, as its counter there says.
+        #: Packets of each flow that end at the NIC since the last decision, as its entry's counter
+        #: there says; none where no state there has an entry for each flow.
         self.hits: dict[int, int] = {}
         self.nic_up = True
         #: Packets up to this one were lost as the NIC failed.
@@ -124,7 +126,7 @@ class PacketPath:
         self.move_cycles = trips.model.stack.move_cycles
         self.host_cycle_s = 1.0 / trips.model.cpu.clock_hz
         self.use(trips)
-        if self.split:
+        if self.split and ranked:
             self.entries.at_nic.update(range(int(min(self.offloaded, first_flows))))
 
     def use(self, trips: Trips) -> None:
@@ -136,6 +138,7 @@ class PacketPath:
         self.split = plan.split
         self.offloaded = plan.offloaded
         self.entries_per_flow = entries_per_flow(trips.model.program, plan)
+        self.counted = plan.counts_flows(trips.model.program)
         self.move_bytes = moved_bytes(trips.model, plan)
         states, levels = trips.model.at_nic.states, trips.cost.nic.levels
         #: Flows for whose entries the NIC has room: of split states, and of all others.
@@ -316,12 +319,13 @@ class PacketPath:
         trip = transit.trip
         if trip.nic_adds:
             self.entries.added[1] += trip.nic_adds
+        kind, flow = transit.kind, transit.flow
         if self.count_error.reads:
-            self.count_error.packet(transit.flow, transit.kind)
-        if self.split and transit.kind == HIT:
-            self.entries.update(transit.flow, True, self.burst)
-            if self.monitor is not None:
-                self.hits[transit.flow] = self.hits.get(transit.flow, 0) + self.burst
+            self.count_error.packet(flow, kind)
+        if self.split and kind == HIT:
+            self.entries.update(flow, True, self.burst)
+        if kind == HIT or (kind == MISS and self.counted and not trip.crosses):
+            self.hits[flow] = self.hits.get(flow, 0) + self.burst
         if trip.inserts and not trip.crosses:
             self._insert(time_s, transit, self._out)
         else:
@@ -334,11 +338,7 @@ class PacketPath:
         if self.split and transit.kind != HIT:
             self.entries.update(transit.flow, False, self.burst)
         monitor = self.monitor
-        if (
-            monitor is not None
-            and transit.kind == MISS
-            and monitor.sample(transit.flow, self.burst)
-        ):
+        if monitor is not None and transit.kind != HIT and monitor.sample(transit.flow, self.burst):
             cycles = monitor.settings.sample_cycles
             self.host.work(time_s, cycles * self.host_cycle_s, transit.flow)
         if transit.trip.inserts:

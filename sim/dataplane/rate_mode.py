@@ -61,14 +61,13 @@ class RateMode:
         self._phase = self._phases.popleft()
         self.places = Places(self._phase.profile, rng)
         self._asked = AskedMoves(self.places)
-        self._at_s = self._forgot_s = simulation.now
+        self._at_s = simulation.now
         self._host = HostFluid(limits.ring)
         self._stages: deque[PricedStage] = deque()
         self._switching = False
-        self._established = self._waiting = 0.0
-        self._sums = dict.fromkeys(
-            ("arrived", "bytes", "new", "left", "left bytes", "crossed", "moved"), 0.0
-        )
+        self._forgotten = self._waiting = 0.0
+        self._sums = dict.fromkeys(("arrived", "bytes", "new", "established", "hits"), 0.0)
+        self._sums |= dict.fromkeys(("left", "left bytes", "crossed", "moved"), 0.0)
         self._dropped = dict.fromkeys(PLACES, 0.0)
         self._busy: dict[str, float] = {}
         self._channel = ChannelFluid(limits.inserts, model.nic.inserts_per_s)
@@ -103,7 +102,7 @@ class RateMode:
     def totals(self, now_s: float) -> Totals:
         """Counts from the start until now."""
         self._advance(now_s)
-        sums, profile = self._sums, self._phase.profile
+        sums, each_bytes = self._sums, self._phase.profile.packet_bytes
         return Totals(
             sums["arrived"],
             sums["bytes"],
@@ -111,10 +110,12 @@ class RateMode:
             sums["new"],
             sums["left"],
             sums["left bytes"],
-            sums["crossed"] * profile.packet_bytes,
-            sums["crossed"] * (profile.packet_bytes + self._model.stack.crossing_bytes),
+            sums["crossed"] * each_bytes,
+            sums["crossed"] * (each_bytes + self._model.stack.crossing_bytes),
             dict(self._dropped),
             self._host.work_s,
+            sums["established"],
+            sums["hits"],
         )
 
     def busy_s(self, now_s: float) -> Mapping[str, float]:
@@ -175,21 +176,23 @@ class RateMode:
 
     def hold(self, flows: Integers) -> NDArray[np.bool_]:
         """Whether its are, or it has ended, so that nothing is to be done for it."""
-        places = self.places
-        return ~places.current(flows) | places.member[flows % places.flows]
+        return ~self.places.current(flows) | self.places.member[flows % self.places.flows]
 
     def top_hits(self, number: int) -> list[float]:
         """Packets at the NIC of the most popular flows there."""
-        return self.places.top_counts(self._established, number)
+        plan, crosses = self._cost.plan, self._cost.paths["EM"].crosses
+        everyone = plan.counts_flows(self._model.program) and not crosses
+        packets = self._sums["established"] - self._forgotten
+        return self.places.top_counts(packets, number, everyone)
 
     def slowest(self, number: int) -> dict[int, float]:
         """The flows at the NIC with fewest packets."""
-        return self.places.slowest(self._established, number)
+        return self.places.slowest(self._sums["established"] - self._forgotten, number)
 
     def forget_hits(self, now_s: float) -> None:
         """Count hits anew."""
         self._advance(now_s)
-        self._established = 0.0
+        self._forgotten = self._sums["established"]
 
     @property
     def changing(self) -> bool:
@@ -248,10 +251,7 @@ class RateMode:
     def move(self, now_s: float, flows: Mapping[int, bool]) -> None:
         """Move entries of flows, one after the other."""
         self._advance(now_s)
-        number = len(flows)
-        self._asked.ask(
-            np.fromiter(flows.keys(), np.int64, number), np.fromiter(flows.values(), bool, number)
-        )
+        self._asked.ask_each(flows)
 
     def _fit(self, now_s: float) -> None:
         """Take the surplus off the NIC."""
@@ -259,9 +259,8 @@ class RateMode:
             gone = self.places.beyond(self._target)
             self._asked.ask(self.places.flows_at(gone), np.zeros(len(gone), bool))
         else:
-            surplus = self.places.members - self._target
-            if surplus > 0:
-                self.move(now_s, dict.fromkeys(self.slowest(surplus), False))
+            surplus = max(0, self.places.members - self._target)
+            self.move(now_s, dict.fromkeys(self.slowest(surplus), False))
 
     def _use(self, cost: PlanCost) -> None:
         self._cost = cost
@@ -293,10 +292,9 @@ class RateMode:
         edge = weights["N"]
         arrived = profile.rate_pps * lasts_s
         sums = self._sums
-        sums["arrived"] += arrived
-        sums["bytes"] += arrived * profile.packet_bytes
-        sums["new"] += arrived * edge
-        self._established += arrived * (1.0 - 2.0 * edge)
+        parts = {"arrived": 1.0, "bytes": profile.packet_bytes, "new": edge, "hits": weights["EH"]}
+        for key, share in {**parts, "established": 1.0 - 2.0 * edge}.items():
+            sums[key] += arrived * share
         if not self._nic_speed:
             self._lose(arrived, edge, lasts_s)
             return
@@ -307,11 +305,9 @@ class RateMode:
         self._check_stage()
         sums["left"] += left
         sums["left bytes"] += left * profile.packet_bytes
-        if self._cost.paths["EM"].crosses:
-            number = served * weights["EM"] / self._monitor.settings.sample
-            seen = int(self._rng.poisson(number))
-            self._monitor.heavy.add_all(*self.places.sample(seen))
-            self._host.moving_s += seen * self._monitor.settings.sample_cycles * self._cycles_s
+        each = {kind: weights[kind] for kind, path in self._cost.paths.items() if path.crosses}
+        seen = self._monitor.sample_all(self.places, each, served, self._rng)
+        self._host.moving_s += seen * self._monitor.settings.sample_cycles * self._cycles_s
 
     def _lose(self, arrived: float, edge: float, lasts_s: float) -> None:
         """The NIC is down. Flows that begin meanwhile are not known there afterwards."""
@@ -381,7 +377,7 @@ class RateMode:
         nic, size = self._model.nic, self._phase.profile.packet_bytes
         share = sum(weights[kind] for kind, path in paths.items() if path.crosses)
         cycles = sum(weights[kind] * host.path_cycles(path, sides) for kind, path in paths.items())
-        each_s = cycles * self._cycles_s / share if share else 0.0
+        each_s = cycles / (share * self._model.cpu.clock_hz) if share else 0.0
         byte_s = (size + self._model.stack.crossing_bytes) / nic.pcie_bandwidth_bytes_per_s
         transfer = byte_s, 1.0 / nic.pcie_packets_per_s
         self._pcie.moving_s += moved * self._transfer_s

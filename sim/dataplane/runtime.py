@@ -58,6 +58,7 @@ class Runtime:
         self.cores: float = float(cores)
         self.plan: Plan | None = None
         self.overloaded = False
+        self.hit_share: float | None = None
         self.decisions = 0
         self.plans = 0
         self.nodes = 0
@@ -119,7 +120,8 @@ class Runtime:
         self._fixed = fixed
         self._carrier = carrier
         self._provision = provision
-        self._before = carrier.totals(self._simulation.now)
+        self._before = self._seen = carrier.totals(self._simulation.now)
+        self._monitor.decided(self._simulation.now, self._offloaded)
         self._start_s = self._simulation.now
         self._next(1)
         if self._interval_s is not None:
@@ -192,7 +194,7 @@ class Runtime:
             self._refill(now)
             if self._interval_s is None:
                 # Nobody decides, so that what was counted would never be forgotten.
-                self._monitor.decided(now)
+                self._monitor.decided(now, self._offloaded)
                 self._carrier.forget_hits(now)
         if not self._carrier.idle:
             self._next(self._epochs + 1)
@@ -225,9 +227,12 @@ class Runtime:
         self._simulation.at(now + self._interval_s, self._decide)
         if self._deciding or self._carrier.changing:
             return
-        dropped = self._carrier.totals(now).all_dropped
-        self.overloaded = dropped > self._dropped
-        self._dropped = dropped
+        totals = self._carrier.totals(now)
+        self.overloaded = totals.all_dropped > self._dropped
+        self._dropped = totals.all_dropped
+        established = totals.established - self._seen.established
+        hits = totals.hits - self._seen.hits
+        self.hit_share = hits / established if established else None
         decision = self._policy.decide(self, now)
         self.decisions += 1
         self.nodes += decision.nodes
@@ -274,10 +279,16 @@ class Runtime:
             for out, into in decision.swaps:
                 moves[out], moves[into] = False, True
             self._carrier.move(now, moves)
-        self._monitor.decided(now)
+        self._monitor.decided(now, self._offloaded)
         self._carrier.forget_hits(now)
+        self._seen = self._carrier.totals(now)
+
+    @property
+    def _offloaded(self) -> float:
+        return 0.0 if self.plan is None else self.plan.offloaded
 
     def _carried_out(self, start_s: float, plan: Plan, end_s: float) -> None:
+        self._seen = self._carrier.totals(end_s)
         for listener in self._told_changes:
             listener(PlanCarriedOut(start_s, end_s, plan, self._name))
 

@@ -472,13 +472,14 @@ def test_a_query_of_copied_counters_is_behind_until_they_are_merged():
 @pytest.mark.parametrize("rates", [False, True])
 def test_what_the_runtime_counts_costs_the_host(rates):
     """220 cycles for a sample; 10 for each counter of which both sides keep a copy, each epoch."""
+    traffic = profile(rate_pps=2e6, flows=2000.0)
     busy = []
     for costs in (True, False):
         cycles = {} if costs else {"sample_cycles": 0.0, "merge_cycles": 0.0}
         run = Run(
             "flow_monitor",
             "SRC",
-            profile(rate_pps=2e6, flows=2000.0),
+            traffic,
             offloaded=100.0,
             packets=None,
             until_s=0.02,
@@ -490,8 +491,7 @@ def test_what_the_runtime_counts_costs_the_host(rates):
         )
         figures = run.go()
         busy.append(figures["busy_cores"])
-    weights = run.system.runtime.price(run.system.runtime.plan).weights
-    samples = 220 * (1.0 - weights["EH"]) * 2e6
+    samples = 220 * (1.0 - traffic.weights(100.0)["EH"]) * 2e6
     assert busy[0] - busy[1] == pytest.approx((samples + 10 * 4096 / 1e-3) / 2.5e9, rel=0.1)
 
 

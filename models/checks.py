@@ -51,3 +51,10 @@ def whole(key: str, value: object, least: int = 1) -> int:
 def whole_or_none(key: str, value: object, least: int = 1) -> int | None:
     """As `whole`, and `None` stays `None`."""
     return None if value is None else whole(key, value, least)
+
+
+def flag(key: str, value: object) -> bool:
+    """`value` as true or false, else a `ConfigError` that names `key`."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{key} is {value!r}; it must be true or false")
+    return value

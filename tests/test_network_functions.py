@@ -162,6 +162,8 @@ def test_a_chain_is_its_parts_one_after_the_other():
     # What the host spends adds up, but for receiving and sending once instead of three times.
     alone = sum(cpu_only(model(each)).host_cycles for each in parts)
     assert cpu_only(model(made)).host_cycles == pytest.approx(alone - 2 * 140.0)
+    with pytest.raises(ConfigError, match=r"chain c: parts\.a is 3; it must be a program"):
+        chain(name="c", parts={"a": 3, "nat": parts[1]})
     with pytest.raises(ConfigError, match="chain c: 1 parts; it needs at least two"):
         chain(name="c", parts={"nat": parts[1]})
 
@@ -203,6 +205,7 @@ def block(**changes):
         ({"blocks": block(cpu_cycles="ten")}, r"blocks\.a\.cpu_cycles is 'ten'; it must be a num"),
         ({"blocks": block(cpu_cycles=None)}, r"blocks\.a\.cpu_cycles is missing"),
         ({"blocks": block(npu_cycles=-1)}, r"blocks\.a\.npu_cycles is -1; it must be a number of"),
+        ({"source": "me"}, "program p: source is 'me'; it must map states and blocks to texts"),
         ({"blocks": block(cycle=1)}, r"blocks\[0\]\.cycle: no such key"),
         ({"blocks": block(accelerator=1)}, "accelerator is 1; it must be an engine's name"),
         ({"blocks": block(match_action="yes")}, "match_action is 'yes'; it must be true or false"),
@@ -691,6 +694,14 @@ def test_no_other_choice_of_match_tables_makes_a_nic_less_busy(name, monkeypatch
     assert compared
 
 
+def test_a_block_whose_engine_is_missing_stays_at_the_host():
+    """Whatever the cores of a NIC could do."""
+    blocks = block(accelerator="aes-gcm", npu_cycles=100)
+    of = model(program(**text(blocks=blocks)))
+    assert of.capable == (False,)
+    assert model(of.program, nic=bluefield()).capable == (True,)
+
+
 def test_encryption_needs_its_engine():
     at_agilio, at_bluefield = model("ipsec_gateway"), model("ipsec_gateway", nic=bluefield())
     crypto = [each.name for each in at_agilio.program.blocks].index("crypto")
@@ -744,6 +755,8 @@ def test_parts_that_are_wrong_are_refused():
     of = model("nat")
     with pytest.raises(ConfigError, match="epyc-7763: memory_cycles is missing"):
         CostModel(program=of.program, profile=of.profile, nic=of.nic, cpu=plain, stack=of.stack)
+    with pytest.raises(ConfigError, match=r"agilio-cx: threads_per_core is 1\.5; it must be a wh"):
+        replace(agilio(), threads_per_core=1.5)
     with pytest.raises(ConfigError, match=r"table_slack is 0\.5; it must be at least 1"):
         replace(of.stack, table_slack=0.5)
     with pytest.raises(ConfigError, match=r"most_utilisation is 1\.5; it must be at most 1"):

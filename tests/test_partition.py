@@ -37,6 +37,7 @@ from policies.partition.contract import Decision
 from policies.partition.cpu_only import CpuOnly
 from policies.partition.cut_bound import least_host_s
 from policies.partition.exhaustive import exhaustive
+from policies.partition.fixed import Fixed
 from policies.partition.goals import NO_SCORE, FewestCores, HighestRate
 from policies.partition.masks import best_blocks
 from policies.partition.members import swaps
@@ -433,6 +434,21 @@ def test_the_command_line_composes_a_data_path():
         compose(["traffic=none"], name="dataplane")
 
 
+def test_a_file_of_the_user_that_is_no_yaml_is_named(tmp_path):
+    folder = tmp_path / "network_function"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text("name: mine\nstates: {flow: {entry_bytes: 32\nblocks:\n")
+    with pytest.raises(ConfigError, match=r"mine\.yaml., line 2, column \d+ expected"):
+        compose(["network_function=mine"], name="dataplane", config_dir=tmp_path)
+
+
+def test_what_an_experiment_has_may_be_added_to():
+    config = compose(["experiment=cora", "+packets.sizes.shares={64:1}"])
+    assert config.packets.sizes.shares[64] == 1
+    with pytest.raises(ConfigError, match="pockets: no such setting, so nothing would read it"):
+        compose(["experiment=cora", "+pockets.sizes=1"])
+
+
 def test_baselines_keep_to_their_family():
     goal = FewestCores()
     for name in FUNCTIONS:
@@ -641,10 +657,11 @@ def test_the_oracle_changes_at_once():
     ("changes", "message"),
     [
         ({"saving": 1.5}, r"saving is 1\.5; it must be in \[0, 1\), a share"),
-        ({"patience": 0}, "patience is 0; it must be at least 1"),
-        ({"margin": 0.5}, r"margin is 0\.5; it must be at least 1"),
-        ({"payback_s": 0.0}, r"payback_s is 0\.0; it must be above 0"),
-        ({"recovery": 2.0}, r"recovery is 2\.0; it must be in \[0, 1\], a share"),
+        ({"saving": "much"}, "partition: saving is 'much'; it must be a number of at least 0"),
+        ({"patience": 0}, "patience is 0; it must be a whole number of at least 1"),
+        ({"margin": 0.5}, r"margin is 0\.5; it must be a number of at least 1"),
+        ({"payback_s": 0.0}, r"payback_s is 0\.0; it must be a number above 0"),
+        ({"recovery": 2.0}, r"recovery is 2\.0; it must be a number from 0 to 1"),
     ],
 )
 def test_wrong_settings_are_refused(changes, message):
@@ -652,6 +669,21 @@ def test_wrong_settings_are_refused(changes, message):
         adaptive(**changes)
     with pytest.raises(ConfigError, match=r"goal: cores is 0; it must be a number above 0"):
         HighestRate(0)
+    with pytest.raises(ConfigError, match=r"goal: rate_pps is 'ten'; it must be a number above 0"):
+        FewestCores("ten")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sides": 5}, "partition: sides is 5; it must be letters, one for each state, or null"),
+        ({"offloaded": float("nan")}, "partition: offloaded is nan; it must be a number"),
+        ({"at_host": "lookup"}, "partition: at_host is 'lookup'; it must be a list of blocks"),
+    ],
+)
+def test_a_plan_by_hand_that_is_none_is_refused(given, message):
+    with pytest.raises(ConfigError, match=message):
+        Fixed(**given)
 
 
 def test_the_page_on_network_functions_says_what_is_so(capsys):

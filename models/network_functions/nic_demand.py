@@ -76,11 +76,9 @@ class NicDemand:
         return block.accelerator is not None and block.accelerator in self.nic.accelerators
 
     def _runs(self, block: Block) -> bool:
-        if self.accelerated(block):
-            return True
-        if self.nic.cpu_cycle_ratio is None:
-            return block.npu_cycles is not None
-        return block.accelerator is None
+        if block.accelerator is not None:
+            return self.accelerated(block)
+        return self.nic.cpu_cycle_ratio is not None or block.npu_cycles is not None
 
     def _byte(self, block: Block) -> float:
         if self.accelerated(block):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.checks import at_least, between, positive, whole
 from models.errors import ConfigError
 from models.network_functions.cost_model import CostModel, PlanCost
 from models.network_functions.plan import SPLIT, Plan
@@ -38,21 +39,13 @@ class Adaptive(Compiled):
         recovery: float,
     ) -> None:
         super().__init__(goal, npu_model)
-        if not 0.0 <= saving < 1.0:
+        if not at_least("partition: saving", saving, 0.0) < 1.0:
             raise ConfigError(f"partition: saving is {saving!r}; it must be in [0, 1), a share")
-        if patience < 1:
-            raise ConfigError(f"partition: patience is {patience!r}; it must be at least 1")
-        if not margin >= 1.0:
-            raise ConfigError(f"partition: margin is {margin!r}; it must be at least 1")
-        if not payback_s > 0.0:
-            raise ConfigError(f"partition: payback_s is {payback_s!r}; it must be above 0")
-        if not 0.0 <= recovery <= 1.0:
-            raise ConfigError(f"partition: recovery is {recovery!r}; it must be in [0, 1], a share")
         self.saving = saving
-        self.patience = patience
-        self.margin = margin
-        self.payback_s = payback_s
-        self.recovery = recovery
+        self.patience = whole("partition: patience", patience)
+        self.margin = at_least("partition: margin", margin, 1.0)
+        self.payback_s = positive("partition: payback_s", payback_s)
+        self.recovery = between("partition: recovery", recovery, 0.0, 1.0)
         self._better = 0
         self._reach = 1.0
 

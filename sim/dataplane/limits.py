@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+from models.checks import whole
 from models.hardware.sourced import check
 
 
@@ -36,3 +37,7 @@ class QueueLimits:
 
     def __post_init__(self) -> None:
         check("queue limits", self)
+        for field in fields(self):
+            if field.name not in ("name", "source"):
+                key = f"queue limits {self.name}: {field.name}"
+                object.__setattr__(self, field.name, whole(key, getattr(self, field.name)))

@@ -15,7 +15,7 @@ from models.errors import ConfigError
 from workloads.checks import positive, whole_or_none
 from workloads.demand import Packet
 from workloads.draws import BLOCK, Floats, children, part_of, share_edges
-from workloads.packets.sizes import PacketSizes
+from workloads.packets.sizes import PacketSizes, packet_sizes
 
 #: Shares of longer flows that are summed up one by one; beyond, by their integral.
 _SUMMED = 64
@@ -125,7 +125,7 @@ class MixedFlows:
         self.new_flows_per_s = positive("new_flows_per_s", new_flows_per_s)
         self.gap_s = positive("gap_s", gap_s)
         self.packet_bytes = positive("packet_bytes", packet_bytes)
-        self.sizes = sizes
+        self.sizes = packet_sizes(sizes)
         self.limit = whole_or_none("limit", limit)
         self.begun = round(self.new_flows_per_s * self.gap_s * lengths.mean_left)
         if sizes is not None:

@@ -9,10 +9,10 @@ import numpy as np
 
 from models.errors import ConfigError
 from models.network_functions.traffic import TrafficProfile
-from workloads.checks import between, whole, whole_or_none
+from workloads.checks import at_least, between, flag, whole, whole_or_none
 from workloads.demand import Packet
 from workloads.draws import BLOCK, Floats, children
-from workloads.packets.sizes import PacketSizes
+from workloads.packets.sizes import PacketSizes, packet_sizes
 
 
 class Phase:
@@ -20,7 +20,9 @@ class Phase:
     popularity is dealt anew among them as the phase begins."""
 
     def __init__(self, start_s: float, profile: TrafficProfile, reshuffled: float = 0.0) -> None:
-        self.start_s = start_s
+        if not isinstance(profile, TrafficProfile):
+            raise ConfigError(f"phase: profile is {profile!r}; it must be a traffic profile")
+        self.start_s = at_least("phase: start_s", start_s, 0.0)
         self.profile = profile
         self.reshuffled = between("phase: reshuffled", reshuffled, 0.0, 1.0)
 
@@ -50,10 +52,15 @@ class ZipfFlows:
         burst: int = 1,
         limit: int | None = None,
     ) -> None:
+        for number, phase in enumerate(phases):
+            if not isinstance(phase, Phase):
+                raise ConfigError(
+                    f"packets: phases[{number}] is {phase!r}; it must be a phase, with a _target_"
+                )
         self.phases = [Phase(0.0, profile), *phases]
         self.burst = whole("burst", burst)
-        self.sizes = sizes
-        self.evenly = evenly
+        self.sizes = packet_sizes(sizes)
+        self.evenly = flag("packets: evenly", evenly)
         self.limit = whole_or_none("limit", limit)
         for before, phase in zip(self.phases, phases, strict=False):
             if phase.profile.flows != profile.flows:

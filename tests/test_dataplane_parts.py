@@ -70,7 +70,7 @@ def closed(issue_s, wait_s, threads, visits, rng=None):
         packet.leg = 0
         assert cores.enter(time_s, packet)
 
-    cores = NicCores(calendar, 1, threads, [], 0, leave, leave)
+    cores = NicCores(calendar, 1, threads, [], 0, 0, leave, leave)
     for i in range(threads):
         calendar.push(0.0, again, transit(i))
     simulation.env.run()
@@ -112,7 +112,7 @@ def test_posted_operations_wait_for_an_engine_that_is_full():
         packet.leg = 0
         cores.enter(time_s, packet)
 
-    cores = NicCores(calendar, 1, 1, [engine], 0, leave, leave)
+    cores = NicCores(calendar, 1, 1, [engine], 0, 0, leave, leave)
     calendar.push(0.0, again, transit())
     simulation.env.run()
     # One each second until the queue is full, then at the rate of the engine.
@@ -154,7 +154,9 @@ def test_host_cores_are_m_d_c(cores, load):
 
     def come(time_s, i):
         born[i] = time_s
-        assert host.admit(time_s, time_s, 1.0, transit(i))
+        packet = transit(i)
+        assert host.room(packet)
+        host.admit(time_s, time_s, 1.0, packet)
         if i + 1 < len(arrivals):
             calendar.push(arrivals[i + 1], come, i + 1)
 
@@ -177,7 +179,11 @@ def test_a_flow_keeps_its_core_and_a_full_ring_refuses():
     taken = []
 
     def come(time_s, _):
-        taken.extend(host.admit(time_s, time_s, 1.0, transit(i, 7)) for i in range(5))
+        for i in range(5):
+            packet = transit(i, 7)
+            taken.append(host.room(packet))
+            if taken[-1]:
+                host.admit(time_s, time_s, 1.0, packet)
 
     calendar.push(0.0, come)
     simulation.env.run()

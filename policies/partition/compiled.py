@@ -14,7 +14,7 @@ from policies.partition.goals import NO_SCORE, Goal, HighestRate
 from policies.partition.search import BranchAndBound, Found, all_options, split_options
 
 
-def model_of(view: PartitionView, npu_model: str = "asymptotic") -> CostModel:
+def model_of(view: PartitionView, npu_model: str = "asymptotic", reach: float = 1.0) -> CostModel:
     """The cost model of what a view shows."""
     return CostModel(
         program=view.program,
@@ -24,6 +24,7 @@ def model_of(view: PartitionView, npu_model: str = "asymptotic") -> CostModel:
         stack=view.stack,
         cores=view.cores,
         npu_model=npu_model,
+        reach=reach,
     )
 
 
@@ -51,9 +52,13 @@ class Compiled:
         assert found.cost is not None
         return Decision(plan=found.cost.plan, nodes=found.nodes)
 
+    def model(self, view: PartitionView) -> CostModel:
+        """What plans are priced by."""
+        return model_of(view, self.npu_model)
+
     def search(self, view: PartitionView) -> Found:
         """The best plan of the family for the view. Raises CapacityError if it has none."""
-        model = model_of(view, self.npu_model)
+        model = self.model(view)
         found = BranchAndBound(model, self.goal, self.options, whole=self.whole).run()
         if found.cost is not None:
             return found

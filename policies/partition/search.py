@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from models.network_functions.cost_model import CostModel, PlanCost
 from models.network_functions.plan import BOTH, CPU, SPLIT
@@ -75,12 +76,15 @@ class BranchAndBound:
         self._order = sorted(range(len(self.options)), key=lambda i: (-self._cost_of_state(i), i))
         self._best: PlanCost | None = None
         self._score = NO_SCORE
+        #: Bytes at the NIC, sides and offloaded flows of the best: what decides among equal scores.
+        self._tie = (inf, "", 0.0)
         self._nodes = 0
         self._leaves = 0
 
     def run(self) -> Found:
         """Search."""
-        self._best, self._score, self._nodes, self._leaves = None, NO_SCORE, 0, 0
+        self._best, self._score, self._tie = None, NO_SCORE, (inf, "", 0.0)
+        self._nodes = self._leaves = 0
         sides: list[str | None] = [None] * len(self.options)
         self._descend(0, sides, 0.0)
         if any(SPLIT in options for options in self.options):
@@ -111,7 +115,12 @@ class BranchAndBound:
     def _descend(self, depth: int, sides: list[str | None], offloaded: float) -> None:
         self._nodes += 1
         bound = self._relaxation.bound(sides, offloaded)
-        if bound is None or self.goal.score(self.model, *bound) >= self._score:
+        if bound is None:
+            return
+        score = self.goal.score(self.model, bound.host_s, bound.nic_s)
+        if score > self._score or score == NO_SCORE:
+            return
+        if score == self._score and bound.bytes > self._tie[0]:
             return
         if depth == len(sides):
             self._leaf("".join(side or "" for side in sides), offloaded, bound.nic_s)
@@ -130,19 +139,21 @@ class BranchAndBound:
         return any(SPLIT in self.options[i] for i in self._order[depth:])
 
     def _leaf(self, sides: str, offloaded: float, least_nic_s: float = 0.0) -> None:
+        tie = (self.model.at_nic.states.stored_bytes(sides, offloaded), sides, offloaded)
         cost, score, priced = best_blocks(
             self.model,
             self.goal,
             sides,
             offloaded,
             below=self._score,
+            or_equal=tie < self._tie,
             least_nic_s=least_nic_s,
             whole=self.whole,
         )
         self._nodes += priced
         self._leaves += priced
         if cost is not None:
-            self._best, self._score = cost, score
+            self._best, self._score, self._tie = cost, score, tie
 
     def _refine(self, best: PlanCost) -> None:
         """Halve the interval between the neighbours of the best number, towards the better half."""

@@ -105,8 +105,9 @@ PAPER = Paper(
             study=ERRORS,
             measure=partial(_worst, attribute="own_error"),
             unit="%",
-            note="With a split by flow the host sees unpopular, new and ending flows alone, whose "
-            "entries are in no cache: it needs more cores than the model says",
+            note="With a split by flow the host sees less popular, new and ending flows alone. Its "
+            "caches hold the first of those, most others are in none, and the model takes the mean "
+            "of all traffic: the host needs more cores than the model says",
         ),
         *threads.CLAIMS,
         *cores.CLAIMS,

@@ -11,16 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_function_kit import agilio, bluefield, function
 
-from models.errors import Stalled
-from models.network_functions.plan import plan
+from models.errors import LawBroken, Stalled
+from models.network_functions.plan import Plan, plan
 from models.network_functions.program_text import program
 from models.network_functions.traffic import TrafficProfile
 from policies.partition.adaptive import Adaptive, Oracle
 from policies.partition.contract import Decision
 from policies.partition.goals import FewestCores
+from sim.dataplane.copies import copy_rounds
 from sim.dataplane.facts import EpochEnded
 from sim.dataplane.places import Places
-from sim.dataplane.transition import copy_rounds, entries_per_flow, stages
+from sim.dataplane.transition import entries_per_flow, stages
 from sim.hardware.faults import Fault, Faults
 from workloads.demand import Packet
 from workloads.packets.zipf_flows import Phase
@@ -348,6 +349,180 @@ def test_a_change_of_sides_takes_at_least_its_insertions():
     assert run.system.path.trips.cost.plan.sides == "NRR"
 
 
+@pytest.mark.parametrize("rates", [False, True])
+def test_what_leaves_the_nic_as_a_whole_is_copied(rates):
+    """100,000 token buckets that flows of both sides may share, to the host and back: 500 cycles
+    and a crossing of PCIe for each, and an insertion on the way back. Those that packets have
+    used meanwhile are copied again."""
+    limiter = function("rate_limiter")
+    there, back = plan(limiter, "NCN"), plan(limiter, "NNN")
+    run = Run(
+        "rate_limiter",
+        traffic=profile(rate_pps=1e5, flows=400.0),
+        policy=Scripted(back, there, back),
+        packets=None,
+        until_s=0.35,
+        decide_s=0.05,
+        limits={"nic": 4096, "moving": 4096},
+        rates=rates,
+        monitor={"interval_s": 0.05, "sample": 100_000},
+        log=False,
+    )
+    seen = []
+
+    def look(_):
+        now = run.simulation.now
+        carrier = run.system.carrier
+        cost = carrier._cost if rates else run.system.path.trips.cost
+        busy_s = carrier.busy_s(now)
+        seen.append((now, cost.plan.sides, busy_s["pcie up"], busy_s["inserts"]))
+
+    for time_s in np.arange(0.002, 0.35, 1e-3):
+        run.simulation.at(time_s, look)
+    figures = run.go()
+    sides = [each[1] for each in seen]
+    out = sides.index("NCN")
+    into = len(sides) - sides[::-1].index("NCN")
+    # 20 ms of a core, and a round trip for each batch of 64.
+    assert 0.05 + 0.020 < seen[out][0] < 0.05 + 0.040
+    # At a million insertions a second.
+    assert 0.10 + 0.100 < seen[into][0] < 0.10 + 0.115
+    before = next(each for each in seen if each[0] > 0.049)
+    copied_s = 100_000 * (32 + 60) / 6.25e9
+    assert seen[out][2] - before[2] == pytest.approx(copied_s, rel=0.1)
+    assert seen[out][3] - before[3] < 0.001
+    assert seen[into][3] - seen[out][3] == pytest.approx(0.1, rel=0.05)
+    if not rates:
+        # 400 flows use as many buckets at most, in each of up to nine rounds.
+        assert 200_050 < figures["entries_copied"] < 200_000 + 2 * 9 * 400
+        assert run.system.path.counts.all_dropped == 0
+
+
+def test_a_change_of_plan_that_loses_an_update_is_an_error():
+    limiter = function("rate_limiter")
+    run = Run(
+        "rate_limiter",
+        traffic=profile(rate_pps=1e5, flows=400.0),
+        policy=Scripted(plan(limiter, "NNN"), plan(limiter, "NCN")),
+        packets=None,
+        until_s=0.1,
+        decide_s=0.01,
+        limits={"nic": 4096, "moving": 4096},
+        log=False,
+    )
+
+    def meddle(_):
+        path = run.system.path
+        if path.held is not None and not path.last:
+            # Somebody updates a bucket while the last entries are on their way.
+            path.entries.changed[(7, 1)] = -1
+
+    for time_s in np.arange(0.01, 0.1, 1e-6):
+        run.simulation.at(time_s, meddle)
+    with pytest.raises(LawBroken, match="updates are lost in a change of plan"):
+        run.go()
+
+
+def test_what_is_copied_is_what_a_side_lacks():
+    """Copies of counters are added up where one of them goes; rules are dropped with their copy."""
+    traffic = profile()
+
+    def found(name, before, after):
+        program = function(name)
+        (stage,) = stages(
+            program, traffic, plan(program, before), plan(program, after), lambda each: True
+        )
+        return {(copy.state.name, copy.to_nic): copy.entries for copy in stage.copied}
+
+    assert found("heavy_hitter", "NCN", "RCN") == {("cms", False): 262_144}
+    assert found("heavy_hitter", "RCN", "NCN") == {("cms", True): 262_144}
+    assert found("heavy_hitter", "RCN", "CCN") == {("cms", False): 262_144}
+    assert found("heavy_hitter", "NCN", "NCR") == {("whit", False): 4096}
+    assert found("heavy_hitter", "NCR", "NCN") == {}
+    assert found("heavy_hitter", "NCN", "CNC") == {
+        ("cms", False): 262_144,
+        ("topk", True): 8192,
+        ("whit", False): 4096,
+    }
+
+
+def test_a_query_of_copied_counters_is_behind_until_they_are_merged():
+    """Counted at the NIC, queried at the host: a flow's count there is that of the last merge."""
+    hitter = function("heavy_hitter")
+    on_nic = tuple(block.name != "query" for block in hitter.blocks)
+    found = []
+    for interval_s in (1.0, 2e-3):
+        run = Run(
+            "heavy_hitter",
+            traffic=profile(rate_pps=1e6, flows=100.0, packets_per_flow=1000.0),
+            policy=Scripted(Plan("RCR", 0.0, on_nic)),
+            packets=20_000,
+            monitor={"interval_s": interval_s, "merge_cycles": 1.0},
+            log=False,
+        )
+        found.append(run.go())
+    # Never merged, the host has counted nothing.
+    assert found[0]["count_error"] == 1.0
+    assert 0.05 < found[1]["count_error"] < 0.5
+    # Where one side does both, it is never behind.
+    run = Run("heavy_hitter", "RCR", profile(rate_pps=1e6), packets=2000, log=False)
+    assert run.go()["count_error"] == 0.0
+
+
+@pytest.mark.parametrize("rates", [False, True])
+def test_what_the_runtime_counts_costs_the_host(rates):
+    """220 cycles for a sample; 10 for each counter of which both sides keep a copy, each epoch."""
+    traffic = profile(rate_pps=2e6, flows=2000.0)
+    busy = []
+    for costs in (True, False):
+        cycles = {} if costs else {"sample_cycles": 0.0, "merge_cycles": 0.0}
+        run = Run(
+            "flow_monitor",
+            "SRC",
+            traffic,
+            offloaded=100.0,
+            packets=None,
+            until_s=0.02,
+            rates=rates,
+            fixed_cores=4,
+            monitor={"sample": 1, "interval_s": 1e-3, **cycles},
+            workload={"evenly": True},
+            log=False,
+        )
+        figures = run.go()
+        busy.append(figures["busy_cores"])
+    samples = 220 * (1.0 - traffic.weights(100.0)["EH"]) * 2e6
+    assert busy[0] - busy[1] == pytest.approx((samples + 10 * 4096 / 1e-3) / 2.5e9, rel=0.1)
+
+
+def test_moves_that_were_asked_for_use_up_cores_in_rates():
+    """One core that packets fill, and as many moves as the channel takes: packets make room."""
+    drops = []
+    for flows in (0, 20_000):
+        run = Run(
+            "nat",
+            "SCS",
+            profile(rate_pps=8e6, packets_per_flow=1e4, flows=40_000.0),
+            offloaded=20_000.0,
+            packets=None,
+            until_s=0.02,
+            rates=True,
+            learn=True,
+            fixed_cores=1,
+            monitor={"interval_s": 1e-3},
+            limits={"ring": 64},
+            log=False,
+        )
+        moves = dict.fromkeys(range(flows), False)
+        run.simulation.at(
+            1e-3, lambda _, run=run, moves=moves: run.system.carrier.move(1e-3, moves)
+        )
+        figures = run.go()
+        assert figures["busy_cores"] <= 1.0 + 1e-9
+        drops.append(figures["drop_share.ring"])
+    assert drops[1] > drops[0] + 0.02
+
+
 def test_stages_go_flow_by_flow_where_they_can():
     upf, traffic = function("upf"), profile()
 
@@ -368,16 +543,20 @@ def test_stages_go_flow_by_flow_where_they_can():
     assert way("NNCC", "CCCC") == [("SSCC", "all", 0.0), ("CCCC", "none", 0.0)]
     # Of two states that go different ways, all entries are copied at once.
     (only,) = stages(upf, traffic, plan(upf, "NCCC"), plan(upf, "CNCC"), lambda each: True)
-    assert (only.plan.sides, only.copied) == ("CNCC", 20_000.0)
+    assert only.plan.sides == "CNCC"
+    assert [(each.state.name, each.entries, each.to_nic) for each in only.copied] == [
+        ("pdr", 40_000.0, False),
+        ("qer", 20_000.0, True),
+    ]
     assert entries_per_flow(upf, plan(upf, "SSNR", 1.0)) == 3.0
 
 
 def test_rounds_of_copying_end_when_little_changes():
-    copied, lasts_s = copy_rounds(1000.0, 1e6, 0.0, 10.0, lambda seconds: 1e5 * seconds)
+    copied, lasts_s = copy_rounds(1000.0, 1e-6, 0.0, 10.0, lambda seconds: 1e5 * seconds)
     assert copied == pytest.approx(1000 + 100 + 10)
     assert lasts_s == pytest.approx(copied / 1e6)
     # What changes faster than it is copied is given up after eight rounds.
-    assert copy_rounds(1000.0, 1e6, 0.0, 10.0, lambda seconds: 1e9)[0] == pytest.approx(9000)
+    assert copy_rounds(1000.0, 1e-6, 0.0, 10.0, lambda seconds: 1e9)[0] == pytest.approx(9000)
 
 
 def test_a_search_takes_its_time_on_a_core():

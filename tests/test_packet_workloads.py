@@ -191,6 +191,16 @@ def test_zipf_flows_are_the_same_however_many_are_taken():
     assert sum(sizes.values()) == 5000
 
 
+@pytest.mark.parametrize("flows", [1.0, 2.0, 3.0])
+def test_of_few_flows_none_sends_after_its_last_packet(flows):
+    profile = traffic(flows=flows, packets_per_flow=10.0)
+    packets = drawn(ZipfFlows(profile), 50_000)
+    check_lives(packets, born_before=int(flows))
+    kinds = Counter(packet.kind for packet in packets)
+    assert kinds["N"] == pytest.approx(5000, rel=0.05)
+    assert abs(kinds["N"] - kinds["T"]) <= 1
+
+
 def test_zipf_flows_end_at_their_limit_and_may_come_evenly():
     flows = ZipfFlows(traffic(**SMALL), evenly=True, limit=10)
     packets = list(flows.packets(rng()))

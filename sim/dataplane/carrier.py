@@ -81,7 +81,7 @@ class Carrier(Protocol):
         """Who waits where."""
         ...
 
-    def merge(self) -> None:
+    def merge(self, now_s: float) -> None:
         """Merge the copies of counters that both sides keep."""
         ...
 

@@ -8,7 +8,7 @@ from heapq import nlargest
 
 import numpy as np
 
-from models.checks import positive, whole, whole_or_none
+from models.checks import at_least, positive, whole, whole_or_none
 from models.network_functions.estimate import EpochCounters, estimate, smoothed
 from models.network_functions.sketch import CountMin, HeavyFlows, Integers
 from models.network_functions.traffic import TrafficProfile
@@ -22,7 +22,8 @@ class MonitorSettings:
     """interval_s: of an epoch. weight: of the newest in the moving average of estimates.
     sample: one in so many packets at the host is counted. candidates: heavy flows among these that
     are kept; None for twice those that the plan offloads. rows, columns: of the sketch.
-    ranks: flows that the exponent is taken from.
+    ranks: flows that the exponent is taken from. sample_cycles: of a host core to count a packet.
+    merge_cycles: to add up one counter of which both sides keep a copy, each epoch.
     """
 
     interval_s: float
@@ -32,6 +33,8 @@ class MonitorSettings:
     rows: int
     columns: int
     ranks: int
+    sample_cycles: float
+    merge_cycles: float
     source: Mapping[str, str]
 
     def __post_init__(self) -> None:
@@ -41,6 +44,8 @@ class MonitorSettings:
         for key in ("sample", "rows", "columns", "ranks"):
             whole(f"monitor.{key}", getattr(self, key))
         whole_or_none("monitor.candidates", self.candidates)
+        for key in ("sample_cycles", "merge_cycles"):
+            at_least(f"monitor.{key}", getattr(self, key), 0.0)
 
 
 class Monitor:
@@ -67,12 +72,14 @@ class Monitor:
         self._begun = begun
         self._renew()
 
-    def sample(self, flow: int, count: int) -> None:
-        """A packet (`count` of them) at the host; one in so many is counted."""
+    def sample(self, flow: int, count: int) -> bool:
+        """A packet (`count` of them) at the host; one in so many is counted. Whether it was."""
         self._left_out += count
-        if self._left_out >= self.settings.sample:
-            self._left_out -= self.settings.sample
-            self.heavy.add(flow)
+        if self._left_out < self.settings.sample:
+            return False
+        self._left_out -= self.settings.sample
+        self.heavy.add(flow)
+        return True
 
     def sample_all(
         self,
@@ -80,12 +87,14 @@ class Monitor:
         weights: Mapping[str, float],
         packets: float,
         rng: np.random.Generator,
-    ) -> None:
-        """Packets as rates, of which the host has shares by type."""
+    ) -> int:
+        """Packets as rates, of which the host has shares by type; returns how many are counted."""
         number = packets / self.settings.sample
-        self.heavy.add_all(*places.sample(int(rng.poisson(number * weights.get("EM", 0.0)))))
-        edge = weights.get("N", 0.0) + weights.get("T", 0.0)
-        self.heavy.add_all(*places.sample_evenly(int(rng.poisson(number * edge))))
+        popular = int(rng.poisson(number * weights.get("EM", 0.0)))
+        self.heavy.add_all(*places.sample(popular))
+        even = int(rng.poisson(number * (weights.get("N", 0.0) + weights.get("T", 0.0))))
+        self.heavy.add_all(*places.sample_evenly(even))
+        return popular + even
 
     def epoch(self, now_s: float, totals: Totals, carrier: Carrier) -> None:
         """An epoch is over."""

@@ -44,6 +44,7 @@ class Moves:
         self.under_way: dict[int, Move] = {}
         self.done = 0
         self.refused = 0
+        self.held_in_all = 0
         self._asked: deque[tuple[int, bool]] = deque()
         self._asked_now = 0
         #: Moves to the NIC that are under way.
@@ -190,6 +191,7 @@ class Moves:
         del self.under_way[move.flow]
         self._coming -= move.to_nic
         self.done += 1
+        self.held_in_all += len(move.held) * path.burst
         if path.told_moves:
             fact = FlowMoved(
                 move.start_s, time_s, move.flow, move.to_nic, len(move.held), path.name

@@ -10,6 +10,7 @@ from models.network_functions.plan import NIC, SPLIT
 from models.network_functions.trip import Trips
 from sim.core.simulation import Simulation
 from sim.dataplane.calendar import Calendar
+from sim.dataplane.count_error import CountError
 from sim.dataplane.counts import Counts
 from sim.dataplane.crossing import Crossing
 from sim.dataplane.departures import Departures
@@ -82,13 +83,14 @@ class PacketPath:
         self._drained: Callable[[float], None] | None = None
         self._rank_before = 1
         self.entries = Entries()
+        self.count_error = CountError()
         self.counts = Counts(self.burst)
         self.last: dict[int, Transit] = {}
         self.under_way = Area()
         self.exhausted = False
         self.told_moves = simulation.listeners(FlowMoved)
         self._packets = packets
-        departures = Departures(simulation, self, ended)
+        self.departures = departures = Departures(simulation, self, ended)
         self._out, self._drop = departures.out, departures.drop
         self._drop_packet, self.gone = departures.drop_packet, departures.gone
         self._number = 0
@@ -131,6 +133,7 @@ class PacketPath:
         """Packets that come from now on follow these trips."""
         self.trips = trips
         self._find = trips.find
+        self.count_error.use(trips)
         plan = trips.cost.plan
         self.split = plan.split
         self.offloaded = plan.offloaded
@@ -317,11 +320,10 @@ class PacketPath:
         if trip.nic_adds:
             self.entries.added[1] += trip.nic_adds
         kind, flow = transit.kind, transit.flow
-        if self.split:
-            if kind == HIT:
-                self.entries.update(flow, True, self.burst)
-        elif not trip.crosses and self.entries.changed is not None:
-            self.entries.changed.add(flow)
+        if self.count_error.reads:
+            self.count_error.packet(flow, kind)
+        if self.split and kind == HIT:
+            self.entries.update(flow, True, self.burst)
         if kind == HIT or (kind == MISS and self.counted and not trip.crosses):
             self.hits[flow] = self.hits.get(flow, 0) + self.burst
         if trip.inserts and not trip.crosses:
@@ -335,10 +337,10 @@ class PacketPath:
             self.entries.added[0] += transit.trip.host_adds
         if self.split and transit.kind != HIT:
             self.entries.update(transit.flow, False, self.burst)
-        elif self.entries.changed is not None:
-            self.entries.changed.add(transit.flow)
-        if self.monitor is not None and transit.kind != HIT:
-            self.monitor.sample(transit.flow, self.burst)
+        monitor = self.monitor
+        if monitor is not None and transit.kind != HIT and monitor.sample(transit.flow, self.burst):
+            cycles = monitor.settings.sample_cycles
+            self.host.work(time_s, cycles * self.host_cycle_s, transit.flow)
         if transit.trip.inserts:
             self._insert(time_s, transit, self.crossing.to_nic)
         else:

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from models.network_functions.cost_model import CostModel, NoPath, PlanCost
+from models.network_functions.plan import Plan
 from models.network_functions.traffic import PACKET_TYPES, TrafficProfile
 from models.network_functions.trip import Trips
 from sim.core.errors import CapacityError
+from sim.dataplane.places import Places
+from sim.dataplane.transition import entries_per_flow, moved_bytes
 
 #: Where packets are dropped for want of a resource of the NIC; elsewhere in the queue of its cores.
 _PLACE_OF = {"mac": "wire", "line": "wire", "match tables": "match tables"}
@@ -57,3 +60,21 @@ def inserted(trips: Trips, weights: Mapping[str, float]) -> tuple[float, float]:
     each = [trips.find(i, 0).inserts for i in range(len(PACKET_TYPES))]
     mean = sum(weights[kind] * count for kind, count in zip(PACKET_TYPES, each, strict=True))
     return mean, max(each)
+
+
+def moving(model: CostModel, plan: Plan) -> tuple[float, float, float]:
+    """Entries that move with a flow; time of a core for an entry, and of PCIe each way, since half
+    of them go up and half down."""
+    entries = entries_per_flow(model.program, plan)
+    size = moved_bytes(model, plan) / entries if entries else 0.0
+    core_s = model.stack.move_cycles / model.cpu.clock_hz
+    return entries, core_s, 0.5 * size / model.nic.pcie_bandwidth_bytes_per_s
+
+
+def flows_with(
+    profile: TrafficProfile, places: Places, classes: frozenset[str], seconds: float
+) -> float:
+    """Flows that have a packet of these classes in that time, on average."""
+    packets = profile.rate_pps * seconds
+    edges = len(classes & {"N", "T"}) * packets / profile.packets_per_flow
+    return edges + (places.touched(packets) if "E" in classes else 0.0)

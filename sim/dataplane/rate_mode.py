@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import simpy
@@ -16,16 +17,17 @@ from models.network_functions.trip import Trips
 from sim.core.errors import LawBroken
 from sim.core.result import Value
 from sim.core.simulation import Simulation
+from sim.dataplane import rate_costs
 from sim.dataplane.asked_moves import AskedMoves
 from sim.dataplane.carrier import Totals
+from sim.dataplane.copies import copy_work, merged
 from sim.dataplane.counts import PLACES, Latencies
 from sim.dataplane.fluids import ChannelFluid, HostFluid, NicLoad, PcieFluid
 from sim.dataplane.limits import QueueLimits
 from sim.dataplane.monitor import Monitor
 from sim.dataplane.phases import PhasedTraffic
 from sim.dataplane.places import Places
-from sim.dataplane.rate_costs import by_station, drop_place, inserted, nic_seconds, type_weights
-from sim.dataplane.transition import PricedStage, copy_rounds, entries_per_flow
+from sim.dataplane.transition import PricedStage
 
 
 class RateMode:
@@ -63,8 +65,7 @@ class RateMode:
         self._host = HostFluid(limits.ring)
         self._stages: deque[PricedStage] = deque()
         self._switching = False
-        self._forgotten = 0.0
-        self._waiting = 0.0
+        self._forgotten = self._waiting = 0.0
         self._sums = dict.fromkeys(("arrived", "bytes", "new", "established", "hits"), 0.0)
         self._sums |= dict.fromkeys(("left", "left bytes", "crossed", "moved"), 0.0)
         self._dropped = dict.fromkeys(PLACES, 0.0)
@@ -144,8 +145,11 @@ class RateMode:
             "moves": len(self._asked),
         }
 
-    def merge(self) -> None:
-        """Nothing to do: rates keep no counters."""
+    def merge(self, now_s: float) -> None:
+        """A core merges the copies of counters that both sides keep."""
+        entries, size = merged(self._model, self._cost.plan)
+        self._host.moving_s += entries * self._monitor.settings.merge_cycles * self._cycles_s
+        self._pcie.moving_s += size / self._model.nic.pcie_bandwidth_bytes_per_s
 
     def provide(self, count: int, speed: float) -> None:
         """Serve with so many host cores of that speed from now on."""
@@ -207,18 +211,12 @@ class RateMode:
     def _begin(self, now_s: float) -> None:
         """The next stage: copy, switch."""
         stage = self._stages[0]
-        rate = self._phase.profile.rate_pps
-        per_flow = entries_per_flow(self._model.program, stage.cost.plan)
-        copied, lasts_s = copy_rounds(
-            stage.copied,
-            self._model.nic.inserts_per_s,
-            2.0 * self._model.nic.pcie_latency_s,
-            self._limits.moving,
-            lambda seconds: per_flow * self.places.touched(rate * seconds),
-        )
-        self._channel.waiting += copied
-        self._host.work_s += copied * self._move_s
-        self._simulation.at(now_s + lasts_s, self._switched)
+        touched = partial(rate_costs.flows_with, self._phase.profile, self.places)
+        work = copy_work(self._model, stage.copied, self._limits, touched)
+        self._channel.waiting += work.to_nic
+        self._host.moving_s += (work.to_nic + work.from_nic) * self._move_s
+        self._pcie.moving_s += work.up_bytes / self._model.nic.pcie_bandwidth_bytes_per_s
+        self._simulation.at(now_s + work.lasts_s, self._switched)
 
     def _switched(self, _: simpy.Event) -> None:
         """The stage's plan is in force: bring the flows where it wants them."""
@@ -268,8 +266,8 @@ class RateMode:
         self._cost = cost
         self._trips = Trips(self._model, cost)
         self._target = int(min(cost.plan.offloaded, self.places.flows))
-        self._entries = entries_per_flow(self._model.program, cost.plan)
-        self._move_s = self._model.stack.move_cycles / self._model.cpu.clock_hz
+        self._entries, self._move_s, self._transfer_s = rate_costs.moving(self._model, cost.plan)
+        self._cycles_s = 1.0 / self._model.cpu.clock_hz
 
     # Rates
 
@@ -290,7 +288,7 @@ class RateMode:
     def _step(self, lasts_s: float) -> None:
         """Rates as they are now, for so long."""
         profile, plan = self._phase.profile, self._cost.plan
-        weights = type_weights(profile, self.places.hit if plan.split else 0.0)
+        weights = rate_costs.type_weights(profile, self.places.hit if plan.split else 0.0)
         edge = weights["N"]
         arrived = profile.rate_pps * lasts_s
         sums = self._sums
@@ -308,7 +306,8 @@ class RateMode:
         sums["left"] += left
         sums["left bytes"] += left * profile.packet_bytes
         each = {kind: weights[kind] for kind, path in self._cost.paths.items() if path.crosses}
-        self._monitor.sample_all(self.places, each, served, self._rng)
+        seen = self._monitor.sample_all(self.places, each, served, self._rng)
+        self._host.moving_s += seen * self._monitor.settings.sample_cycles * self._cycles_s
 
     def _lose(self, arrived: float, edge: float, lasts_s: float) -> None:
         """The NIC is down. Flows that begin meanwhile are not known there afterwards."""
@@ -320,7 +319,7 @@ class RateMode:
 
     def _at_nic(self, arrived: float, weights: Mapping[str, float], lasts_s: float) -> float:
         """Packets that the port and the NIC serve."""
-        seconds = nic_seconds(
+        seconds = rate_costs.nic_seconds(
             self._model, self._cost, weights, self.places.members, self._nic_speed
         )
         binding = max(seconds, key=lambda key: seconds[key])
@@ -329,9 +328,9 @@ class RateMode:
         served = min(offered, most)
         waiting = offered - served
         self._waiting = min(waiting, float(self._limits.nic))
-        self._dropped[drop_place(binding)] += waiting - self._waiting
+        self._dropped[rate_costs.drop_place(binding)] += waiting - self._waiting
         self.load.go_on(served * seconds.get("cores", 0.0), lasts_s)
-        for key, each in by_station(seconds).items():
+        for key, each in rate_costs.by_station(seconds).items():
             self._busy[key] = self._busy.get(key, 0.0) + served * each
         return served
 
@@ -340,7 +339,7 @@ class RateMode:
     ) -> tuple[float, float]:
         """The insertion channel: entries of first packets, of flows that ended and began, of moves.
         Returns entries that the host moves, and packets dropped for want of an insertion."""
-        mean, most = inserted(self._trips, weights)
+        mean, most = rate_costs.inserted(self._trips, weights)
         by_packets = served * mean
         entries = self._entries
         moved = 0.0
@@ -360,22 +359,15 @@ class RateMode:
         self._dropped["inserts"] += lost
         if entries and self._cost.plan.split:
             flows = int(room / entries)
-            flows -= self._move(flows)
+            done = self._asked.carry_out(flows)
             if self._by_rank or len(self._stages) > 1:
-                came = self.places.missing(self._target, max(0, flows))
+                came = self.places.missing(self._target, flows - done)
                 self.places.set(came, True)
-                self._sums["moved"] += len(came)
-                moved += entries * len(came)
-                self._channel.insert(entries * len(came))
+                done += len(came)
+            self._sums["moved"] += done
+            moved += entries * done
+            self._channel.insert(entries * done)
         return moved, lost
-
-    def _move(self, most: int) -> int:
-        """Carry out moves that were asked for; returns how many."""
-        done = self._asked.carry_out(most)
-        self._sums["moved"] += done
-        self._host.work_s += done * self._entries * self._move_s
-        self._channel.insert(done * self._entries)
-        return done
 
     def _at_host(
         self, served: float, weights: Mapping[str, float], moved: float, lasts_s: float
@@ -388,7 +380,8 @@ class RateMode:
         each_s = cycles / (share * self._model.cpu.clock_hz) if share else 0.0
         byte_s = (size + self._model.stack.crossing_bytes) / nic.pcie_bandwidth_bytes_per_s
         transfer = byte_s, 1.0 / nic.pcie_packets_per_s
-        over, dropped = self._pcie.serve(served * share, *transfer, 0.0, lasts_s)
+        self._pcie.moving_s += moved * self._transfer_s
+        over, dropped = self._pcie.serve(served * share, *transfer, lasts_s)
         lost = min(over, self._host.serve(over * each_s, each_s, moved * self._move_s, lasts_s))
         # A ring that is full takes nothing over, so that PCIe is not what binds.
         self._pcie.never(lost, *transfer)

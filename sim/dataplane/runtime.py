@@ -170,7 +170,7 @@ class Runtime:
         self._before = totals
         lasted_s = self._monitor.settings.interval_s
         self._monitor.epoch(now, totals, self._carrier)
-        self._carrier.merge()
+        self._carrier.merge(now)
         busy = (totals.work_s - before.work_s) / lasted_s
         if self._told_epochs:
             fact = EpochEnded(

@@ -85,6 +85,7 @@ class ZipfFlows:
         """The packets in order."""
         gaps, kinds, draws, shuffles, size_rng = children(rng, 5)
         places = round(self.phases[0].profile.flows)
+        alone = places == 1
         flow_at = list(range(places))
         place_of_rank = np.arange(places)
         #: Place whose flow has ended and whose next has not begun.
@@ -107,7 +108,7 @@ class ZipfFlows:
                     now = end_s
                     break
                 size = next(sizes)
-                if not ends:
+                if not ends and not (alone and vacant >= 0):
                     at = int(place_of_rank[rank])
                     if at == vacant:
                         at = (at + 1) % places
@@ -141,9 +142,13 @@ class ZipfFlows:
         places = round(profile.flows)
         edges = _rank_edges(places, profile.zipf_exponent)
         mean = self.burst / profile.rate_pps
+        # The next flow of one place alone begins with the next packet.
+        share = 2.0 / profile.packets_per_flow
+        if places == 1:
+            share = 1.0 / (profile.packets_per_flow - 1.0)
         while True:
             waits = np.full(BLOCK, mean) if self.evenly else gaps.exponential(mean, BLOCK)
-            ends = kinds.random(BLOCK) < 2.0 / profile.packets_per_flow
+            ends = kinds.random(BLOCK) < share
             u = draws.random((BLOCK, 2))
             ranks = np.searchsorted(edges, u[:, 0], side="right")
             at = (u[:, 1] * places).astype(np.int64)

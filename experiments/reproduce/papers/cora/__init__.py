@@ -15,6 +15,7 @@ from experiments.reproduce.papers.cora import (
     model_error,
     runtime,
     searches,
+    shapes,
     tenant,
     threads,
     throughput,
@@ -111,6 +112,7 @@ PAPER = Paper(
         *threads.CLAIMS,
         *cores.CLAIMS,
         *crossover.CLAIMS,
+        *shapes.CLAIMS,
         *throughput.CLAIMS,
         *searches.CLAIMS,
         *runtime.CLAIMS,
@@ -157,7 +159,7 @@ PAPER = Paper(
             title="Host cores and drops while traffic changes, Agilio",
             caption="One seed. At 10 s popularity flattens (Zipf 1.2 to 0.8), at 20 s flows have "
             "10 packets instead of 80, at 30 s they are long and skewed again and half as many "
-            "more come, at 40 s the most popular tenth is dealt anew.",
+            "packets more come, at 40 s the most popular tenth is dealt anew.",
             study=FOLLOWED,
             draw=draw_changes,
             height=340,

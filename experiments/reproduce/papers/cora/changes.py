@@ -22,7 +22,9 @@ from workloads.packets.zipf_flows import Phase, ZipfFlows
 SEEDS = (1, 2, 3)
 PROGRAMS = ("nat", "upf")
 STATIC, ADAPTIVE, ORACLE = POLICIES = ("static", "adaptive", "oracle")
-_CONFIGS = {STATIC: "cora_static", ADAPTIVE: "cora", ORACLE: "oracle"}
+#: The runtime where the data path knows which flows are popular, to tell what learning them costs.
+KNOWN = "adaptive, flows known"
+_CONFIGS = {STATIC: "cora_static", ADAPTIVE: "cora", ORACLE: "oracle", KNOWN: "cora"}
 #: Seconds that each traffic lasts, and what becomes of it then.
 LASTS_S = 10.0
 CHANGES = ("Zipf 1.2 to 0.8", "L 80 to 10", "rate x 1.5", "top 10 % reshuffled")
@@ -79,7 +81,6 @@ def follow(task: tuple[str, str, int]) -> Followed:
     name, by, seed = task
     found = parts(AGILIO)
     every = phases()
-    oracle = by == ORACLE
     system = DataPlane(
         program=program(name),
         packets=ZipfFlows(every[0].profile, phases=every[1:]),
@@ -89,8 +90,8 @@ def follow(task: tuple[str, str, int]) -> Followed:
         limits=found["queue_limits"],
         monitor=found["traffic_monitor"],
         decide_s=1.0,
-        learn=not oracle,
-        informed=oracle,
+        learn=by in (STATIC, ADAPTIVE),
+        informed=by == ORACLE,
         rates=True,
     )
     until_s = LASTS_S * len(every)
@@ -109,7 +110,7 @@ def follow(task: tuple[str, str, int]) -> Followed:
 
 def study(workers: Workers) -> Runs:
     """All programs and policies."""
-    points = [(name, by) for name in PROGRAMS for by in POLICIES]
+    points = [(name, by) for name in PROGRAMS for by in POLICIES] + [(PROGRAMS[0], KNOWN)]
     found = workers.map(follow, [(*point, seed) for point in points for seed in SEEDS])
     count = len(SEEDS)
     return {point: found[i * count : (i + 1) * count] for i, point in enumerate(points)}

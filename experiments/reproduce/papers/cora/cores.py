@@ -36,7 +36,7 @@ from experiments.reproduce.workers import Workers
 from policies.partition.goals import FewestCores
 
 SEEDS = (1, 2, 3)
-_BURSTS = 12_000
+_BURSTS = 16_000
 _CUTS = (BY_STATE, BY_TRAFFIC, CORA)
 
 

@@ -17,7 +17,6 @@ from experiments.reproduce.papers.cora.plans import (
     CPU_ONLY,
     NAIVE,
     NICS,
-    PROGRAMS,
     best_plans,
     traffic,
 )
@@ -155,30 +154,6 @@ def _mixed(found: Swept, nic: str) -> dict[str, Estimate]:
     return shares
 
 
-def _behind(found: Swept) -> Estimate:
-    return Estimate.exact(
-        sum((cut.saved[CORA] or 0.0) < best_naive(cut.saved) - 1e-9 for cut in found.values())
-    )
-
-
-def _backwards(found: Swept) -> Estimate:
-    """Steps to longer flows, or to more skew, at which Cora's plan takes more cores."""
-    wrong = 0
-    for nic in NICS:
-        for program in PROGRAMS:
-            for axis in ("length", "exponent"):
-                values = [
-                    found[Place(nic, program, ((axis, value),))].cores[CORA]
-                    for value in sorted(AXES[axis])
-                ]
-                wrong += sum(
-                    b > a * (1.0 + 1e-9)
-                    for a, b in pairwise(values)
-                    if a is not None and b is not None
-                )
-    return Estimate.exact(wrong)
-
-
 def _falls(found: Swept, program: str) -> dict[str, Estimate]:
     """Largest fall of the saving from one length to the next, in points."""
     falls = {}
@@ -299,24 +274,5 @@ CLAIMS: list[Claim[Any, Any]] = [
             unit="%",
         )
         for nic in NICS
-    ),
-    Claim(
-        id="never-behind",
-        where="naive plans are in Cora's space",
-        what="places of all sweeps at which a naive plan saves more",
-        published="0",
-        accepted=Band(0.0, 0.0),
-        study=SWEEPS,
-        measure=_behind,
-    ),
-    Claim(
-        id="monotone",
-        where="not in the paper: a law of the model",
-        what="steps to longer flows, or to more skewed popularity, at which Cora's plan takes more "
-        "host cores",
-        published="0",
-        accepted=Band(0.0, 0.0),
-        study=SWEEPS,
-        measure=_backwards,
     ),
 ]

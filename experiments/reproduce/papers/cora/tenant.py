@@ -108,7 +108,7 @@ def _apart(found: Beside) -> Estimate:
     whole = float(parts(AGILIO)["node"].host_cpu.cores)
     by_seed = zip(*found.values(), strict=True)
     return mean_interval(
-        [max(abs(cores - (whole - own)) for cores, own in runs) for runs in by_seed]
+        [round(max(abs(cores - (whole - own)) for cores, own in runs), 9) for runs in by_seed]
     )
 
 

@@ -39,7 +39,7 @@ _OTHERS_AT = 2
 _LENGTH = 20.0
 #: Bursts of a run, and where more than this of the insertion channel is used: its queue is empty at
 #: first.
-_BURSTS, _INSERTING, _USED = 10_000, 40_000, 0.9
+_BURSTS, _INSERTING, _USED = 10_000, 60_000, 0.9
 #: The best of the naive ways.
 BEST_NAIVE = "best naive"
 

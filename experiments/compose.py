@@ -43,11 +43,10 @@ def compose(
     from hydra import initialize_config_module
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     register_resolvers()
     words = [_expand(word) for word in overrides]
-    for word in overrides:
-        _check_addition(word, name)
     if config_dir is not None:
         folder = Path(config_dir).resolve()
         if not folder.is_dir():
@@ -55,9 +54,18 @@ def compose(
         words.append(f"hydra.searchpath=['file://{folder}']")
     try:
         with initialize_config_module("configs", version_base="1.3"):
+            added = [word for word in overrides if _adds(word, name)]
+            if added:
+                # To what the experiment has, then.
+                rest = [word for word in words if not word.startswith("+")]
+                present = hydra_compose(name, overrides=rest)
+                for word in added:
+                    _check_addition(word, name, present)
             config = hydra_compose(name, overrides=words)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(error, name)) from error
+    except YAMLError as error:
+        raise ConfigError(" ".join(str(error).split())) from error
     if "systems" in config:
         _check_read(words, config)
     for key in _COUNTS:
@@ -72,13 +80,21 @@ def _expand(word: str) -> str:
     return f"{SHORT[key]}={value}" if sign and key in SHORT else word
 
 
-def _check_addition(word: str, name: str) -> None:
-    """`+key=value` may add to a part, but a new top-level key would mean nothing to anyone."""
+def _adds(word: str, name: str) -> bool:
+    """Whether a word adds to something that the shipped configuration alone does not have."""
     key = word.partition("=")[0]
-    if key.startswith("+") and not key.startswith("++"):
-        top = key.lstrip("+").split("@")[-1].split(".")[0].split("/")[0]
-        if top not in _top_keys(name):
-            raise ConfigError(f"{top}: no such setting, so nothing would read it{_near(top, name)}")
+    return key.startswith("+") and not key.startswith("++") and _top(key) not in _top_keys(name)
+
+
+def _top(key: str) -> str:
+    return key.lstrip("+").split("@")[-1].split(".")[0].split("/")[0]
+
+
+def _check_addition(word: str, name: str, present: DictConfig) -> None:
+    """`+key=value` may add to a part, but a new top-level key would mean nothing to anyone."""
+    top = _top(word.partition("=")[0])
+    if top not in present:
+        raise ConfigError(f"{top}: no such setting, so nothing would read it{_near(top, name)}")
 
 
 def _check_read(words: Sequence[str], config: DictConfig) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from models.collectives import RingCollectives
 from models.efficiency import Efficiency
 from models.errors import ConfigError
@@ -12,7 +14,8 @@ from models.transformer import Transformer, dtype_bytes
 #: Seconds, and those seconds weighted by the share of the dynamic power range drawn.
 Cost = tuple[float, float]
 
-_BEFORE_ATTENTION = ("input_layernorm", "attn_rope", "attn_kv_write")
+#: Element-wise kernels before attention.
+_BEFORE = 3
 _NARROW = 2.0  # bytes; activations have 16 bits beside narrower weights
 
 
@@ -95,12 +98,22 @@ class LayerOperators:
             latency_s=efficiency.send_s,
         )
         h = model.hidden
+        #: What comes before attention is first, here as in `elementwise`.
         self.matrices: dict[str, tuple[int, int]] = {
             "attn_pre_proj": (h, self._qkv_width()),
             "attn_post_proj": (model.attention_width // tensor_parallel, h),
             "mlp_up_proj": (h, model.up_width // tensor_parallel),
             "mlp_down_proj": (model.ffn // tensor_parallel, h),
         }
+        # Of each: FLOPs of a token, bytes of the weight, and of a token's input and output.
+        self._work = [
+            (
+                2.0 * k * n,
+                self._weight_bytes * k * n,
+                self._input_bytes * k + self._activation_bytes * n,
+            )
+            for k, n in self.matrices.values()
+        ]
         self.elementwise: dict[str, float] = self._elementwise_bytes()
         self._set_attention(gpu, kv_dtype)
 
@@ -120,9 +133,8 @@ class LayerOperators:
 
     def traffic(self, name: str, tokens: int) -> Cost:
         """One of `elementwise` for `tokens` tokens: its bytes, or the shortest such kernel."""
-        e = self._efficiency
-        moving_s = self.elementwise[name] * tokens / self._traffic_bytes_per_s
-        return max(e.elementwise_kernel_s, moving_s), min(1.0, e.power_memory) * moving_s
+        (cost,) = self._traffic([self.elementwise[name]], tokens)
+        return cost
 
     def all_reduce(self, tokens: int) -> Cost:
         """Sum of the hidden states of `tokens` tokens over the group."""
@@ -135,18 +147,29 @@ class LayerOperators:
 
     def linear(self, tokens: int) -> Cost:
         """All of a layer but attention proper: what depends on the token count alone."""
-        parts = [self.matrix(name, tokens) for name in self.matrices]
-        parts += [self.traffic(name, tokens) for name in self.elementwise]
-        parts += [self.all_reduce(tokens)] * 2
-        seconds = self._efficiency.layer_overhead_s + sum([s for s, _ in parts])
-        return seconds, sum([a for _, a in parts])
+        _, whole = self.linear_parts(tokens)
+        return whole
 
     def before_attention(self, tokens: int) -> Cost:
-        """The part of `linear` that comes before attention: norm, projection, rotary embedding,
-        KV write."""
-        parts = [self.matrix("attn_pre_proj", tokens)]
-        parts += [self.traffic(name, tokens) for name in _BEFORE_ATTENTION]
-        return sum(s for s, _ in parts), sum(a for _, a in parts)
+        """The part of `linear` that comes before attention."""
+        before, _ = self.linear_parts(tokens)
+        return before
+
+    def linear_parts(self, tokens: int) -> tuple[Cost, Cost]:
+        """The part of `linear` that comes before attention (norm, projection, rotary embedding,
+        KV write), and all of it."""
+        cost = self._gemm.cost
+        matrices = [
+            cost(tokens * flops, fixed + tokens * each) for flops, fixed, each in self._work
+        ]
+        traffic = self._traffic(self.elementwise.values(), tokens)
+        before = [matrices[0], *traffic[:_BEFORE]]
+        parts = [*matrices, *traffic, *[self.all_reduce(tokens)] * 2]
+        seconds = self._efficiency.layer_overhead_s + sum([s for s, _ in parts])
+        return (
+            (sum([s for s, _ in before]), sum([a for _, a in before])),
+            (seconds, sum([a for _, a in parts])),
+        )
 
     def head(self, sampled: int) -> Cost:
         """Language-model head on `sampled` tokens, and the gathering of its logits."""
@@ -169,6 +192,13 @@ class LayerOperators:
     def decode(self) -> tuple[float, Cost]:
         """Decode attention of a layer: fixed time, and what each KV token read costs."""
         return self._efficiency.attention_kernel_s, self._attention(self._pair_s, self._kv_s)
+
+    def _traffic(self, moved: Iterable[float], tokens: int) -> list[Cost]:
+        """Kernels that move so many bytes a token."""
+        least_s = self._efficiency.elementwise_kernel_s
+        power = min(1.0, self._efficiency.power_memory)
+        moving = [each * tokens / self._traffic_bytes_per_s for each in moved]
+        return [(max(least_s, moving_s), power * moving_s) for moving_s in moving]
 
     def _attention(self, compute_s: float, memory_s: float) -> Cost:
         work_s = max(compute_s, memory_s)

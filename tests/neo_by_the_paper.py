@@ -253,7 +253,7 @@ class StateView:
         self.queued, self.batch_size = len(state.waiting), len(state.gpu_run)
         self.decoding, self.hosted_size = len(state.gpu_run), len(state.cpu_run)
         self.context_tokens = sum(r.n for r in state.gpu_run)
-        self.hosted = [(r, r.n) for r in state.cpu_run]
+        self.hosted, self.hosted_reads = state.cpu_run, [r.n for r in state.cpu_run]
         self.free_blocks = state.gpu_blocks - sum(state.blocks(r.kv) for r in state.gpu_run)
 
     @property

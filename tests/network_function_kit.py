@@ -92,6 +92,7 @@ class View:
     cores: float = 32.0
     plan: Plan | None = None
     overloaded: bool = False
+    hit_share: float | None = None
     members: Mapping[int, float] = field(default_factory=dict)
     candidates: Mapping[int, float] = field(default_factory=dict)
 

@@ -108,6 +108,12 @@ def test_nested_shapley_by_hand() -> None:
     assert found["shapley"] == pytest.approx({"peak": 3.2, "flat": 0.8, "idle": 0.0})
     assert found["shapley_nested"] == pytest.approx({"peak": 3.0, "flat": 1.0, "idle": 0.0})
     assert "shapley_nested" not in attribute(slots)
+    # A part of nothing that rounding has left below 0 is nothing; more than that is an error.
+    slots[0].split("peak", {"a": -1e-12, "b": 8.0}, {})
+    assert attribute(slots)["usage"]["a"] == 0.0
+    slots[2].split("flat", {"a": -1e-3, "b": 4.0}, {})
+    with pytest.raises(ConfigError, match=r"share of a: -0\.001 must be >= 0"):
+        attribute(slots)
     for spans_s in ([0.0], [4.0, 3.0], [4.0, 4.0], [float("inf")]):
         with pytest.raises(ConfigError, match=r"carbon\.shapley_spans_s"):
             Ledger(catalogue(), shapley_spans_s=spans_s)

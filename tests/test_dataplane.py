@@ -23,6 +23,7 @@ from models.network_functions.trip import Trips
 from sim.core.run import run as run_config
 from sim.core.simulation import Simulation
 from sim.hardware.cluster import Cluster, NodeCount
+from workloads.packets.zipf_flows import Phase
 
 NICS = {"agilio": agilio, "bluefield": bluefield}
 
@@ -54,7 +55,17 @@ def cases(draw):
     offloaded = float(draw(st.integers(1, 50))) if "S" in sides else 0.0
     limits = {
         key: draw(st.sampled_from([2, 64]))
-        for key in ("wire", "nic", "match", "ring", "inserts", "moving", "moves")
+        for key in (
+            "wire",
+            "nic",
+            "match",
+            "accelerator",
+            "pcie",
+            "ring",
+            "inserts",
+            "moving",
+            "moves",
+        )
     }
     burst = draw(st.sampled_from([1, 8]))
     more = {
@@ -124,7 +135,7 @@ def test_rates_are_conserved(case, cores, speed):
     figures = run.go()
     totals = run.system.carrier.totals(4e-3)
     waiting = figures["packets_under_way"]
-    assert 0.0 <= waiting <= limits["nic"]
+    assert 0.0 <= waiting <= limits["nic"] + limits["pcie"]
     assert totals.arrived == pytest.approx(traffic.rate_pps * 4e-3, rel=1e-9)
     assert totals.left + totals.all_dropped + waiting == pytest.approx(totals.arrived, rel=1e-9)
     assert min(totals.left, *totals.dropped.values()) >= 0.0
@@ -172,13 +183,83 @@ def test_cores_at_work_are_what_the_packets_take(name, sides, offloaded):
     assert figures["busy_cores"] == pytest.approx(cost.busy_cores(10e6), rel=0.03)
 
 
-def test_bytes_over_pcie_are_those_of_packets_at_the_host():
-    run = Run("nat", "SCS", profile(), offloaded=2000.0)
+@pytest.mark.parametrize("ring", [1024, 2])
+def test_bytes_over_pcie_are_those_of_packets_at_the_host(ring):
+    """Those for which the ring has no place stay at the NIC."""
+    run = Run("nat", "SCS", profile(), offloaded=2000.0, limits={"ring": ring}, fixed_cores=1)
     run.go()
     counts = run.system.path.counts
     visited = sum(counts.left[PACKET_TYPES.index(kind)] for kind in ("EM", "N", "T"))
-    assert counts.all_dropped == 0
+    assert counts.all_dropped == sum(counts.dropped["ring"])
+    assert (counts.all_dropped > 500) is (ring == 2)
     assert counts.crossed_bytes == pytest.approx(visited * 256.0)
+
+
+def slow(**changes):
+    return replace(bluefield(), **changes)
+
+
+@pytest.mark.parametrize("rates", [False, True])
+@pytest.mark.parametrize(
+    ("name", "sides", "nic", "most_pps", "place"),
+    [
+        ("firewall", "CCC", slow(pcie_packets_per_s=2e6), 2e6, "pcie"),
+        ("firewall", "CCC", slow(pcie_bandwidth_bytes_per_s=632e6), 2e6, "pcie"),
+        ("ipsec_gateway", "NNN", slow(accelerators={"aes-gcm": 512e6}), 2e6, "accelerator"),
+    ],
+)
+def test_what_pcie_or_an_accelerator_cannot_serve_is_dropped_there(
+    rates, name, sides, nic, most_pps, place
+):
+    """Four times as many packets as go through: delays are those of the places, which are as many
+    as the service of 512 packets lasts."""
+    run = Run(
+        name,
+        sides,
+        profile(rate_pps=4 * most_pps, packets_per_flow=200.0),
+        nic=nic,
+        packets=None,
+        until_s=6e-3,
+        warm_up_s=2e-3,
+        fixed_cores=4,
+        steering="any",
+        rates=rates,
+    )
+    figures = run.go()
+    assert figures["throughput_mpps"] == pytest.approx(most_pps / 1e6, rel=0.01)
+    assert figures["drop_share"] == pytest.approx(0.75, rel=0.01)
+    assert figures[f"drop_share.{place}"] == figures["drop_share"]
+    if not rates:
+        run.check_conserved()
+        assert max(fact.latency_s for fact in run.log.left) < 513 / most_pps + 2e-5
+
+
+@pytest.mark.parametrize(("nic_pps", "until_s"), [(36e6, 4e-3), (6e6, 4e-3)])
+def test_busy_cores_are_what_packets_that_came_over_cost(nic_pps, until_s):
+    """However many wait for PCIe, or at the rings."""
+    traffic = profile(rate_pps=20e6)
+    nic = replace(agilio(), pcie_packets_per_s=nic_pps)
+    run = Run(
+        "firewall",
+        "CCC",
+        traffic,
+        nic=nic,
+        packets=None,
+        until_s=until_s,
+        warm_up_s=2e-3,
+        fixed_cores=2,
+        burst=4,
+        steering="any",
+        log=False,
+    )
+    figures = run.go()
+    served = figures["throughput_mpps"] * 1e6
+    assert served == pytest.approx(
+        min(nic_pps, 2 / cost_of("firewall", "CCC", traffic).host_s), 0.03
+    )
+    expected = served * cost_of("firewall", "CCC", traffic).host_s
+    assert figures["busy_cores"] == pytest.approx(expected, rel=0.03)
+    assert figures["busy_cores"] <= 2.0 + 1e-9
 
 
 def test_little_s_law_for_the_whole_data_path():
@@ -333,6 +414,26 @@ def test_caches_of_its_own_cost_an_unpopular_flow_more():
     assert figures[1]["busy_cores"] > 1.1 * figures[0]["busy_cores"]
 
 
+def test_entries_at_the_nic_take_no_room_in_the_host_s_caches():
+    made, rank = function("nat"), 100_001
+    model = CostModel(
+        program=made,
+        profile=profile(flows=1e6),
+        nic=agilio(),
+        cpu=part("hardware/cpu", "server-32"),
+        stack=part("packet_stack", "poll_mode"),
+    )
+    cost = model.cost(Plan("SCS", 1e5, (True,) * len(made.blocks)))
+    assert isinstance(cost, PlanCost)
+    trips, miss = Trips(model, cost), PACKET_TYPES.index("EM")
+    # The most popular flow that is left to the host is in its nearest cache.
+    nearest = dict.fromkeys(model.host.latency, model.cpu.caches[0].cycles)
+    nearest["ports"] = model.host.latency["ports"]
+    cycles = model.host.path_cycles(cost.paths["EM"], "SCS", nearest)
+    assert trips.host_s(miss, rank, 256.0) * 2.5e9 == pytest.approx(cycles)
+    assert trips.host_s(miss, 1_000_000, 256.0) > trips.host_s(miss, rank, 256.0)
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("nic", sorted(NICS))
 def test_trips_are_what_the_cost_model_averages(name, nic):
@@ -368,6 +469,23 @@ def test_trips_are_what_the_cost_model_averages(name, nic):
             assert trips.host_s(i, 0, 256.0) == pytest.approx(host)
             by_rank = np.mean([trips.host_s(i, rank, 256.0) for rank in (1, 20_000)])
             assert (by_rank > 0.0) == (host > 0.0)
+
+
+def test_a_larger_packet_keeps_a_core_of_the_nic_longer():
+    made = program(
+        name="bytes",
+        states={},
+        blocks=[
+            {"name": "b", "classes": "NET", "cpu_cycles": 1, "npu_cycles": 100}
+            | {"cycles_per_byte": 1.0}
+        ],
+        source={"states": "none", "blocks": "by hand"},
+    )
+    small, large = (profile(rate_pps=1e6, packet_bytes=size) for size in (100.0, 900.0))
+    workload = {"phases": [Phase(4e-3, large)], "evenly": True}
+    run = Run(made, "", small, packets=None, until_s=8e-3, log=False, workload=workload)
+    cycles = 224 + 100 + (100 + 900) / 2
+    assert run.go()["utilisation.cores"] == pytest.approx(1e6 * cycles / (50 * 0.8e9), rel=2e-3)
 
 
 # Anchors of the Agilio: measurements of 60-byte packets (CoNEXT 2021)
@@ -475,15 +593,40 @@ def test_flows_that_nobody_ranks_are_learned():
         ({"informed": True}, "informed is true with rates=False and learn=False"),
         ({"learn": True, "burst": 2}, "learn is true with burst=2: so many flows end where one"),
         ({"burst": 0}, "burst is 0; it must be a whole number of at least 1"),
-        ({"window": 0}, "window is 0; it must be at least 1, or null"),
-        ({"decide_s": 0.0}, "decide_s is 0.0; it must be above 0, or null"),
-        ({"warm_up_s": -1.0}, "warm_up_s is -1.0; it must be at least 0"),
+        ({"window": 0}, "window is 0; it must be a whole number of at least 1"),
+        ({"decide_s": 0.0}, "decide_s is 0.0; it must be a number above 0"),
+        ({"warm_up_s": -1.0}, "warm_up_s is -1.0; it must be a number of at least 0"),
         ({"steering": "rss"}, "steering is 'rss'; it must be flow or any"),
         ({"cores": 33}, "cores is 33; node0/cpu has 32, give 1 to that many"),
-        ({"monitor": {"sample": 0}}, "monitor.sample is 0; it must be at least 1"),
+        (
+            {"monitor": {"sample": 0}},
+            "monitor.sample is 0; it must be a whole number of",
+        ),
         ({"monitor": {"weight": 2.0}}, r"monitor.weight is 2.0; it must be in \(0, 1\]"),
-        ({"monitor": {"interval_s": 0.0}}, "monitor.interval_s is 0.0; it must be above 0"),
+        (
+            {"monitor": {"interval_s": 0.0}},
+            "monitor.interval_s is 0.0; it must be a number",
+        ),
         ({"limits": {"ring": 0}}, "ring"),
+        ({"limits": {"ring": 1.5}}, "queue limits default: ring is 1.5; it must be a whole number"),
+        ({"fixed_cores": -1}, "fixed_cores is -1; it must be a whole number of at least 1"),
+        ({"fixed_cores": 2.5}, "fixed_cores is 2.5; it must be a whole number of at least 1"),
+        ({"fixed_cores": 9, "cores": 8}, "fixed_cores is 9; packets may use 8, see cores"),
+        ({"cores": 0}, "cores is 0; it must be a whole number of at least 1"),
+        ({"cores": "many"}, "cores is 'many'; it must be a whole number of at least 1"),
+        ({"window": 1.5}, "window is 1.5; it must be a whole number of at least 1"),
+        ({"decide_s": "soon"}, "decide_s is 'soon'; it must be a number above 0"),
+        ({"own_caches": "maybe"}, "own_caches is 'maybe'; it must be true or false"),
+        ({"until_s": 0.004, "warm_up_s": 1.0}, "warm_up_s is 1.0; it must be below until_s, 0.004"),
+        ({"rates": True, "window": 5}, "window is 5 with rates=true: .* take window=null"),
+        ({"rates": True, "burst": 8}, "burst is 8 with rates=true: .* take burst=1"),
+        ({"rates": True, "own_caches": True}, "own_caches is True with rates=true: .*=false"),
+        ({"workload": {"evenly": "maybe"}}, "packets: evenly is 'maybe'; it must be true or false"),
+        (
+            {"workload": {"sizes": {"shares": 1}}},
+            "packets: sizes is {'shares': 1}; it must be",
+        ),
+        ({"workload": {"phases": [{"start_s": 1}]}}, r"packets: phases\[0\] is {'start_s': 1}"),
         ({"sides": "NNN"}, "plan"),
         ({"sides": "CC"}, "'CC' for 3 states"),
         ({"sides": "CSC"}, "state ports on side 'S'; it may be one of N, C"),

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from models.errors import ConfigError, LawBroken
 from models.network_functions.trip import Leg, Segment
-from models.queueing import closed_throughput, mg1_response_s, mmc_response_s
+from models.queueing import (
+    closed_throughput,
+    mg1_response_s,
+    mm1n_blocked,
+    mm1n_wait_s,
+    mmc_response_s,
+)
 from sim.core.environment import SAMPLE
 from sim.core.simulation import Simulation
 from sim.dataplane.calendar import Calendar
@@ -70,7 +76,7 @@ def closed(issue_s, wait_s, threads, visits, rng=None):
         packet.leg = 0
         assert cores.enter(time_s, packet)
 
-    cores = NicCores(calendar, 1, threads, [], 0, leave, leave)
+    cores = NicCores(calendar, 1, threads, [], 0, 0, leave, leave)
     for i in range(threads):
         calendar.push(0.0, again, transit(i))
     simulation.env.run()
@@ -112,7 +118,7 @@ def test_posted_operations_wait_for_an_engine_that_is_full():
         packet.leg = 0
         cores.enter(time_s, packet)
 
-    cores = NicCores(calendar, 1, 1, [engine], 0, leave, leave)
+    cores = NicCores(calendar, 1, 1, [engine], 0, 0, leave, leave)
     calendar.push(0.0, again, transit())
     simulation.env.run()
     # One each second until the queue is full, then at the rate of the engine.
@@ -154,7 +160,9 @@ def test_host_cores_are_m_d_c(cores, load):
 
     def come(time_s, i):
         born[i] = time_s
-        assert host.admit(time_s, time_s, 1.0, transit(i))
+        packet = transit(i)
+        assert host.room(packet)
+        host.admit(time_s, time_s, 1.0, packet)
         if i + 1 < len(arrivals):
             calendar.push(arrivals[i + 1], come, i + 1)
 
@@ -169,6 +177,42 @@ def test_host_cores_are_m_d_c(cores, load):
     assert host.jobs.until(simulation.now) == pytest.approx(host.stayed_s, rel=1e-9)
 
 
+@pytest.mark.parametrize(("load", "places"), [(0.5, 4), (0.9, 8), (1.0, 8), (1.4, 16)])
+def test_a_finite_queue_drops_and_delays_as_lognic_says(load, places):
+    """LogNIC (MICRO 2023) takes each engine as M/M/1/N: a core with so many places, exponential
+    service times."""
+    simulation = Simulation()
+    calendar = Calendar(simulation)
+    waits = []
+    rng = np.random.default_rng(11)
+    number = 80_000
+    arrivals = np.cumsum(rng.exponential(1.0 / load, number)).tolist()
+    services = rng.exponential(1.0, number).tolist()
+    host = HostCores(calendar, 1, "any", places, lambda time_s, packet: None)
+    dropped = 0
+
+    def come(time_s, i):
+        nonlocal dropped
+        packet = transit(i)
+        if host.room(packet):
+            host.admit(time_s, time_s, services[i], packet)
+            waits.append(packet.served_s[0] - time_s)
+        else:
+            dropped += 1
+        if i + 1 < number:
+            calendar.push(arrivals[i + 1], come, i + 1)
+
+    calendar.push(arrivals[0], come, 0)
+    simulation.env.run()
+    assert dropped / number == pytest.approx(mm1n_blocked(load, places), rel=0.05)
+    assert np.mean(waits) == pytest.approx(mm1n_wait_s(load, 1.0, places), rel=0.04)
+    # As the paper writes it.
+    if load != 1.0:
+        assert mm1n_blocked(load, places) == pytest.approx((1 - load) / (load**-places - load))
+        waiting = load / (1 - load) - places / (load**-places - 1)
+        assert mm1n_wait_s(load, 1.0, places) == pytest.approx(waiting)
+
+
 def test_a_flow_keeps_its_core_and_a_full_ring_refuses():
     simulation = Simulation()
     calendar = Calendar(simulation)
@@ -177,7 +221,11 @@ def test_a_flow_keeps_its_core_and_a_full_ring_refuses():
     taken = []
 
     def come(time_s, _):
-        taken.extend(host.admit(time_s, time_s, 1.0, transit(i, 7)) for i in range(5))
+        for i in range(5):
+            packet = transit(i, 7)
+            taken.append(host.room(packet))
+            if taken[-1]:
+                host.admit(time_s, time_s, 1.0, packet)
 
     calendar.push(0.0, come)
     simulation.env.run()

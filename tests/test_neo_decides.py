@@ -14,6 +14,7 @@ from offload_kit import STEEP, host_attention, offload_cost, times
 from models.errors import ConfigError
 from models.offload.profiled_times import ProfiledTimes
 from policies.batching.contract import Plan
+from policies.batching.halves import Halves
 from policies.batching.neo import Neo
 from policies.batching.swiftllm import SwiftLlm
 
@@ -142,6 +143,32 @@ def test_all_of_it_happens() -> None:
     for what in ("out", "recomputed", "back", "prompts", "to_host", "halves", "both halves"):
         assert seen[what] >= 10, (what, seen)
     assert seen["aside"] >= 10, seen
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(st.integers(1, 60), max_size=40),
+    st.integers(0, 40),
+    st.integers(0, 40),
+    st.integers(1, 150),
+    st.sampled_from([0.0, 1e-5, 1e-4, 1e-3, 1e-2]),
+    st.sampled_from([{"hidden": True}, {}, {"work_s": 1e-3, "token_s": 1e-5}]),
+)
+def test_halving_finds_what_one_after_the_other_finds(
+    reads: list[int], left: int, room: int, width: int, gpu_s: float, rule: dict[str, Any]
+) -> None:
+    found = []
+    for rising in (True, False):
+        wide = times(STEEP, launch_s=0.0, max_sequences=48, max_batch_tokens=256)
+        wide.cover(60 * BLOCK, 800 * BLOCK, BLOCK)
+        assert wide.rising
+        wide.rising = rising
+        halves = Halves(wide, width, gpu_s)
+        askers: list[Any] = [Asker(i, kv=n - 1) for i, n in enumerate(reads)]
+        halves.spread(askers, reads, left, room, BLOCK, **rule)
+        parts = [[r.id for r in part] for part in (halves.beside, halves.aside)]
+        found.append((halves.second, halves.host_0_s, halves.host_1_s, parts))
+    assert found[0] == found[1]
 
 
 def test_without_work_for_the_gpus_nothing_begins() -> None:

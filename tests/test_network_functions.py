@@ -27,7 +27,8 @@ from models.network_functions.chain import chain
 from models.network_functions.cost_model import CostModel, PlanCost
 from models.network_functions.levels import place
 from models.network_functions.locality import cached_share, read_cycles
-from models.network_functions.matched import Matched, best_matched
+from models.network_functions.matched import Matched, Rest, Room, best_matched
+from models.network_functions.nic_demand import NicDemand
 from models.network_functions.path import NoPath, Path, allowed, paths
 from models.network_functions.plan import Plan, plan
 from models.network_functions.program import Block, Operations, Program, State
@@ -161,6 +162,8 @@ def test_a_chain_is_its_parts_one_after_the_other():
     # What the host spends adds up, but for receiving and sending once instead of three times.
     alone = sum(cpu_only(model(each)).host_cycles for each in parts)
     assert cpu_only(model(made)).host_cycles == pytest.approx(alone - 2 * 140.0)
+    with pytest.raises(ConfigError, match=r"chain c: parts\.a is 3; it must be a program"):
+        chain(name="c", parts={"a": 3, "nat": parts[1]})
     with pytest.raises(ConfigError, match="chain c: 1 parts; it needs at least two"):
         chain(name="c", parts={"nat": parts[1]})
 
@@ -202,6 +205,7 @@ def block(**changes):
         ({"blocks": block(cpu_cycles="ten")}, r"blocks\.a\.cpu_cycles is 'ten'; it must be a num"),
         ({"blocks": block(cpu_cycles=None)}, r"blocks\.a\.cpu_cycles is missing"),
         ({"blocks": block(npu_cycles=-1)}, r"blocks\.a\.npu_cycles is -1; it must be a number of"),
+        ({"source": "me"}, "program p: source is 'me'; it must map states and blocks to texts"),
         ({"blocks": block(cycle=1)}, r"blocks\[0\]\.cycle: no such key"),
         ({"blocks": block(accelerator=1)}, "accelerator is 1; it must be an engine's name"),
         ({"blocks": block(match_action="yes")}, "match_action is 'yes'; it must be true or false"),
@@ -548,6 +552,33 @@ def test_no_free_insertion():
     assert own.host_cycles == 0.0
 
 
+def test_an_entry_goes_into_both_copies():
+    """The host's insertion into a copied table is sent to the NIC as one into its own would be."""
+    made = program(
+        name="members",
+        states={"flow": {"entry_bytes": 32, "entries_per_flow": 1, "consistency": "ro"}},
+        blocks=[
+            {"name": "find", "classes": "NET", "cpu_cycles": 40, "npu_cycles": 90}
+            | {"uses": {"flow": {"reads": 1}}},
+            {"name": "begin", "classes": "N", "cpu_cycles": 350, "uses": {"flow": {"inserts": 1}}},
+        ],
+        source=SOURCE,
+    )
+    of = model(made, traffic("short_flows"))
+    copied, alone, at_host = (priced(of, plan(made, side)) for side in "RNC")
+    assert copied.inserts == alone.inserts == pytest.approx(1 / 20)
+    assert copied.nic.seconds["inserts"] == pytest.approx(1 / 20 / of.nic.inserts_per_s)
+    assert copied.host_cycles == pytest.approx(alone.host_cycles)
+    assert at_host.inserts == 0.0
+
+
+def test_no_more_flows_move_than_there_are():
+    of = model("nat")
+    whole, more = (priced(of, plan(of.program, "SCS", flows)) for flows in (1e6, 1e7))
+    assert more.host_cycles == pytest.approx(whole.host_cycles)
+    assert more.nic.seconds == pytest.approx(whole.nic.seconds)
+
+
 def test_states_that_do_not_fit_are_refused():
     nic = agilio()
     levels = [replace(level, bytes=level.bytes / 100.0) for level in nic.memory_levels]
@@ -590,28 +621,85 @@ def test_match_tables_take_no_core():
     assert short.nic.levels["conn"] == "DRAM"
 
 
+FEW = st.integers(0, 9).map(float)
+
+
 @given(
-    st.lists(
-        st.tuples(st.floats(1.0, 9.0), st.floats(1.0, 9.0), st.floats(0.0, 9.0), st.floats(0.0, 9)),
-        max_size=7,
-    ),
-    st.floats(0.0, 9.0),
+    st.lists(st.tuples(FEW, FEW, FEW, FEW, FEW, st.frozensets(st.sampled_from("EN"))), max_size=5),
+    st.dictionaries(st.frozensets(st.integers(0, 4), min_size=1, max_size=3), FEW, max_size=4),
+    st.tuples(FEW, FEW, FEW),
+    st.integers(1, 3),
 )
-@settings(max_examples=60, deadline=None)
-def test_match_tables_are_chosen_exactly(rows, core_s):
+@settings(max_examples=80, deadline=None)
+def test_match_tables_are_chosen_exactly(rows, code, rest, threads):
     states = [Matched(i, *row) for i, row in enumerate(rows)]
+    code = {needed: each for needed, each in code.items() if max(needed) < len(rows)}
 
-    def busiest(chosen: tuple[bool, ...]) -> float:
-        if sum(each.entries for each, on in zip(states, chosen, strict=True) if on) > 12.0:
+    def cores_s(issue: float, wait: float) -> float:
+        return max(issue, (issue + wait) / threads)
+
+    def busiest(chosen: set[int]) -> float:
+        here = [each for each in states if each.state in chosen]
+        stay = [each for each in states if each.state not in chosen]
+        for kind in "EN":
+            if sum(kind in each.kinds for each in here) > 2:
+                return np.inf
+        if sum(each.entries for each in here) > 12.0 or sum(each.bytes for each in stay) > 15.0:
             return np.inf
-        cores = core_s + sum(s.saved_s for s, on in zip(states, chosen, strict=True) if not on)
-        engine = sum(s.lookup_s for s, on in zip(states, chosen, strict=True) if on)
-        channel = sum(s.insert_s for s, on in zip(states, chosen, strict=True) if on)
-        return max(cores, engine, channel)
+        issue = rest[0] + sum(each for needed, each in code.items() if not needed <= chosen)
+        cores = cores_s(issue, rest[1] + sum(each.wait_cycles for each in stay))
+        engine = sum(each.lookup_s for each in here)
+        return max(cores, engine, rest[2] + sum(each.insert_s for each in here))
 
-    found = best_matched(states, core_s, 12.0)
-    least = min(busiest(chosen) for chosen in product((True, False), repeat=len(states)))
-    assert busiest(tuple(i in found for i in range(len(states)))) == pytest.approx(least)
+    found = best_matched(states, code, Rest(*rest), Room(12.0, 2, 15.0), cores_s)
+    subsets = product((True, False), repeat=len(states))
+    least = min(busiest({i for i, on in enumerate(each) if on}) for each in subsets)
+    assert (np.inf if found is None else busiest(found)) == least
+
+
+@pytest.mark.parametrize("name", ["nat", "load_balancer", "flow_monitor", "upf"])
+def test_no_other_choice_of_match_tables_makes_a_nic_less_busy(name, monkeypatch):
+    """Through the whole cost of a plan, against all sets of states that tables could hold."""
+    program = function(name)
+    compared = 0
+    for profile in (traffic(), traffic("short_flows", flows=2e4)):
+        of = model(name, profile, bluefield())
+        for sides in product(*(state.options for state in program.states)):
+            k = profile.flows / 10.0 if "S" in sides else 0.0
+            made = Plan("".join(sides), k, (True,) * len(program.blocks))
+            cost = of.cost(made)
+            if isinstance(cost, NoPath):
+                continue
+            run = {b for path in cost.paths.values() for b in path.nic}
+            barred = {
+                used
+                for b in run
+                for used, item in program.blocks[b].uses.items()
+                if not program.blocks[b].match_action and not item.only_inserts
+            }
+            free = [
+                i
+                for i, state in enumerate(program.states)
+                if sides[i] != "C" and state.name not in barred
+            ]
+            for chosen in product((True, False), repeat=len(free)):
+                tables = {i for i, on in zip(free, chosen, strict=True) if on}
+                with monkeypatch.context() as patch:
+                    patch.setattr(NicDemand, "_in_tables", lambda *_, tables=tables: tables)
+                    other = of.cost(made)
+                stored = sum(of.at_nic.states.stored_entries(i, sides[i], k) for i in tables)
+                if isinstance(other, PlanCost) and stored <= of.nic.table_entries:
+                    assert cost.nic_s <= other.nic_s * (1 + 1e-12), (sides, tables)
+                    compared += 1
+    assert compared
+
+
+def test_a_block_whose_engine_is_missing_stays_at_the_host():
+    """Whatever the cores of a NIC could do."""
+    blocks = block(accelerator="aes-gcm", npu_cycles=100)
+    of = model(program(**text(blocks=blocks)))
+    assert of.capable == (False,)
+    assert model(of.program, nic=bluefield()).capable == (True,)
 
 
 def test_encryption_needs_its_engine():
@@ -667,6 +755,8 @@ def test_parts_that_are_wrong_are_refused():
     of = model("nat")
     with pytest.raises(ConfigError, match="epyc-7763: memory_cycles is missing"):
         CostModel(program=of.program, profile=of.profile, nic=of.nic, cpu=plain, stack=of.stack)
+    with pytest.raises(ConfigError, match=r"agilio-cx: threads_per_core is 1\.5; it must be a wh"):
+        replace(agilio(), threads_per_core=1.5)
     with pytest.raises(ConfigError, match=r"table_slack is 0\.5; it must be at least 1"):
         replace(of.stack, table_slack=0.5)
     with pytest.raises(ConfigError, match=r"most_utilisation is 1\.5; it must be at most 1"):

@@ -27,6 +27,13 @@ FOUND = {
         "waits": "waits",
         "accounts": "accounts.reset_index()",
     },
+    "cora": {
+        "comparison": COMPARED,
+        "upf": "savings['upf']",
+        "plans": "table",
+        "cores": "cores",
+        "drops": "drops",
+    },
     "trail": {"comparison": COMPARED},
     "neo": {"comparison": COMPARED, "gains": "gains", "loads": "loads"},
     "lamps": {"comparison": COMPARED, "areas": "pd.DataFrame(areas)"}
@@ -84,6 +91,11 @@ def executed(name: str, factory: pytest.TempPathFactory) -> Executed:
 @pytest.fixture(scope="module")
 def carbon(tmp_path_factory: pytest.TempPathFactory) -> Executed:
     return executed("carbon", tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def cora(tmp_path_factory: pytest.TempPathFactory) -> Executed:
+    return executed("cora", tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +166,35 @@ def test_carbon_jobs_that_wait_emit_less(carbon: Executed) -> None:
     assert (waits["late"] == 0).all()
     shares = carbon.found["comparison"]["share_of_a"]
     assert shares["jobs.carbon.operational_g"] < 0 < shares["jobs.carbon.it_energy_j"]
+
+
+def test_cora_draws_the_figures(cora: Executed) -> None:
+    assert cora.figures == 3
+    assert cora.said == []
+
+
+def test_cora_is_ahead_of_both_cuts_where_flows_are_short(cora: Executed) -> None:
+    saved = cora.found["upf"].sort_index()
+    naive = saved[["by state", "by traffic"]].max(axis=1)
+    assert (saved["Cora"] >= naive - 1e-9).all()
+    assert (saved["Cora"] > naive + 5.0).loc[:30].all()
+    assert saved["by state"].loc[40] > saved["by state"].loc[30] + 30.0
+    assert cora.found["plans"].loc["sides", "Cora"] == "SNNR"
+
+
+def test_cora_saves_in_packets_too(cora: Executed) -> None:
+    cores = cora.found["cores"].loc["upf"]
+    assert cores["CPU only"] > cores["by state"] > cores["by traffic"] > cores["Cora"]
+    found = cora.found["comparison"].loc["dataplane.busy_cores"]
+    assert found["share_of_a_low"] < found["share_of_a"] < found["share_of_a_high"] < -0.2
+    assert found["resolved"]
+
+
+def test_cora_follows_a_change(cora: Executed) -> None:
+    drops = cora.found["drops"].sort_index()
+    assert (drops.loc[:2] == 0.0).all(axis=None)
+    assert (drops.loc[5:, "static"] > 5.0).all()
+    assert (drops.loc[5:, ["runtime", "oracle"]] < 0.1).all(axis=None)
 
 
 def test_trail_draws_the_figures(trail: Executed) -> None:

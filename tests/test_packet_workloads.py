@@ -41,8 +41,11 @@ def test_exponent_of_exact_counts(exponent, most):
 
 
 def test_exponent_without_a_law():
-    assert zipf_exponent([]) == zipf_exponent([5]) == zipf_exponent([3, 0]) == 0.0
     assert zipf_exponent([4.0] * 100) == 0.0
+    for few in ([], [5], [9.0, 5.0, 3.0], [7.0] * 9 + [0.0] * 90):
+        assert zipf_exponent(few) is None
+    # Then what is known stays.
+    assert estimate(counters(top_counts=[5.0, 2.0]), known=1.1).zipf_exponent == 1.1
 
 
 def counters(**changes):
@@ -52,7 +55,7 @@ def counters(**changes):
         "size_bytes": 256e3,
         "new_flows": 50.0,
         "active_flows": 300.0,
-        "top_counts": [100.0, 50.0],
+        "top_counts": [100.0 / rank for rank in range(1, 21)],
     }
     return EpochCounters(**{**made, **changes})
 
@@ -188,6 +191,16 @@ def test_zipf_flows_are_the_same_however_many_are_taken():
     assert sum(sizes.values()) == 5000
 
 
+@pytest.mark.parametrize("flows", [1.0, 2.0, 3.0])
+def test_of_few_flows_none_sends_after_its_last_packet(flows):
+    profile = traffic(flows=flows, packets_per_flow=10.0)
+    packets = drawn(ZipfFlows(profile), 50_000)
+    check_lives(packets, born_before=int(flows))
+    kinds = Counter(packet.kind for packet in packets)
+    assert kinds["N"] == pytest.approx(5000, rel=0.05)
+    assert abs(kinds["N"] - kinds["T"]) <= 1
+
+
 def test_zipf_flows_end_at_their_limit_and_may_come_evenly():
     flows = ZipfFlows(traffic(**SMALL), evenly=True, limit=10)
     packets = list(flows.packets(rng()))
@@ -251,20 +264,49 @@ def test_flow_lengths_are_those_of_the_campus():
 def test_mixed_flows_live_as_long_as_they_should():
     lengths = FlowLengths({4: 1.0}, [])
     flows = MixedFlows(
-        lengths, new_flows_per_s=1000.0, gap_s=0.001, packet_bytes=500.0, limit=20_000
+        lengths, new_flows_per_s=1000.0, gap_s=0.01, packet_bytes=500.0, limit=20_000
     )
     packets = list(flows.packets(rng()))
-    check_lives(packets)
+    assert flows.begun == 1000 * 0.01 * 1.5
+    check_lives(packets, flows.begun)
     assert packets == list(flows.packets(rng()))
     counts = Counter(packet.flow for packet in packets)
-    early = [counts[flow] for flow in range(5000)]
+    early = [counts[flow] for flow in range(flows.begun, 5000)]
     assert np.mean(early) == pytest.approx(2.5, rel=0.03)
     assert set(early) == {1, 2, 3, 4}
     kinds = Counter((packet.flow, packet.kind) for packet in packets)
-    for flow in range(5000):
+    over = Counter(flow for packet in packets for flow in packet.over)
+    for flow in range(flows.begun, 5000):
         assert kinds[flow, "N"] == 1
+        # Each has an end: a last packet, or none where the first was the only one.
         assert kinds[flow, "T"] == (counts[flow] > 1)
+        assert over[flow] == (counts[flow] == 1)
     assert packets[-1].time_s == pytest.approx(20_000 / 2.5 / 1000.0, rel=0.05)
+
+
+def test_flows_that_have_begun_have_left_what_a_long_run_would_leave():
+    """Those with more than r packets left are as many as the packets of flows beyond their first
+    r + 1: what comes to rest in a long run at any time."""
+    tail = [{"share": 0.3, "sigma": 0.52, "scale": 7.8}, {"share": 0.2, "sigma": 0.8, "scale": 40}]
+    lengths = FlowLengths({1: 0.3, 5: 0.2}, tail)
+    drawn_lengths = np.concatenate([lengths.block(rng(seed)) for seed in range(100)])
+    left = np.array(lengths.left(100_000, rng()))
+    assert left.min() == 1
+    beyond = [np.mean(np.maximum(0, drawn_lengths - 1 - r)) for r in (0, 1, 3, 10, 100)]
+    assert lengths.mean_left == pytest.approx(beyond[0], rel=0.01)
+    for r, longer in zip((1, 3, 10, 100), beyond[1:], strict=True):
+        assert np.mean(left > r) == pytest.approx(longer / beyond[0], rel=0.03), r
+
+
+def test_packets_of_a_campus_come_at_the_stated_rate_from_the_start():
+    """80 % of 10 Gb/s, preamble and gap included, in any 10 ms."""
+    campus = part("packets", "campus")
+    for seed in (1, 2):
+        times = [packet.time_s for packet in drawn(campus, 40_000, seed)]
+        for start_s in (0.0, 0.02):
+            number = sum(start_s <= time_s < start_s + 0.01 for time_s in times)
+            offered = number * 8 * (870.6 + 20) / 0.01
+            assert offered == pytest.approx(0.8 * 10e9, rel=0.03)
 
 
 def test_packets_show_the_profile_that_made_them():
@@ -297,7 +339,7 @@ def test_packets_of_the_catalogue_can_be_made():
     assert instantiate(capture.packets, _convert_="all").path.name == "x.pcap"
     campus = part("packets", "campus")
     packets = drawn(campus, 2000)
-    check_lives(packets)
+    check_lives(packets, campus.begun)
     assert packets[0].size_bytes == 870.6
 
 
@@ -319,7 +361,7 @@ def ipv4(source, to, ports=(1, 2), protocol=17, flags=0, payload=0, vlan=False, 
 
 
 A, B, C = b"\x0a\0\0\1", b"\x0a\0\0\2", b"\x0a\0\0\3"
-FIN, SYN, ACK = 0x01, 0x02, 0x10
+FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 
 
 def write(path, records, link=1, snap=None):
@@ -332,12 +374,16 @@ def write(path, records, link=1, snap=None):
     return path
 
 
+def lives(path, **settings):
+    return [(p.flow, p.kind, p.over) for p in Capture(path, **settings).packets(rng())]
+
+
 def test_capture_by_hand(tmp_path):
     records = [
         (100.0, ipv4(A, B, (5, 80), 6, SYN)),
         (100.5, ipv4(B, A, (80, 5), 6, SYN | ACK)),  # back: the same flow
         (101.0, ipv4(A, C, (5, 80), 17, payload=1000)),
-        (101.5, ipv4(A, B, (5, 80), 6, FIN | ACK)),
+        (101.5, ipv4(A, B, (5, 80), 6, RST)),
         (102.0, ipv4(A, B, (5, 80), 6, SYN)),  # the ports are used again
         (103.0, ipv4(A, C, (5, 80), 17, vlan=True)),
         (170.0, ipv4(A, C, (5, 80), 17)),  # after a silence
@@ -345,14 +391,14 @@ def test_capture_by_hand(tmp_path):
     ]
     flows = Capture(write(tmp_path / "a.pcap", records))
     assert [tuple(packet) for packet in flows.packets(rng())] == [
-        (0.0, 0, 60.0, "N", 0),
-        (0.5, 0, 60.0, "E", 0),
-        (1.0, 1, 14.0 + 20 + 8 + 1000, "N", 0),
-        (1.5, 0, 60.0, "T", 0),
-        (2.0, 2, 60.0, "N", 0),
-        (3.0, 1, 60.0, "E", 0),
-        (70.0, 3, 60.0, "N", 0),
-        (71.0, 4, 60.0, "N", 0),
+        (0.0, 0, 60.0, "N", 0, ()),
+        (0.5, 0, 60.0, "E", 0, ()),
+        (1.0, 1, 14.0 + 20 + 8 + 1000, "N", 0, ()),
+        (1.5, 0, 60.0, "T", 0, ()),
+        (2.0, 2, 60.0, "N", 0, ()),
+        (3.0, 1, 60.0, "E", 0, ()),
+        (70.0, 3, 60.0, "N", 0, (2, 1)),
+        (71.0, 4, 60.0, "N", 0, ()),
     ]
     profile = measured(flows.packets(rng()))
     assert profile.packets_per_flow == 2.0
@@ -360,6 +406,36 @@ def test_capture_by_hand(tmp_path):
     assert len(list(Capture(flows.path, limit=3).packets(rng()))) == 3
     # A long silence makes the UDP flow of 103 s the same as that of 170 s.
     assert [p.flow for p in Capture(flows.path, idle_s=100.0).packets(rng())][-2:] == [1, 3]
+
+
+def test_a_connection_that_closes_is_one_flow(tmp_path):
+    there = [ipv4(A, B, (5, 80), 6, flags) for flags in (SYN, ACK, FIN | ACK)]
+    back = [ipv4(B, A, (80, 5), 6, flags) for flags in (SYN | ACK, ACK, FIN | ACK)]
+    close = [there[2], back[1], back[1], back[2], there[1]]
+    frames = [there[0], back[0], there[1], *close, back[2], there[0], there[2], back[2]]
+    path = write(tmp_path / "a.pcap", [(100.0 + i, frame) for i, frame in enumerate(frames)])
+    assert lives(path) == [
+        (0, "N", ()),
+        *[(0, "E", ())] * 6,
+        (0, "T", ()),  # the last acknowledgement
+        (0, "E", ()),  # a FIN once more
+        (1, "N", ()),  # a new connection of the same end points
+        (1, "E", ()),
+        (1, "E", ()),
+    ]
+    # Without that acknowledgement, a silence ends it; so it does where one side alone has closed.
+    silent = [(0.0, there[0]), (1.0, there[2]), (2.0, back[2]), (20.0, there[1])]
+    assert lives(write(tmp_path / "b.pcap", silent)) == [
+        (0, "N", ()),
+        (0, "E", ()),
+        (0, "E", ()),
+        (1, "N", (0,)),
+    ]
+    half = [silent[0], silent[1], (20.0, back[1]), (99.0, there[1])]
+    assert lives(write(tmp_path / "c.pcap", half))[2:] == [(0, "E", ()), (1, "N", (0,))]
+    # A port that is closed answers at once.
+    scan = [(0.0, there[0]), (0.1, ipv4(B, A, (80, 5), 6, RST | ACK)), (1.0, there[0])]
+    assert lives(write(tmp_path / "d.pcap", scan)) == [(0, "N", ()), (0, "T", ()), (1, "N", ())]
 
 
 def test_capture_of_headers_alone_knows_the_length(tmp_path):
@@ -423,3 +499,5 @@ def test_wrong_captures_are_refused(tmp_path):
         read(whole)
     with pytest.raises(ConfigError, match="idle_s is 0"):
         Capture(whole, idle_s=0)
+    with pytest.raises(ConfigError, match="closing_s is 'soon'"):
+        Capture(whole, closing_s="soon")

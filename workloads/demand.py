@@ -73,6 +73,7 @@ class Packet(NamedTuple):
 
     time_s: from the start. size_bytes: of the frame. kind: "N" the first of its flow, "T" the
     last, "E" any other. rank: of its flow by popularity, 1 for the most popular; 0 if not known.
+    over: flows that have ended since the packet before without a last packet, as by a silence.
     """
 
     time_s: float
@@ -80,6 +81,7 @@ class Packet(NamedTuple):
     size_bytes: float
     kind: str
     rank: int = 0
+    over: tuple[int, ...] = ()
 
 
 class PacketWorkload(Protocol):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import statistics
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.benchmarks.bare import bare_timeout_s
 from experiments.benchmarks.serving_work import Measured, timed
 from experiments.compose import compose
-from policies.batching.host_sides import Halves, Hosted
+from policies.batching.halves import Halves
+from policies.ordering.contract import RequestView
 from sim.core.run import build
 
 _CASES = {
@@ -52,7 +54,9 @@ def _requests_seen(settings: tuple[str, ...]) -> int:
     seen = 0
     spread = Halves.spread
 
-    def counting(self: Halves, hosted: Hosted, *others: object, **more: object) -> None:
+    def counting(
+        self: Halves, hosted: Sequence[RequestView], *others: object, **more: object
+    ) -> None:
         nonlocal seen
         seen += len(hosted)
         spread(self, hosted, *others, **more)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import cos, pi, sqrt
 from typing import Protocol
 
@@ -90,15 +91,14 @@ class SyntheticIntensity:
         if count < 1 or abs(count * step_s - hours * S_PER_HOUR) > 1e-6 * step_s:
             raise ConfigError(f"intensity {self.name}: {hours!r} h are no steps of {step_s!r} s")
         keeps = self.noise_hourly ** (step_s / S_PER_HOUR)
-        shocks = rng.standard_normal(count)
+        fresh = sqrt(1.0 - keeps * keeps)
         level = self.mean_g_per_kwh / (1.0 - 2.0 / 7.0 * self.weekend_drop)
-        values = np.empty(count)
-        noise = 0.0
-        for i in range(count):
-            new = shocks[i] * self.noise_sd
-            noise = new if i == 0 else keeps * noise + sqrt(1.0 - keeps * keeps) * new
-            hour = (i + 0.5) * step_s / S_PER_HOUR
-            weekday = (int(hour // 24) + first_weekday) % 7
-            share = 1.0 + self.day.at(hour) + noise - (self.weekend_drop if weekday >= 5 else 0.0)
-            values[i] = max(level * share, self.floor * self.mean_g_per_kwh)
+        shocks = (rng.standard_normal(count) * self.noise_sd).tolist()
+        noise = list(accumulate(shocks, lambda before, new: keeps * before + fresh * new))
+        middles = (np.arange(count) + 0.5) * step_s / S_PER_HOUR
+        times, which = np.unique(middles % 24.0, return_inverse=True)
+        day = np.array([self.day.at(time) for time in times.tolist()])[which]
+        weekend = (middles // 24.0 + first_weekday) % 7.0 >= 5.0
+        share = 1.0 + day + noise - np.where(weekend, self.weekend_drop, 0.0)
+        values = np.maximum(level * share, self.floor * self.mean_g_per_kwh)
         return StepSignal.regular(0.0, step_s, values, self.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from models.checks import whole
 from models.errors import ConfigError
 from models.hardware.cache_level import CacheLevel, check_caches
 from models.hardware.sourced import check
@@ -105,6 +106,9 @@ class SmartNicSpec:
     def __post_init__(self) -> None:
         zero = ("overhead_cycles", "operation_cycles", "probe_cycles", "insert_cycles", "idle_w")
         check("smartnic", self, may_be_zero=zero)
+        for key in ("islands", "cores_per_island", "threads_per_core", "table_entries", "ports"):
+            number = whole(f"smartnic {self.name}: {key}", getattr(self, key))
+            object.__setattr__(self, key, number)
         names = [level.name for level in self.memory_levels]
         if len(set(names)) != len(names):
             raise ConfigError(f"smartnic {self.name}: two memory levels share a name in {names}")

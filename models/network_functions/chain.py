@@ -17,6 +17,9 @@ def chain(*, name: str, parts: Mapping[str, Program]) -> Program:
     """
     if len(parts) < 2:
         raise ConfigError(f"chain {name}: {len(parts)} parts; it needs at least two")
+    for key, part in parts.items():
+        if not isinstance(part, Program):
+            raise ConfigError(f"chain {name}: parts.{key} is {part!r}; it must be a program")
     states = [
         replace(state, name=f"{key}.{state.name}")
         for key, part in parts.items()

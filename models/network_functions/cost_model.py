@@ -82,7 +82,9 @@ class CostModel:
     """Costs of the plans of one program under one traffic, on one NIC and host.
 
     cores: of the host that packets may use; None for all. npu_model: "asymptotic" (cores and
-    threads of the NIC as two bounds) or "mva" (exact for exponential times).
+    threads of the NIC as two bounds) or "mva" (exact for exponential times). reach: of the packets
+    of the most popular flows, those that find their entries at the NIC: 1 where it is known which
+    flows these are.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class CostModel:
         stack: PacketStack,
         cores: float | None = None,
         npu_model: str = "asymptotic",
+        reach: float = 1.0,
     ) -> None:
         self.program = program
         self.profile = profile
@@ -102,6 +105,7 @@ class CostModel:
         self.cpu = cpu
         self.stack = stack
         self.cores = float(cpu.cores) if cores is None else cores
+        self.reach = reach
         self.host = HostDemand(program, profile, cpu, stack)
         self.at_nic = NicDemand(program, profile, nic, stack, npu_model)
         self._weights: dict[float, Mapping[str, float]] = {}
@@ -117,6 +121,7 @@ class CostModel:
             stack=self.stack,
             cores=self.cores,
             npu_model=self.at_nic.npu_model,
+            reach=self.reach,
         )
 
     @property
@@ -128,7 +133,7 @@ class CostModel:
         """Share of each packet type."""
         found = self._weights.get(offloaded)
         if found is None:
-            found = self._weights[offloaded] = self.profile.weights(offloaded)
+            found = self._weights[offloaded] = self.profile.weights(offloaded, self.reach)
         return found
 
     def paths(

@@ -8,6 +8,9 @@ from math import log
 
 from models.network_functions.traffic import TrafficProfile
 
+#: Flows whose counts show an exponent, at least: with fewer, chance decides it.
+_FEWEST = 10
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochCounters:
@@ -33,12 +36,12 @@ class EpochCounters:
             )
 
 
-def zipf_exponent(counts: Sequence[float], ranks: int = 1000) -> float:
-    """Exponent by least squares of log(count) on log(rank) over the top `ranks`; 0 where fewer
-    than two flows were counted, or where popularity does not fall with the rank."""
+def zipf_exponent(counts: Sequence[float], ranks: int = 1000) -> float | None:
+    """Exponent by least squares of log(count) on log(rank) over the top `ranks`; 0 where popularity
+    does not fall with the rank, None where too few flows were counted to say."""
     top = sorted((count for count in counts if count > 0.0), reverse=True)[:ranks]
-    if len(top) < 2:
-        return 0.0
+    if len(top) < _FEWEST:
+        return None
     x = [log(rank) for rank in range(1, len(top) + 1)]
     y = [log(count) for count in top]
     mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
@@ -47,13 +50,15 @@ def zipf_exponent(counts: Sequence[float], ranks: int = 1000) -> float:
     return max(0.0, -slope)
 
 
-def estimate(counters: EpochCounters, ranks: int = 1000) -> TrafficProfile:
+def estimate(counters: EpochCounters, ranks: int = 1000, known: float = 0.0) -> TrafficProfile:
     """The profile that an epoch shows. A flow has at least two packets; an epoch in which none
-    began shows only that flows are at least as long as its packets."""
+    began shows only that flows are at least as long as its packets. known: exponent where too few
+    flows were counted."""
     packets = counters.packets
+    exponent = zipf_exponent(counters.top_counts, ranks)
     return TrafficProfile(
         flows=max(1.0, counters.active_flows),
-        zipf_exponent=zipf_exponent(counters.top_counts, ranks),
+        zipf_exponent=known if exponent is None else exponent,
         packets_per_flow=max(2.0, packets / max(1.0, counters.new_flows)),
         packet_bytes=counters.size_bytes / packets,
         rate_pps=packets / counters.duration_s,

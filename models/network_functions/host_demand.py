@@ -9,7 +9,7 @@ from models.hardware.cpu_spec import CpuSpec
 from models.network_functions.locality import read_cycles
 from models.network_functions.packet_stack import PacketStack
 from models.network_functions.path import Path
-from models.network_functions.plan import NIC, SPLIT
+from models.network_functions.plan import BOTH, NIC, SPLIT
 from models.network_functions.program import Block, Program
 from models.network_functions.traffic import TrafficProfile
 
@@ -58,7 +58,8 @@ class HostDemand:
         self, path: Path, sides: str, latency: Mapping[str, float] | None = None
     ) -> float:
         """Cycles of one packet on a path; 0 where it never comes to the host. latency: of reads of
-        each state for this packet; None for the means."""
+        each state for this packet; None for the means. An entry goes into the NIC's table too,
+        where it has one for it, a copy or not."""
         if not path.host:
             return 0.0
         cycles = self.stack.io_cycles
@@ -68,14 +69,17 @@ class HostDemand:
             else:
                 cycles += self._block_cycles(self.program.blocks[b], latency)
             for state, inserts in self._inserts[b]:
-                if sides[state] == NIC:
+                if sides[state] in (NIC, BOTH):
                     cycles += inserts * self.stack.nic_insert_cycles
         return cycles
 
     def nic_inserts(self, path: Path, sides: str) -> float:
         """Entries that the host inserts into tables at the NIC for one packet of a path."""
         return sum(
-            inserts for b in path.host for state, inserts in self._inserts[b] if sides[state] == NIC
+            inserts
+            for b in path.host
+            for state, inserts in self._inserts[b]
+            if sides[state] in (NIC, BOTH)
         )
 
     def moves_per_packet(self, sides: str, offloaded: float) -> float:
@@ -87,7 +91,8 @@ class HostDemand:
             if side == SPLIT
         )
         profile = self.profile
-        return 2.0 * entries * offloaded / (profile.packets_per_flow * profile.flows)
+        moved = min(offloaded, profile.flows) / profile.flows
+        return 2.0 * entries * moved / profile.packets_per_flow
 
     def cycles(
         self, paths: Mapping[str, Path], weights: Mapping[str, float], sides: str, offloaded: float

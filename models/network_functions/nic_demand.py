@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from models.errors import ConfigError
 from models.hardware.smartnic_spec import SmartNicSpec
+from models.network_functions.matched import Matched, Rest, Room, best_matched
 from models.network_functions.nic_states import MATCH_TABLES, Accesses, NicStates
 from models.network_functions.packet_stack import PacketStack
 from models.network_functions.path import NoPath, Path
-from models.network_functions.plan import SPLIT
+from models.network_functions.plan import CPU, SPLIT
 from models.network_functions.program import Block, Program
 from models.network_functions.traffic import WIRE_BYTES, TrafficProfile
 from models.queueing import closed_throughput
@@ -43,8 +44,10 @@ class NicCost:
 class NicDemand:
     """Demands of paths on the NIC, for one program and traffic.
 
-    capable: for each block, whether the NIC can run it. npu_model: "asymptotic" takes cores and
-    threads as two bounds, "mva" the exact throughput of a core with its threads.
+    capable: for each block, whether the NIC can run it. issue_cycles: of a core for one packet of
+    the mean size in each block; byte_cycles: those of them for each byte.
+    npu_model: "asymptotic" takes cores and threads as two bounds, "mva" the exact throughput of a
+    core with its threads.
     """
 
     def __init__(
@@ -64,34 +67,37 @@ class NicDemand:
         self.npu_model = npu_model
         self.states = NicStates(program, profile, nic, stack)
         self.capable = tuple(self._runs(block) for block in program.blocks)
-        self.issue_cycles = tuple(
-            self._issue(block) if runs else 0.0
-            for block, runs in zip(program.blocks, self.capable, strict=True)
-        )
+        able = list(zip(program.blocks, self.capable, strict=True))
+        self.byte_cycles = tuple(self._byte(block) if runs else 0.0 for block, runs in able)
+        self.issue_cycles = tuple(self._issue(block) if runs else 0.0 for block, runs in able)
 
     def accelerated(self, block: Block) -> bool:
         """Whether an engine of the NIC does the block's work instead of a core."""
         return block.accelerator is not None and block.accelerator in self.nic.accelerators
 
     def _runs(self, block: Block) -> bool:
+        if block.accelerator is not None:
+            return self.accelerated(block)
+        return self.nic.cpu_cycle_ratio is not None or block.npu_cycles is not None
+
+    def _byte(self, block: Block) -> float:
         if self.accelerated(block):
-            return True
-        if self.nic.cpu_cycle_ratio is None:
-            return block.npu_cycles is not None
-        return block.accelerator is None
+            return 0.0
+        ratio = self.nic.cpu_cycle_ratio
+        return block.cycles_per_byte * (1.0 if ratio is None else ratio)
 
     def _issue(self, block: Block) -> float:
         """Issue cycles of a NIC's core for one packet in a block."""
         issue = self.nic.operation_cycles * sum(uses.count for uses in block.uses.values())
         if self.accelerated(block):
             return issue
+        issue += self._byte(block) * self.profile.packet_bytes
         inserts = sum(uses.inserts for uses in block.uses.values())
-        per_byte = block.cycles_per_byte * self.profile.packet_bytes
         if self.nic.cpu_cycle_ratio is not None:
-            code = block.cpu_cycles + per_byte + inserts * self.stack.insert_cycles
+            code = block.cpu_cycles + inserts * self.stack.insert_cycles
             return issue + self.nic.cpu_cycle_ratio * code
         assert block.npu_cycles is not None
-        return issue + block.npu_cycles + per_byte + inserts * self.nic.insert_cycles
+        return issue + block.npu_cycles + inserts * self.nic.insert_cycles
 
     def in_tables(self, block: Block, levels: Mapping[str, str]) -> bool:
         """Whether the match tables do a block, so that no core does."""
@@ -124,8 +130,13 @@ class NicDemand:
         inserts: entries that the host inserts or moves at the NIC for each packet."""
         nic = self.nic
         probed = sides.find(SPLIT)
-        accesses = self._accesses(paths, weights, probed)
-        levels = self.states.levels(accesses, sides, offloaded, self._core_s(paths, weights))
+        accesses = self.states.accesses(paths, weights, probed)
+        tables: Collection[int] | None = ()
+        if nic.match_tables is not None:
+            tables = self._in_tables(paths, weights, accesses, sides, offloaded, inserts)
+        levels = None
+        if tables is not None:
+            levels = self.states.levels(accesses, sides, offloaded, tables)
         if levels is None:
             size = self.states.stored_bytes(sides, offloaded)
             return NoPath(f"states of {size:.4g} bytes do not fit the memory of {nic.name}")
@@ -135,12 +146,6 @@ class NicDemand:
         }
         seconds = self._ports(paths, weights)
         if nic.match_tables is not None:
-            chain = max(len(each.tables) for each in work.values())
-            if chain > nic.match_tables.chain:
-                return NoPath(
-                    f"{chain} match tables one after the other; {nic.name} has at most "
-                    f"{nic.match_tables.chain}"
-                )
             seconds[MATCH_TABLES] = sum(
                 weights[packet] * self.states.lookup_s(i, sides[i], offloaded)
                 for packet, each in work.items()
@@ -149,7 +154,7 @@ class NicDemand:
         issue = sum(weights[packet] * each.issue_cycles for packet, each in work.items())
         wait = sum(weights[packet] * each.wait_cycles for packet, each in work.items())
         seconds.update(self._cores(issue, wait))
-        seconds.update(self._engines(accesses, levels))
+        seconds.update(self.states.engines_s(accesses, levels))
         for name, used in accesses.items():
             if nic.cpu_cycle_ratio is None or levels.get(name) == MATCH_TABLES:
                 inserts += used.inserts
@@ -183,43 +188,95 @@ class NicDemand:
                     wait += self.waits(block, levels, sides, offloaded)
         return NicWork(issue, wait, tuple(tables))
 
-    def _core_s(self, paths: Mapping[str, Path], weights: Mapping[str, float]) -> float:
-        """Time of all cores for each packet in blocks that match tables cannot do."""
-        cycles = sum(
-            weights[packet] * self.issue_cycles[b]
-            for packet, path in paths.items()
-            for b in path.nic
-            if not self.program.blocks[b].match_action
+    def _in_tables(
+        self,
+        paths: Mapping[str, Path],
+        weights: Mapping[str, float],
+        accesses: Mapping[str, Accesses],
+        sides: str,
+        offloaded: float,
+        inserts: float,
+    ) -> set[int] | None:
+        """States for the match tables, so that the busiest of cores, tables and insertion channel
+        is least busy; None where states have no room. Exact where there is one memory level."""
+        nic, states = self.nic, self.states
+        assert nic.match_tables is not None
+        used = [accesses[state.name] for state in self.program.states]
+        possible = {
+            i
+            for i, each in enumerate(used)
+            if sides[i] != CPU and each.matched and (each.visits or each.inserts)
+        }
+        issue, waited, code = self._core_work(paths, weights, sides, possible)
+        waits = {
+            i: cycles * states.least_read_cycles(i, sides[i], offloaded)
+            for i, cycles in waited.items()
+        }
+        channel_s = 1.0 / nic.inserts_per_s
+        worth = [
+            Matched(
+                state=i,
+                entries=states.stored_entries(i, sides[i], offloaded),
+                bytes=states.bytes_of(i, sides[i], offloaded),
+                wait_cycles=waits.get(i, 0.0),
+                lookup_s=used[i].visits * states.lookup_s(i, sides[i], offloaded),
+                insert_s=used[i].inserts * channel_s,
+                kinds=frozenset(used[i].kinds),
+            )
+            for i in sorted(possible)
+        ]
+        fixed = [i for i in range(len(sides)) if i not in possible]
+        return best_matched(
+            worth,
+            code,
+            Rest(issue, sum(waits.get(i, 0.0) for i in fixed), inserts * channel_s),
+            Room(
+                entries=nic.table_entries,
+                chain=nic.match_tables.chain,
+                bytes=sum(level.bytes for level in nic.memory_levels)
+                - sum(states.bytes_of(i, sides[i], offloaded) for i in fixed),
+            ),
+            lambda issue, wait: max(self._cores(issue, wait).values()),
         )
-        return cycles / (self.nic.cores * self.nic.clock_hz)
 
-    def _accesses(
-        self, paths: Mapping[str, Path], weights: Mapping[str, float], probed: int
-    ) -> dict[str, Accesses]:
-        found = {state.name: Accesses() for state in self.program.states}
+    def _core_work(
+        self,
+        paths: Mapping[str, Path],
+        weights: Mapping[str, float],
+        sides: str,
+        possible: set[int],
+    ) -> tuple[float, dict[int, float], dict[frozenset[int], float]]:
+        """Issue cycles of cores for each packet whatever tables hold; reads that they wait for, by
+        state; issue cycles that tables save where they hold all of some states."""
+        issue = self.nic.overhead_cycles
+        waited: dict[int, float] = {}
+        code: dict[frozenset[int], float] = {}
+
+        def add(cycles: float, needed: frozenset[int]) -> None:
+            nonlocal issue
+            if needed <= possible:
+                code[needed] = code.get(needed, 0.0) + cycles
+            else:
+                issue += cycles
+
+        probed = sides.find(SPLIT)
+        if probed >= 0:
+            missed = 1.0 - weights["EH"]
+            add(missed * self.nic.probe_cycles, frozenset((probed,)))
+            waited[probed] = missed
         for packet, path in paths.items():
             weight = weights[packet]
-            visited = set()
-            if packet != "EH" and probed >= 0:
-                visited.add(self.program.states[probed].name)
-                found[self.program.states[probed].name].reads += weight
             for b in path.nic:
                 block = self.program.blocks[b]
-                for name, uses in block.uses.items():
-                    if not uses.only_inserts:
-                        visited.add(name)
-                    total = found[name]
-                    total.reads += weight * uses.reads
-                    total.writes += weight * uses.writes
-                    total.adds += weight * uses.adds
-                    total.inserts += weight * uses.inserts
-                    if block.match_action:
-                        total.code_cycles += weight * block.cpu_cycles
-                    elif not uses.only_inserts:
-                        total.matched = False
-            for name in visited:
-                found[name].visits += weight
-        return found
+                uses = {self.states.position[name]: item for name, item in block.uses.items()}
+                if block.match_action:
+                    add(weight * self.issue_cycles[b], frozenset(uses))
+                else:
+                    issue += weight * self.issue_cycles[b]
+                if not self.accelerated(block):
+                    for i, item in uses.items():
+                        waited[i] = waited.get(i, 0.0) + weight * self.states.waited(item)
+        return issue, waited, code
 
     def _ports(self, paths: Mapping[str, Path], weights: Mapping[str, float]) -> dict[str, float]:
         """Demands that do not depend on where states are."""
@@ -253,20 +310,3 @@ class NicDemand:
         if issue == 0.0:
             return {"cores": 0.0}
         return {"cores": core_s / closed_throughput(issue, wait, nic.threads_per_core)}
-
-    def _engines(
-        self, accesses: Mapping[str, Accesses], levels: Mapping[str, str]
-    ) -> dict[str, float]:
-        seconds = {}
-        for level in self.nic.memory_levels:
-            if level.reads_per_s is None and level.adds_per_s is None:
-                continue
-            here = [accesses[name] for name, where in levels.items() if where == level.name]
-            busy = 0.0
-            if level.reads_per_s is not None:
-                plain = sum(used.reads + used.writes + used.inserts for used in here)
-                busy += plain / level.reads_per_s
-            if level.adds_per_s is not None:
-                busy += sum(used.adds for used in here) / level.adds_per_s
-            seconds[f"memory {level.name}"] = busy
-        return seconds

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from math import inf
 
-from models.hardware.smartnic_spec import SmartNicSpec
+from models.hardware.smartnic_spec import MemoryLevel, SmartNicSpec
 from models.network_functions.levels import place
 from models.network_functions.locality import cached_share, read_cycles
-from models.network_functions.matched import Matched, best_matched
 from models.network_functions.packet_stack import PacketStack
+from models.network_functions.path import Path
 from models.network_functions.plan import CPU, SPLIT
 from models.network_functions.program import Operations, Program
 from models.network_functions.traffic import TrafficProfile
@@ -22,9 +23,8 @@ MATCH_TABLES = "match tables"
 class Accesses:
     """Mean operations on one state for each packet, on the NIC.
 
-    visits: packets that look it up. code_cycles: on a server's core, of the blocks that use it and
-    that match tables could do. matched: whether they could do all of them but for insertions,
-    which have a channel of their own.
+    kinds: types of packets that look it up, visits: their share. matched: whether match tables
+    could do all blocks that use it but for insertions, which have a channel of their own.
     """
 
     reads: float = 0.0
@@ -32,7 +32,7 @@ class Accesses:
     adds: float = 0.0
     inserts: float = 0.0
     visits: float = 0.0
-    code_cycles: float = 0.0
+    kinds: set[str] = field(default_factory=set)
     matched: bool = True
 
 
@@ -57,12 +57,32 @@ class NicStates:
         entries = self.program.states[state].entries_of(self.profile)
         return entries * min(1.0, offloaded / self.profile.flows) if side == SPLIT else entries
 
+    def bytes_of(self, state: int, side: str, offloaded: float) -> float:
+        """Bytes of a state at the NIC, with the slack of its table."""
+        entries = self.stored_entries(state, side, offloaded)
+        return self.stack.table_slack * entries * self.program.states[state].entry_bytes
+
     def stored_bytes(self, sides: str, offloaded: float) -> float:
-        """Bytes of all states at the NIC, with the slack of their tables."""
-        return self.stack.table_slack * sum(
-            self.stored_entries(i, side, offloaded) * self.program.states[i].entry_bytes
-            for i, side in enumerate(sides)
-        )
+        """Bytes of all states."""
+        return sum(self.bytes_of(i, side, offloaded) for i, side in enumerate(sides))
+
+    def most_flows(self, sides: str, levels: Mapping[str, str], side: str) -> float:
+        """Flows for whose entries in states on that side (`SPLIT` or `NIC`) there is room at the
+        levels of these, beside what all other states store there."""
+        rooms = {level.name: level.bytes for level in self.nic.memory_levels}
+        rooms[MATCH_TABLES] = float(self.nic.table_entries)
+        each = dict.fromkeys(rooms, 0.0)
+        for i, state in enumerate(self.program.states):
+            if state.name not in levels:
+                continue
+            level = levels[state.name]
+            slack = self.stack.table_slack * state.entry_bytes
+            taken = 1.0 if level == MATCH_TABLES else slack
+            if sides[i] == side and state.entries_per_flow:
+                each[level] += taken * state.entries_per_flow
+            elif sides[i] != SPLIT:
+                rooms[level] -= taken * self.stored_entries(i, sides[i], 0.0)
+        return min((rooms[level] / size for level, size in each.items() if size), default=inf)
 
     def read_cycles(self, state: int, level: str, side: str, offloaded: float) -> float:
         """Mean latency of a read of a state at a memory level, in cycles of the NIC."""
@@ -76,7 +96,7 @@ class NicStates:
             self._latencies[key] = found
         return found
 
-    def waited(self, uses: Operations | Accesses) -> float:
+    def waited(self, uses: Operations) -> float:
         """Reads for whose latency a thread waits. A network processor posts its writes and
         additions; a core with the server's code waits for part of them, and for insertions."""
         if self.nic.cpu_cycle_ratio is None:
@@ -91,49 +111,80 @@ class NicStates:
         share = cached_share(tables.cached_entries, self.program.states[state], self.profile, here)
         return tables.lookup_s(share)
 
-    def levels(
-        self, accesses: Mapping[str, Accesses], sides: str, offloaded: float, core_s: float
-    ) -> dict[str, str] | None:
-        """The level of each state at the NIC; None if they do not fit.
+    def accesses(
+        self, paths: Mapping[str, Path], weights: Mapping[str, float], probed: int
+    ) -> dict[str, Accesses]:
+        """Mean operations of paths on each state; every packet but those of offloaded flows looks
+        in vain into the `probed` one (-1: none)."""
+        found = {state.name: Accesses() for state in self.program.states}
+        for packet, path in paths.items():
+            weight = weights[packet]
+            visited = set()
+            if packet != "EH" and probed >= 0:
+                visited.add(self.program.states[probed].name)
+                found[self.program.states[probed].name].reads += weight
+            for b in path.nic:
+                block = self.program.blocks[b]
+                for name, uses in block.uses.items():
+                    if not uses.only_inserts:
+                        visited.add(name)
+                    total = found[name]
+                    total.reads += weight * uses.reads
+                    total.writes += weight * uses.writes
+                    total.adds += weight * uses.adds
+                    total.inserts += weight * uses.inserts
+                    if not block.match_action and not uses.only_inserts:
+                        total.matched = False
+            for name in visited:
+                found[name].visits += weight
+                found[name].kinds.add(packet)
+        return found
 
-        First what the match tables take, then the memory levels for which waiting is least. A
-        level that each core or island has for itself holds a copy for each, so only what may be
-        copied. core_s: time of all cores, for each packet, in blocks that tables cannot do.
-        """
+    def levels(
+        self,
+        accesses: Mapping[str, Accesses],
+        sides: str,
+        offloaded: float,
+        tables: Collection[int] = (),
+    ) -> dict[str, str] | None:
+        """The level of each state at the NIC, but for those that match tables hold the memory
+        level for which waiting is least; None if they do not fit.
+
+        A level that each core or island has for itself holds a copy for each, so only what may be
+        copied."""
         nic = self.nic
-        waits = {
-            i: self._waits(i, accesses[state.name], side, offloaded)
-            for i, (state, side) in enumerate(zip(self.program.states, sides, strict=True))
-            if side != CPU
-        }
-        tables = set()
-        if nic.match_tables is not None:
-            tables = self._in_tables(accesses, sides, offloaded, waits, core_s)
-        rest = [i for i in waits if i not in tables]
-        sizes = [
-            self.stored_entries(i, sides[i], offloaded)
-            * self.program.states[i].entry_bytes
-            * self.stack.table_slack
-            for i in rest
-        ]
+        rest = [i for i, side in enumerate(sides) if side != CPU and i not in tables]
+        sizes = [self.bytes_of(i, sides[i], offloaded) for i in rest]
+        states = self.program.states
         chosen = place(
-            [waits[i] for i in rest],
+            [self._waits(i, accesses[states[i].name], sides[i], offloaded) for i in rest],
             [[size] * len(nic.memory_levels) for size in sizes],
             [level.bytes for level in nic.memory_levels],
         )
         if chosen is None:
             return None
-        found = {self.program.states[i].name: MATCH_TABLES for i in tables}
+        found = {states[i].name: MATCH_TABLES for i in tables}
         for i, m in zip(rest, chosen, strict=True):
-            found[self.program.states[i].name] = nic.memory_levels[m].name
+            found[states[i].name] = nic.memory_levels[m].name
         return found
+
+    def least_read_cycles(self, state: int, side: str, offloaded: float) -> float:
+        """Mean latency of a read at the nearest of the levels where a state may be."""
+        return min(
+            self.read_cycles(state, level.name, side, offloaded)
+            for level in self.nic.memory_levels
+            if self._may_be(state, level)
+        )
+
+    def _may_be(self, state: int, level: MemoryLevel) -> bool:
+        return level.scope == "chip" or self.program.states[state].replicable
 
     def _waits(self, state: int, used: Accesses, side: str, offloaded: float) -> list[float | None]:
         """Latency of a packet's accesses to a state at each memory level, in cycles; None where it
         may not be."""
         waits: list[float | None] = []
         for level in self.nic.memory_levels:
-            if level.scope != "chip" and not self.program.states[state].replicable:
+            if not self._may_be(state, level):
                 waits.append(None)
                 continue
             cycles = used.writes * level.write_cycles + used.adds * level.add_cycles
@@ -141,36 +192,20 @@ class NicStates:
             waits.append(cycles + reads)
         return waits
 
-    def _in_tables(
-        self,
-        accesses: Mapping[str, Accesses],
-        sides: str,
-        offloaded: float,
-        waits: Mapping[int, Sequence[float | None]],
-        core_s: float,
-    ) -> set[int]:
-        """States for the match tables, so that the busiest of cores, tables and insertion channel
-        is least busy."""
-        nic = self.nic
-        cycle_s = 1.0 / (nic.cores * nic.clock_hz)
-        worth: list[Matched] = []
-        for i, row in waits.items():
-            used = accesses[self.program.states[i].name]
-            if not used.matched or not used.visits:
+    def engines_s(
+        self, accesses: Mapping[str, Accesses], levels: Mapping[str, str]
+    ) -> dict[str, float]:
+        """Seconds of the engine of each memory level for each packet."""
+        seconds = {}
+        for level in self.nic.memory_levels:
+            if level.reads_per_s is None and level.adds_per_s is None:
                 continue
-            code = (nic.cpu_cycle_ratio or 0.0) * used.code_cycles
-            waited = self.waited(used) * min(
-                self.read_cycles(i, level.name, sides[i], offloaded)
-                for level, cycles in zip(nic.memory_levels, row, strict=True)
-                if cycles is not None
-            )
-            worth.append(
-                Matched(
-                    state=i,
-                    entries=self.stored_entries(i, sides[i], offloaded),
-                    saved_s=(code + waited) * cycle_s,
-                    lookup_s=used.visits * self.lookup_s(i, sides[i], offloaded),
-                    insert_s=used.inserts / nic.inserts_per_s,
-                )
-            )
-        return best_matched(worth, core_s, nic.table_entries)
+            here = [accesses[name] for name, where in levels.items() if where == level.name]
+            busy = 0.0
+            if level.reads_per_s is not None:
+                plain = sum(used.reads + used.writes + used.inserts for used in here)
+                busy += plain / level.reads_per_s
+            if level.adds_per_s is not None:
+                busy += sum(used.adds for used in here) / level.adds_per_s
+            seconds[f"memory {level.name}"] = busy
+        return seconds

@@ -31,6 +31,13 @@ class Plan:
         """Whether any state is split by flow."""
         return SPLIT in self.sides
 
+    def counts_flows(self, program: Program) -> bool:
+        """Whether the NIC has an entry for every flow, with a counter."""
+        return any(
+            state.per_flow and side in (NIC, BOTH)
+            for state, side in zip(program.states, self.sides, strict=True)
+        )
+
     def side(self, program: Program, state: str) -> str:
         """Letter of a state's side."""
         return self.sides[[known.name for known in program.states].index(state)]

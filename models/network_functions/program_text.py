@@ -48,6 +48,8 @@ def program(
     where = f"program {name}" if name else "program"
     if not isinstance(name, str) or not name:
         raise ConfigError(f"{where}: name is {name!r}; give the program a name")
+    if not isinstance(source, Mapping):
+        raise ConfigError(f"{where}: source is {source!r}; it must map states and blocks to texts")
     for part in ("states", "blocks"):
         if not source.get(part):
             raise ConfigError(f"{where}: source.{part} is missing; say where its numbers are from")

@@ -60,14 +60,15 @@ class TrafficProfile:
         """Share of established packets that belong to the `head` most popular flows."""
         return head_share(head, self.flows, self.zipf_exponent)
 
-    def weights(self, offloaded: float) -> Mapping[str, float]:
-        """Share of each packet type (they add up to 1) when so many flows are offloaded.
+    def weights(self, offloaded: float, reach: float = 1.0) -> Mapping[str, float]:
+        """Share of each packet type (they add up to 1) when so many flows are offloaded, and the
+        share `reach` of their packets hits.
 
         A first packet is not known to belong to a popular flow, and a last one runs the removal,
         so neither ever hits the offloaded set."""
         edge = 1.0 / self.packets_per_flow
         established = 1.0 - 2.0 * edge
-        hit = self.head_share(offloaded) if offloaded > 0.0 else 0.0
+        hit = reach * self.head_share(offloaded) if offloaded > 0.0 else 0.0
         return {"EH": established * hit, "EM": established * (1.0 - hit), "N": edge, "T": edge}
 
 

@@ -24,12 +24,13 @@ class Segment(NamedTuple):
     """Work of a NIC's core, then a wait of its thread.
 
     uses: engine, its service time, and the backlog of the engine that the thread need not wait for
-    (0 for reads; writes and additions are posted).
+    (0 for reads; writes and additions are posted). issue_s_per_byte: of the packet, more.
     """
 
     issue_s: float
     wait_s: float
     uses: tuple[tuple[int, float, float], ...]
+    issue_s_per_byte: float = 0.0
 
 
 class Leg(NamedTuple):
@@ -88,10 +89,9 @@ class Trips:
         self._means = [self._trip(kind, 0.0) for kind in PACKET_TYPES]
         self._host_heads = {
             state.name: [
-                cached_flows(cache.bytes / state.entry_bytes, state, model.profile)
-                for cache in model.cpu.caches
+                self._host_head(cache.bytes / state.entry_bytes, i) for cache in model.cpu.caches
             ]
-            for state in model.program.states
+            for i, state in enumerate(model.program.states)
         }
         heads = {head for row in self._host_heads.values() for head in row}
         self._host_breaks = sorted(head for head in heads if head < model.profile.flows)
@@ -132,6 +132,15 @@ class Trips:
     def _head(self, entries: float, state: int) -> float:
         here = self._offloaded if self._sides[state] == SPLIT else None
         return cached_flows(entries, self.model.program.states[state], self.model.profile, here)
+
+    def _host_head(self, entries: float, state: int) -> float:
+        """Ranks whose entries a cache of the host holds; entries at the NIC take no room there."""
+        profile, known = self.model.profile, self.model.program.states[state]
+        if self._sides[state] != SPLIT:
+            return cached_flows(entries, known, profile)
+        away = min(self._offloaded, profile.flows)
+        head = away + entries * profile.flows / known.entries_of(profile)
+        return head if head < profile.flows else inf
 
     def _trip(self, kind: str, rank: float) -> Trip:
         path = self.cost.paths[kind]
@@ -236,6 +245,8 @@ class Trips:
             if demand.in_tables(block, levels):
                 continue
             draft.issue += demand.issue_cycles[b]
+            draft.issue -= demand.byte_cycles[b] * model.profile.packet_bytes
+            draft.byte_cycles += demand.byte_cycles[b]
             accelerated = demand.accelerated(block)
             waits = 0.0
             for name, uses in block.uses.items():
@@ -292,7 +303,7 @@ class _Draft:
     """Legs in the making."""
 
     def __init__(self, cycle_s: float, posted: int, burst: int) -> None:
-        self.issue = 0.0
+        self.issue = self.byte_cycles = 0.0
         self._cycle_s = cycle_s
         self._posted = posted
         self._burst = burst
@@ -311,10 +322,9 @@ class _Draft:
     def wait(self, cycles: float) -> None:
         """The segment ends with a wait."""
         uses = tuple((engine, *entry) for engine, entry in self._uses.items())
-        self._segments.append(
-            Segment(self.issue * self._cycle_s, cycles * self._cycle_s, uses)  # type: ignore[arg-type]
-        )
-        self.issue = 0.0
+        issue_s, byte_s = self.issue * self._cycle_s, self.byte_cycles * self._cycle_s
+        self._segments.append(Segment(issue_s, cycles * self._cycle_s, uses, byte_s))  # type: ignore[arg-type]
+        self.issue = self.byte_cycles = 0.0
         self._uses = {}
 
     def accelerate(self, engine: int, s_per_byte: float) -> None:
@@ -323,12 +333,12 @@ class _Draft:
 
     def legs(self) -> tuple[Leg, ...]:
         """All legs."""
-        if self.issue or self._uses or self._segments:
+        if self.issue or self.byte_cycles or self._uses or self._segments:
             self._close(-1, 0.0)
         return tuple(self._legs)
 
     def _close(self, engine: int, s_per_byte: float) -> None:
-        if self.issue or self._uses:
+        if self.issue or self.byte_cycles or self._uses:
             self.wait(0.0)
         self._legs.append(Leg(tuple(self._segments), engine, s_per_byte))
         self._segments = []

@@ -65,9 +65,9 @@ class Totals(NamedTuple):
 
 #: Of a layer of a sub-batch: what `OffloadCost._linear_cached` says of its width; attention on the
 #: GPUs, in seconds and in those weighted by power; and what host and link do while the GPUs work on
-#: the other sub-batch, in seconds of the thread and bytes read and copied.
+#: the other sub-batch, in seconds of the thread and bytes read and copied. And its sequences.
 _Part: TypeAlias = tuple[
-    tuple[float, float, float, float], float, float, tuple[float, float, float]
+    tuple[float, float, float, float], float, float, tuple[float, float, float], int
 ]
 
 
@@ -115,7 +115,9 @@ class OffloadCost:
             width * (model.heads + 2 * model.kv_heads) + _WIDE * model.heads
         )
         self._read_bytes_per_s = host.read_bytes_per_s
-        self._exchange_s = self.exchanged_bytes / host.link_bytes_per_s
+        self._link_bytes_per_s = host.link_bytes_per_s
+        self._exchange_s = self.exchanged_bytes / self._link_bytes_per_s
+        self._link_latency_s = host.link.latency_s
         self._call_s = host.call_s
         # Decode attention of a layer: fixed seconds, and per KV token seconds and those weighted.
         self._fixed_s, (self._per_s, self._per_active) = cost.operators.decode()
@@ -158,12 +160,12 @@ class OffloadCost:
         """Seconds from a stage's start to when the GPUs, the host's thread and the link are done,
         where nobody else uses host and link."""
         thread_s = stage.thread_s + stage.read_bytes / self.host.read_bytes_per_s
-        return stage.gpu_s, thread_s, self.host.copy_s(stage.copy_bytes)
+        return stage.gpu_s, thread_s, self._copy_s(stage.copy_bytes)
 
     def totals(self, first: SubBatch, second: SubBatch) -> Totals:
         """An iteration in closed form: what its stages come to, without making them."""
-        linear_0, attention_0, attention_0a, beside_0 = self._part(first)
-        linear_1, attention_1, attention_1a, beside_1 = self._part(second)
+        linear_0, attention_0, attention_0a, beside_0, requests_0 = self._part(first)
+        linear_1, attention_1, attention_1a, beside_1, requests_1 = self._part(second)
         before_0, after_0, linear_0a, _ = linear_0
         before_1, after_1, linear_1a, _ = linear_1
         thread_0, read_0, copied_0 = beside_0
@@ -172,14 +174,16 @@ class OffloadCost:
         read_1 /= self._read_bytes_per_s
         # What the GPUs wait for while they work on the other sub-batch.
         wait_0, wait_1 = thread_0 + read_0, thread_1 + read_1
-        if copied_0 or copied_1:
-            wait_0 = max(wait_0, self.host.copy_s(copied_0))
-            wait_1 = max(wait_1, self.host.copy_s(copied_1))
+        if copied_0:
+            wait_0 = max(wait_0, self._copy_s(copied_0))
+        if copied_1:
+            wait_1 = max(wait_1, self._copy_s(copied_1))
         begin_s, end_0_s = before_1 + attention_0, after_0 + attention_1
         turn_1_s, turn_0_s = after_0 + before_0 + attention_1, after_1 + before_1 + attention_0
         layers = self.layers
         turns = layers - 1
-        end_s, head_active, least_s = self._outside(first, second)
+        sampled = first.sampled + second.sampled
+        end_s, head_active, least_s = self._outside(requests_0 + requests_1, sampled)
         seconds = (
             before_0
             + (begin_s if begin_s > wait_0 else wait_0)
@@ -201,7 +205,7 @@ class OffloadCost:
         prompts may go to host memory, layer by layer beside the layers."""
         cost = self.cost.step(batch.decodes, batch.context_tokens, batch.prompts, batch.sampled)
         more_s = self.per_sequence_s * batch.requests
-        copying_s = self.layers * self.host.copy_s(batch.out_tokens * self.kv_bytes)
+        copying_s = self.layers * self._copy_s(batch.out_tokens * self.kv_bytes)
         head_s, _ = self._head(batch.sampled)
         rest_s = head_s + (0.0 if self._overlapped else self._host_s(batch.requests))
         seconds = more_s + max(cost.step(0), copying_s + rest_s)
@@ -209,11 +213,12 @@ class OffloadCost:
 
     def iteration(self, first: SubBatch, second: SubBatch) -> Iteration:
         """The stages of an iteration, in order."""
-        linear_0, attention_0, attention_0a, beside_0 = self._part(first)
-        linear_1, attention_1, attention_1a, beside_1 = self._part(second)
+        linear_0, attention_0, attention_0a, beside_0, requests_0 = self._part(first)
+        linear_1, attention_1, attention_1a, beside_1, requests_1 = self._part(second)
         before_0, after_0, linear_0a, before_0a = linear_0
         before_1, after_1, linear_1a, before_1a = linear_1
-        end_s, head_active, least_s = self._outside(first, second)
+        sampled = first.sampled + second.sampled
+        end_s, head_active, least_s = self._outside(requests_0 + requests_1, sampled)
         return Iteration(
             (
                 Stage("first layer", before_0, before_0a),
@@ -243,11 +248,10 @@ class OffloadCost:
             least_s,
         )
 
-    def _outside(self, first: SubBatch, second: SubBatch) -> tuple[float, float, float]:
+    def _outside(self, requests: int, sampled: int) -> tuple[float, float, float]:
         """What follows the layers: seconds, and those of the head weighted by power; and the
         shortest that the host lets an iteration be."""
-        head_s, head_active = self._head(first.sampled + second.sampled)
-        requests = first.requests + second.requests
+        head_s, head_active = self._heads.get(sampled) or self._head(sampled)
         host_s = self._host_s(requests)
         head_s += self.per_sequence_s * requests
         if self._overlapped:
@@ -256,10 +260,11 @@ class OffloadCost:
 
     def _part(self, batch: SubBatch) -> _Part:
         prompts, decodes, context_tokens, host_decodes, host_tokens, out_tokens, _ = batch
-        width = decodes + host_decodes
+        width = requests = decodes + host_decodes
         seconds = active = 0.0
         for cached, size in prompts:
             width += size
+            requests += 1
             own_s, cached_s, own_active, cached_active = self._prompt_cached(size)
             seconds += own_s + cached_s * cached
             active += own_active + cached_active * cached
@@ -270,7 +275,14 @@ class OffloadCost:
         if host_decodes:
             thread_s += self._call_s + host_decodes * self._exchange_s
         beside = thread_s, host_tokens * self.kv_bytes, out_tokens * self.kv_bytes
-        return self._linear.get(width) or self._linear_cached(width), seconds, active, beside
+        linear = self._linear.get(width) or self._linear_cached(width)
+        return linear, seconds, active, beside, requests
+
+    def _copy_s(self, copied_bytes: float) -> float:
+        """As `HostAttention.copy_s`."""
+        if not copied_bytes:
+            return 0.0
+        return copied_bytes / self._link_bytes_per_s + self._link_latency_s
 
     def _host_s(self, requests: int) -> float:
         """The host's time for an iteration of so many requests, outside its layers."""
@@ -290,9 +302,8 @@ class OffloadCost:
         if found is None:
             found = (0.0, 0.0, 0.0, 0.0)
             if tokens:
-                operators = self.cost.operators
-                before_s, before_active = operators.before_attention(tokens)
-                seconds, active = operators.linear(tokens)
+                before, (seconds, active) = self.cost.operators.linear_parts(tokens)
+                before_s, before_active = before
                 found = (before_s, seconds - before_s, active, before_active)
             self._linear[tokens] = found
         return found

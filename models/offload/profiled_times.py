@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
+from math import isfinite, isnan
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -100,7 +100,11 @@ class ProfiledTimes:
         self._sequences: list[int] = []
         #: Host attention, from fewest KV tokens on.
         self.host_lines: list[Line] = []
-        self._highs: list[int] = []
+        #: Where each of them ends.
+        self.highs: list[int] = []
+        #: Whether the linear operators take no less time for more tokens, and host attention no
+        #: less for more sequences and more for more tokens.
+        self.rising = False
 
     def cover(self, gpu_tokens: int, host_tokens: int, block_tokens: int) -> None:
         """Measure attention up to so many KV tokens on the GPUs and in host memory."""
@@ -127,9 +131,9 @@ class ProfiledTimes:
 
     def host_line(self, tokens: int) -> Line:
         """Host attention around so many KV tokens."""
-        at = bisect_left(self._highs, tokens)
-        if at == len(self._highs):
-            self._refuse("KV tokens in host memory", tokens, self._highs[-1] if at else 0)
+        at = bisect_left(self.highs, tokens)
+        if at == len(self.highs):
+            self._refuse("KV tokens in host memory", tokens, self.highs[-1] if at else 0)
         return self.host_lines[at]
 
     def host_attention(self, sequences: int, tokens: int) -> float:
@@ -173,7 +177,12 @@ class ProfiledTimes:
         _continue(table)
         self._table = table
         self.host_lines = [self._line(j) for j in range(1, len(self._host_tokens))]
-        self._highs = self._host_tokens[1:]
+        self.highs = self._host_tokens[1:]
+        self.rising = bool(
+            (np.diff(self.linear) >= 0.0).all()
+            and (np.diff(table, axis=0) >= 0.0).all()
+            and (np.diff(table, axis=1) > 0.0).all()
+        )
 
     def _line(self, j: int) -> Line:
         """The cell between points j - 1 and j of the KV tokens, for every number of sequences."""
@@ -212,16 +221,18 @@ def _doublings(last: int, first: int = 16) -> list[int]:
 def _continue(table: np.ndarray) -> None:
     """Fill the gaps: T[i, j] = T[i +- 1, j] + T[i, j -+ 1] - T[i +- 1, j -+ 1]."""
     rows, columns = table.shape
-    left = int(np.isnan(table).sum())
-    while left:
-        for i in range(rows):
-            for j in range(columns):
-                if not np.isnan(table[i, j]):
-                    continue
-                for near, side in ((i - 1, j + 1), (i + 1, j - 1)):
-                    if 0 <= near < rows and 0 <= side < columns:
-                        found = table[near, j] + table[i, side] - table[near, side]
-                        if not np.isnan(found):
-                            table[i, j] = found
-                            break
-        left = int(np.isnan(table).sum())
+    known = table.tolist()
+    gaps = [(i, j) for i in range(rows) for j in range(columns) if isnan(known[i][j])]
+    while gaps:
+        left = []
+        for i, j in gaps:
+            for near, side in ((i - 1, j + 1), (i + 1, j - 1)):
+                if 0 <= near < rows and 0 <= side < columns:
+                    found = known[near][j] + known[i][side] - known[near][side]
+                    if not isnan(found):
+                        known[i][j] = found
+                        break
+            else:
+                left.append((i, j))
+        gaps = left
+    table[:] = known

@@ -44,16 +44,6 @@ class Offload:
         self.beside: Sequence[RequestView] = ()
         self.aside: Sequence[RequestView] = ()
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing changes."""
-        return not (self.busy or self.out or self.back)
-
-    @property
-    def busy(self) -> bool:
-        """Whether host or link have a part in the iteration itself."""
-        return self.split or bool(self.to_host)
-
 
 class Plan:
     """What changes with the next iteration. The replica checks it and raises LawBroken with the
@@ -204,9 +194,13 @@ class BatchView(OrderingView, Protocol):
         ...
 
     @property
-    def hosted(self) -> Sequence[tuple[RequestView, int]]:
-        """Those requests in rank order, as last asked, each with the KV tokens that it reads when
-        it decodes next."""
+    def hosted(self) -> Sequence[RequestView]:
+        """Those requests in rank order, as last asked."""
+        ...
+
+    @property
+    def hosted_reads(self) -> Sequence[int]:
+        """KV tokens that each of them reads when it decodes next."""
         ...
 
     @property

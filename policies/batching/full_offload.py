@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from models.errors import ConfigError
 from models.offload.profiled_times import ProfiledTimes
 from policies.batching.contract import CARRY_ON, BatchView, Offload, Plan
+from policies.batching.halves import Halves
 from policies.batching.host_sides import (
-    Halves,
-    Hosted,
     Prompts,
     context_after,
     cover,
@@ -52,14 +52,14 @@ class FullOffload:
         room = Room(view, plan, "swap")
         self._move_out(view, offload, room)
         decodes = view.decoding - len(offload.out) - len(plan.preempt)
-        hosted, free = self._make_room(view, plan, offload, room)
+        hosted, reads, free = self._make_room(view, plan, offload, room)
         decodes += len(offload.back)
         prompts = Prompts(
             view.max_sequences - decodes, view.max_batch_tokens - decodes, view.block_tokens
         )
         prompts.choose(view, room, offload, gpu=False)
         prompts.put(plan, offload, len(prompts.chosen))
-        free -= sum(map(view.blocks_to_admit, prompts.chosen[prompts.here :]))
+        free -= prompts.blocks
         if not hosted:
             return plan
         width = decodes + prompts.width
@@ -71,10 +71,10 @@ class FullOffload:
             attention_s += self.times.attention(context_after(view, plan, offload, prompts))
             halves = Halves(self.times, width, attention_s)
             left = prompts.left(len(prompts.chosen))
-            halves.spread(hosted, left, free, view.block_tokens)
+            halves.spread(hosted, reads, left, free, view.block_tokens)
             halves.put(offload)
         else:
-            self._evenly(view, offload, hosted, prompts, free)
+            self._evenly(view, offload, hosted, reads, prompts, free)
         return plan
 
     def _move_out(self, view: BatchView, offload: Offload, room: Room) -> None:
@@ -97,17 +97,19 @@ class FullOffload:
 
     def _make_room(
         self, view: BatchView, plan: Plan, offload: Offload, room: Room
-    ) -> tuple[Hosted, int]:
-        """Those on the host that stay there, and the blocks that are free there. Where their next
-        tokens lack blocks, the worst rank is computed again; the last one goes on on the GPUs."""
+    ) -> tuple[Sequence[RequestView], Sequence[int], int]:
+        """Those on the host that stay there, what they read, and the blocks free there. Where their
+        next tokens lack blocks, the worst rank is computed again; the last one goes on on the
+        GPUs."""
         block = view.block_tokens
         free = view.host_blocks_free() - sum(map(view.blocks_held, offload.out))
-        moved = [(request, request.kv_tokens + 1) for request in offload.out]
+        moved = offload.out
         hosted = [*moved, *view.hosted]
-        gone, free = give_way(hosted, max(1, len(moved)), block, free)
+        reads = [*(request.kv_tokens + 1 for request in moved), *view.hosted_reads]
+        gone, free = give_way(hosted, reads, max(1, len(moved)), block, free)
         plan.preempt = [*plan.preempt, *((request, "recompute") for request in gone)]
         if not moved and len(hosted) == 1:
-            request, tokens = hosted[0]
+            ((request,), (tokens,)) = hosted, reads
             if free < 1 and (tokens - 1) % block == 0:
                 blocks = -(-tokens // block)
                 if not room.size:
@@ -119,14 +121,15 @@ class FullOffload:
                     room.free -= blocks
                     room.size += 1
                     offload.back = [request]
-                    hosted = []
-        return hosted, free
+                    return (), (), free
+        return hosted, reads, free
 
     def _evenly(
         self,
         view: BatchView,
         offload: Offload,
-        hosted: Hosted,
+        hosted: Sequence[RequestView],
+        reads: Sequence[int],
         prompts: Prompts,
         room: int,
     ) -> None:
@@ -134,7 +137,7 @@ class FullOffload:
         aside: list[RequestView] = []
         left = min(prompts.requests, prompts.tokens)
         second = False
-        for request, tokens in hosted:
+        for request, tokens in zip(hosted, reads, strict=True):
             grows = (tokens - 1) % view.block_tokens == 0
             if left < 1 or (grows and room < 1):
                 aside.append(request)

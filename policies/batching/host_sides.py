@@ -1,18 +1,13 @@
-"""What policies share that keep KV on both sides: admission, and the two sub-batches."""
+"""What policies share that keep KV on both sides: admission, and who leaves for want of memory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeAlias
-
 from models.errors import ConfigError
 from models.offload.profiled_times import ProfiledTimes
-from policies.batching.contract import FOREVER, BatchView, Offload, Plan
+from policies.batching.contract import BatchView, Offload, Plan
+from policies.batching.halves import blocks_next
 from policies.batching.memory import Room
 from policies.ordering.contract import RequestView
-
-#: Requests that decode on the host, each with the KV tokens that it reads next.
-Hosted: TypeAlias = Sequence[tuple[RequestView, int]]
 
 
 class Prompts:
@@ -20,10 +15,11 @@ class Prompts:
     those whose KV goes to host memory.
 
     `requests`, `tokens`: left of the budgets. `sizes`: of the prompts, 0 where a request decodes on
-    without one; `here` of them stay. `width`: tokens fed to the linear operators.
+    without one; `here` of them stay. `width`: tokens fed to the linear operators. `blocks`: of host
+    memory, for the others.
     """
 
-    __slots__ = ("block_tokens", "chosen", "here", "requests", "sizes", "tokens", "width")
+    __slots__ = ("block_tokens", "blocks", "chosen", "here", "requests", "sizes", "tokens", "width")
 
     def __init__(self, requests: int, tokens: int, block_tokens: int) -> None:
         self.requests = requests
@@ -31,7 +27,7 @@ class Prompts:
         self.block_tokens = block_tokens
         self.chosen: list[RequestView] = []
         self.sizes: list[int] = []
-        self.here = self.width = 0
+        self.here = self.width = self.blocks = 0
 
     def choose(self, view: BatchView, room: Room, offload: Offload, *, gpu: bool = True) -> None:
         """Take waiting requests as long as budgets and memory of both sides last; `gpu`: whether
@@ -43,9 +39,12 @@ class Prompts:
         there; where nothing runs, others that wait lose their KV until the first can. A prompt
         longer than the budget of an iteration is the only one in it.
         """
+        if not view.queued:
+            return
         buffer = view.total_blocks
-        limit = view.host_blocks - view.total_blocks
+        limit = view.host_blocks - buffer
         used = view.host_blocks - view.host_blocks_free()
+        most = view.max_batch_tokens
         if offload.out:
             used += sum(map(view.blocks_held, offload.out))
         if offload.back:
@@ -56,12 +55,9 @@ class Prompts:
                 return
             size = request.prefill_tokens
             blocks = view.blocks_to_admit(request)
-            overlong = size > view.max_batch_tokens
-            if (
-                self.requests < 1
-                or self.tokens < 1
-                or (size > self.tokens and not (overlong and not self.chosen))
-            ):
+            # One longer than any budget may only be the first.
+            fits = size <= self.tokens or (size > most and not self.chosen)
+            if self.requests < 1 or self.tokens < 1 or not fits:
                 return
             bound = request.kv_tokens > 0
             fits_there = blocks <= buffer and used + blocks <= limit and not bound
@@ -75,6 +71,7 @@ class Prompts:
             elif fits_there:
                 buffer -= blocks
                 used += blocks
+                self.blocks += blocks
             elif not self.chosen and room.empty_out(request, blocks):
                 room.free -= blocks
                 room.size += 1
@@ -96,7 +93,7 @@ class Prompts:
         """Let the first `count` of them into the plan."""
         if not count:
             return
-        chunks = list(zip(self.chosen[:count], self.sizes, strict=False))
+        chunks = list(zip(self.chosen[:count], self.sizes[:count], strict=True))
         if 0 in self.sizes:
             plan.resume = [request for request, size in chunks if not size]
             chunks = [(request, size) for request, size in chunks if size]
@@ -145,11 +142,12 @@ def relieve(view: BatchView, offload: Offload, room: Room, spare: int) -> None:
 def context_after(view: BatchView, plan: Plan, offload: Offload, prompts: Prompts) -> int:
     """KV tokens that those read who decode on the GPUs once the plan's moves are made."""
     context = view.context_tokens
+    if not (offload.back or offload.out or plan.preempt or 0 in prompts.sizes):
+        return context
     for request in offload.back:
         context += request.kv_tokens + 1
-    if 0 in prompts.sizes:
-        for request, size in zip(prompts.chosen, prompts.sizes, strict=True):
-            context += 0 if size else request.kv_tokens + 1
+    for request, size in zip(prompts.chosen, prompts.sizes, strict=True):
+        context += 0 if size else request.kv_tokens + 1
     for request in offload.out:
         context -= request.kv_tokens + 1
     for request, _ in plan.preempt:
@@ -159,176 +157,15 @@ def context_after(view: BatchView, plan: Plan, offload: Offload, prompts: Prompt
 
 
 def give_way(
-    hosted: list[tuple[RequestView, int]], keep: int, block_tokens: int, room: int
+    hosted: list[RequestView], reads: list[int], keep: int, block_tokens: int, room: int
 ) -> tuple[list[RequestView], int]:
-    """Those of the worst ranks leave `hosted`, all but the first `keep` if need be, until the rest
-    have blocks for their next tokens: who leaves, and the blocks of `room` then."""
-    need = sum([(tokens - 1) % block_tokens == 0 for _, tokens in hosted])
+    """Those of the worst ranks leave `hosted` and `reads`, all but the first `keep` if need be,
+    until the rest have blocks for their next tokens: who leaves, and the blocks of `room` then."""
+    need = blocks_next(reads, block_tokens)
     gone: list[RequestView] = []
     while need > room and len(hosted) > keep:
-        request, tokens = hosted.pop()
-        gone.append(request)
+        gone.append(hosted.pop())
+        tokens = reads.pop()
         need -= (tokens - 1) % block_tokens == 0
         room += -(-(tokens - 1) // block_tokens)
     return gone, room
-
-
-class Halves:
-    """Two sub-batches, and what a predictor says of them, in seconds of one layer.
-
-    The first has all prompts and all that decode on the GPUs, `width` tokens in all, and `beside`;
-    the second has `second` requests; `aside` sit the iteration out. `gpu_s`: attention of the first
-    on the GPUs. `host_0_s`, `host_1_s`: the host's attention for either.
-    """
-
-    __slots__ = ("aside", "beside", "gpu_s", "host_0_s", "host_1_s", "second", "times", "width")
-
-    def __init__(self, times: ProfiledTimes, width: int, gpu_s: float) -> None:
-        self.times = times
-        self.width = width
-        self.gpu_s = gpu_s
-        self.second = 0
-        self.beside: list[RequestView] = []
-        self.aside: list[RequestView] = []
-        self.host_0_s = self.host_1_s = 0.0
-
-    @property
-    def size(self) -> int:
-        """Requests with their KV in host memory that take part."""
-        return len(self.beside) + self.second
-
-    @property
-    def gpus_s(self) -> float:
-        """The GPUs' work: the iteration's time a layer if the host is hidden."""
-        linear = self.times.linear
-        return linear[self.width + len(self.beside)] + linear[self.second] + self.gpu_s
-
-    @property
-    def slacks(self) -> tuple[float, float]:
-        """What the GPUs' work leaves beside the host's thread while that attends for the first,
-        and for the second (R of NEO, arXiv 2411.01142, section 3.2)."""
-        times = self.times
-        linear = times.linear
-        return (
-            linear[self.second] + self.gpu_s - self.host_0_s - times.launch_s,
-            linear[self.width + len(self.beside)] - self.host_1_s - times.launch_s,
-        )
-
-    @property
-    def stages_s(self) -> float:
-        """The time of a layer, whether the host is hidden or not (ibid.)."""
-        times = self.times
-        linear = times.linear
-        return max(linear[self.width + len(self.beside)], times.launch_s + self.host_1_s) + max(
-            linear[self.second] + self.gpu_s, times.launch_s + self.host_0_s
-        )
-
-    def drop(self, tokens: int, attention_s: float) -> None:
-        """Take a prompt out of the first."""
-        self.width -= tokens
-        self.gpu_s -= attention_s
-
-    def spread(
-        self,
-        hosted: Hosted,
-        left: int,
-        room: int,
-        block_tokens: int,
-        *,
-        hidden: bool = False,
-        work_s: float = 0.0,
-        token_s: float = 0.0,
-    ) -> None:
-        """Put requests one after the other into the sub-batch whose host work has more slack, at
-        most `left`; `room`: blocks of host memory, of `block_tokens`, for their new tokens.
-
-        With `hidden` only while both slacks stay >= 0; else only while work by time does not fall,
-        where each is worth `token_s` beside `work_s` of the others (by default all get in). One for
-        which that would not hold sits out, and so does every later one that reads as many KV tokens
-        or more.
-        """
-        times = self.times
-        linear = times.linear
-        lines = times.host_lines
-        last = len(lines) - 1
-        launch_s = times.launch_s
-        gpu_s = self.gpu_s
-        # Whether budgets or blocks may not last for all.
-        short = min(left, room) < len(hosted)
-        cutoff = FOREVER
-        beside, aside = self.beside, self.aside
-        # The sub-batch whose turn it is: how many are taken into it and the KV tokens that they
-        # read, the number of the line of host attention around these, the width without them, and
-        # the layer's times: linear operators, the host's. Then the other one.
-        second = True
-        line = lines[0]
-        count = read = at = before = 0
-        linear_s = host_s = 0.0
-        own_gpu_s, other_gpu_s = 0.0, gpu_s
-        other_linear_s = linear[self.width]
-        other = 0, 0, 0, self.width, 0.0
-        # What the GPUs' work leaves beside the host, for the one whose turn it is but for its own
-        # host work, and for the other one but for its linear operators.
-        own_left_s = other_linear_s + own_gpu_s - launch_s
-        other_left_s = other_gpu_s - launch_s
-        for request, tokens in hosted:
-            if tokens >= cutoff:
-                aside.append(request)
-                continue
-            if short:
-                grows = (tokens - 1) % block_tokens == 0
-                if left < 1 or (grows and room < 1):
-                    aside.append(request)
-                    continue
-                room -= grows
-            more = read + tokens
-            while more > line.high:
-                if at == last:
-                    times.host_line(more)
-                at += 1
-                line = lines[at]
-            more_s = line.fixed[count + 1] + line.per_token[count + 1] * more
-            wider_s = linear[before + count + 1]
-            own_s = own_left_s - more_s
-            other_s = other_left_s + wider_s
-            if own_s < 0.0 or other_s < 0.0:
-                worth = not hidden
-                if worth and work_s:
-                    now_s = max(other_linear_s + own_gpu_s, launch_s + host_s) + max(
-                        linear_s + other_gpu_s, launch_s + other[4]
-                    )
-                    then_s = max(other_linear_s + own_gpu_s, launch_s + more_s) + max(
-                        wider_s + other_gpu_s, launch_s + other[4]
-                    )
-                    done_s = work_s + (count + other[0]) * token_s
-                    worth = (done_s + token_s) * now_s >= done_s * then_s
-                if not worth:
-                    cutoff = tokens
-                    aside.append(request)
-                    continue
-            count += 1
-            read = more
-            host_s, linear_s = more_s, wider_s
-            left -= 1
-            if not second:
-                beside.append(request)
-            if own_s <= other_s and (second or own_s < other_s):
-                second = not second
-                now = count, read, at, before, host_s
-                count, read, at, before, host_s = other
-                other = now
-                line = lines[at]
-                linear_s, other_linear_s = other_linear_s, linear_s
-                own_gpu_s, other_gpu_s = other_gpu_s, own_gpu_s
-                own_left_s = other_linear_s + own_gpu_s - launch_s
-                other_left_s = other_gpu_s - now[4] - launch_s
-        if second:
-            self.second, self.host_1_s, self.host_0_s = count, host_s, other[4]
-        else:
-            self.second, self.host_1_s, self.host_0_s = other[0], other[4], host_s
-
-    def put(self, offload: Offload) -> None:
-        """Let them into the plan."""
-        offload.split = True
-        offload.beside = self.beside
-        offload.aside = self.aside

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from models.errors import ConfigError
 from models.offload.profiled_times import ProfiledTimes
 from policies.batching.contract import CARRY_ON, BatchView, Offload, Plan
+from policies.batching.halves import Halves
 from policies.batching.host_sides import (
-    Halves,
-    Hosted,
     Prompts,
     context_after,
     cover,
@@ -55,6 +56,8 @@ class Neo:
         self.swap_in_share = swap_in_share
         self._alone = SwiftLlm() if gpu_only else None
         self._covered = False
+        # Blocks of the GPUs that who comes back from the host leaves free.
+        self._keep = 0
 
     def plan(self, view: BatchView, now_s: float) -> Plan:
         if self._alone is not None:
@@ -64,6 +67,7 @@ class Neo:
             return CARRY_ON
         if not self._covered:
             cover(self.times, view)
+            self._keep = view.total_blocks - round(self.swap_in_share * view.total_blocks)
             self._covered = True
         plan = Plan()
         offload = Offload()
@@ -72,23 +76,24 @@ class Neo:
         spare = min(view.max_sequences, view.max_batch_tokens) - decodes
         if room.free < 0 or spare < 0:
             relieve(view, offload, room, spare)
-        hosted: Hosted = view.hosted if size else ()
-        if hosted and not offload.out and not plan.preempt:
-            self.come_back(view, offload, room, spare, hosted)
+        hosted: Sequence[RequestView] = view.hosted if size else ()
+        reads: Sequence[int] = view.hosted_reads if size else ()
+        if size and not offload.out and not plan.preempt:
+            self.come_back(view, offload, room, spare, hosted, reads)
         decodes += len(offload.back) - len(offload.out) - len(plan.preempt)
         prompts = Prompts(
             view.max_sequences - decodes, view.max_batch_tokens - decodes, view.block_tokens
         )
         prompts.choose(view, room, offload)
         if offload.back:
-            moved = {request.id for request in offload.back}
-            hosted = [pair for pair in hosted if pair[0].id not in moved]
+            hosted, reads = hosted[len(offload.back) :], reads[len(offload.back) :]
         if offload.out:
             # Those that leave the GPUs now come first, the best rank first.
-            moved_out = [(request, request.kv_tokens + 1) for request in offload.out]
-            hosted = [*reversed(moved_out), *hosted]
-        self._form(view, plan, offload, prompts, hosted, decodes)
-        plan.offload = None if offload.idle else offload
+            out = offload.out[::-1]
+            hosted, reads = [*out, *hosted], [*(r.kv_tokens + 1 for r in out), *reads]
+        self._form(view, plan, offload, prompts, hosted, reads, decodes)
+        if offload.split or offload.to_host or offload.out or offload.back:
+            plan.offload = offload
         if hosted or plan.offload or plan.chunks or plan.resume or room.gone:
             plan.steps = 1
         else:
@@ -96,15 +101,20 @@ class Neo:
         return plan
 
     def come_back(
-        self, view: BatchView, offload: Offload, room: Room, spare: int, hosted: Hosted
+        self,
+        view: BatchView,
+        offload: Offload,
+        room: Room,
+        spare: int,
+        hosted: Sequence[RequestView],
+        reads: Sequence[int],
     ) -> None:
         """The best ranks come back from the host while the GPUs have room."""
-        keep = view.total_blocks - round(self.swap_in_share * view.total_blocks)
         back: list[RequestView] = []
-        for request, tokens in hosted:
+        for request, tokens in zip(hosted, reads, strict=True):
             blocks = -(-tokens // view.block_tokens)
             # On idle GPUs nothing else would ever make room.
-            least = keep if room.size else 0
+            least = self._keep if room.size else 0
             if room.free - blocks < least or spare < 1:
                 break
             room.free -= blocks
@@ -119,7 +129,8 @@ class Neo:
         plan: Plan,
         offload: Offload,
         prompts: Prompts,
-        hosted: Hosted,
+        hosted: Sequence[RequestView],
+        reads: Sequence[int],
         decodes: int,
     ) -> None:
         """Put an iteration into the plan; `decodes` will decode on the GPUs."""
@@ -131,29 +142,29 @@ class Neo:
             return
         attention_s = times.attention(context_after(view, plan, offload, prompts))
         each_s = [times.prefill[size] for size in prompts.sizes]
-        alone = self._saturating(prompts, width)
+        alone, alone_width = self._saturating(prompts, width)
         halves = Halves(times, width, attention_s + sum(each_s))
         left = min(prompts.requests, prompts.tokens)
-        room = self._host_room(view, offload, prompts)
-        halves.spread(hosted, left, room, view.block_tokens, hidden=True)
+        room = self._host_room(view, offload, prompts.blocks)
+        halves.spread(hosted, reads, left, room, view.block_tokens, hidden=True)
         if halves.second:
             both = self._hiding(halves, prompts, each_s)
-            alone_width = width - sum(prompts.sizes[alone:])
             alone_s = times.linear[alone_width] + sum(each_s[:alone]) + attention_s
             served = decodes + both + halves.size
-            if (decodes + alone) * halves.gpus_s < served * alone_s:
+            if (decodes + alone) * halves.gpus_s() < served * alone_s:
                 prompts.put(plan, offload, both)
                 halves.put(offload)
                 return
         prompts.put(plan, offload, alone)
 
-    def _saturating(self, prompts: Prompts, width: int) -> int:
-        """Prompts for the GPUs alone: those bound for the host only to what saturates them."""
+    def _saturating(self, prompts: Prompts, width: int) -> tuple[int, int]:
+        """Prompts for the GPUs alone, and the width with them: those bound for the host only to
+        what saturates the GPUs."""
         count = len(prompts.chosen)
         while count > prompts.here and width - prompts.sizes[count - 1] >= self.saturation_tokens:
             count -= 1
             width -= prompts.sizes[count]
-        return count
+        return count, width
 
     def _hiding(self, halves: Halves, prompts: Prompts, each_s: list[float]) -> int:
         """Prompts for two sub-batches: those bound for the host only to what saturates the GPUs and
@@ -164,17 +175,16 @@ class Neo:
             if halves.width + len(halves.beside) - size < self.saturation_tokens:
                 break
             halves.drop(size, size_s)
-            if min(halves.slacks) < 0.0:
+            if halves.slack() < 0.0:
                 halves.drop(-size, -size_s)
                 break
             count -= 1
         return count
 
-    def _host_room(self, view: BatchView, offload: Offload, prompts: Prompts) -> int:
-        """Blocks of host memory for the next tokens of those that decode there."""
-        free = view.host_blocks_free()
+    def _host_room(self, view: BatchView, offload: Offload, prompts: int) -> int:
+        """Blocks of host memory for the next tokens of those that decode there; `prompts`: blocks
+        of prompts."""
+        free = view.host_blocks_free() - prompts
         if offload.out:
             free -= sum(map(view.blocks_held, offload.out))
-        if prompts.here < len(prompts.chosen):
-            free -= sum(map(view.blocks_to_admit, prompts.chosen[prompts.here :]))
         return free

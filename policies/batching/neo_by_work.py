@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import sqrt
 
 from models.offload.profiled_times import ProfiledTimes
 from policies.batching.contract import CARRY_ON, BatchView, Offload, Plan
-from policies.batching.host_sides import Halves, Hosted, Prompts, context_after, give_way
+from policies.batching.halves import Halves, blocks_next
+from policies.batching.host_sides import Prompts, context_after, give_way
 from policies.batching.memory import Room
 from policies.batching.neo import Neo
+from policies.ordering.contract import RequestView
 
 
 class NeoByWork(Neo):
@@ -51,7 +54,13 @@ class NeoByWork(Neo):
         return plan
 
     def come_back(
-        self, view: BatchView, offload: Offload, room: Room, spare: int, hosted: Hosted
+        self,
+        view: BatchView,
+        offload: Offload,
+        room: Room,
+        spare: int,
+        hosted: Sequence[RequestView],
+        reads: Sequence[int],
     ) -> None:
         """From the host to the GPUs, for which the iteration waits, only where the host falls
         behind, or no prompt waits that could fill the GPUs without a copy."""
@@ -62,7 +71,7 @@ class NeoByWork(Neo):
             sure = spare > head.prefill_tokens and view.blocks_to_admit(head) <= most
             if room.size or sure:
                 return
-        super().come_back(view, offload, room, spare, hosted)
+        super().come_back(view, offload, room, spare, hosted, reads)
 
     def _form(
         self,
@@ -70,7 +79,8 @@ class NeoByWork(Neo):
         plan: Plan,
         offload: Offload,
         prompts: Prompts,
-        hosted: Hosted,
+        hosted: Sequence[RequestView],
+        reads: Sequence[int],
         decodes: int,
     ) -> None:
         times = self.times
@@ -85,16 +95,17 @@ class NeoByWork(Neo):
         attention_s = times.attention(context_after(view, plan, offload, prompts))
         each_s = [times.prefill[size] for size in prompts.sizes]
         worth_s = [linear[n] + s for n, s in zip(prompts.sizes, each_s, strict=True)]
-        hosted, room = self._make_room(view, plan, offload, prompts, hosted)
+        hosted, reads, room = self._make_room(view, plan, offload, prompts, hosted, reads)
         block = view.block_tokens
         # Without prompts: what a token takes on the GPUs alone, or else beside the host's.
         token_s = (linear[max(decodes, 1)] + attention_s) / max(decodes, 1)
         none = Halves(times, decodes, attention_s)
         work_s = decodes * token_s
-        none.spread(hosted, prompts.left(0), room, block, work_s=work_s, token_s=token_s)
+        left = prompts.left(0)
+        none.spread(hosted, reads, left, room, block, work_s=work_s, token_s=token_s)
         if none.second:
-            token_s = min(token_s, none.stages_s / (decodes + none.size))
-        count = self._least(view, prompts, hosted, decodes, sum(worth_s))
+            token_s = min(token_s, none.stages_s() / (decodes + none.size))
+        count = self._least(view, prompts, reads, decodes, sum(worth_s))
         best, best_rate, best_halves = count, -1.0, None
         while count <= most:
             wide = decodes + sum([n or 1 for n in prompts.sizes[:count]])
@@ -103,10 +114,10 @@ class NeoByWork(Neo):
             if count:
                 halves = Halves(times, wide, attention_s + sum(each_s[:count]))
                 left = prompts.left(count)
-                halves.spread(hosted, left, room, block, work_s=work_s, token_s=token_s)
+                halves.spread(hosted, reads, left, room, block, work_s=work_s, token_s=token_s)
             rate, found = work_s / (linear[wide] + halves.gpu_s), None
             if halves.second:
-                both_rate = (work_s + halves.size * token_s) / halves.stages_s
+                both_rate = (work_s + halves.size * token_s) / halves.stages_s()
                 if both_rate > rate:
                     rate, found = both_rate, halves
             if rate <= best_rate:
@@ -121,7 +132,12 @@ class NeoByWork(Neo):
             self._making += best_halves.size
 
     def _least(
-        self, view: BatchView, prompts: Prompts, hosted: Hosted, decodes: int, prompts_s: float
+        self,
+        view: BatchView,
+        prompts: Prompts,
+        reads: Sequence[int],
+        decodes: int,
+        prompts_s: float,
     ) -> int:
         """Prompts to take at least, for their share of the passes; `prompts_s`: of all chosen."""
         times = self.times
@@ -130,12 +146,11 @@ class NeoByWork(Neo):
         least = prompts.here if decodes else max(1, prompts.here)
         present = view.batch_size + view.hosted_size
         ended = self._begun - present
-        if most == least or not hosted or ended <= 0:
+        if most == least or not reads or ended <= 0:
             return least
         output = self._made / (ended + 0.5 * present)
-        served = min(len(hosted), view.max_sequences)
-        read = sum([tokens for _, tokens in hosted[:served]])
-        host_s = times.host_attention(served, read) / served
+        served = min(len(reads), view.max_sequences)
+        host_s = times.host_attention(served, sum(reads[:served])) / served
         self._hidden = output * host_s * most <= prompts_s
         if not self._hidden:
             return least
@@ -149,18 +164,24 @@ class NeoByWork(Neo):
         return max(least, min(most, int(min(balance, lasting))))
 
     def _make_room(
-        self, view: BatchView, plan: Plan, offload: Offload, prompts: Prompts, hosted: Hosted
-    ) -> tuple[Hosted, int]:
-        """Those on the host that stay there, and the blocks for their next tokens. Where most of
-        them lack one, and would all wait for the few, the worst ranks are computed again."""
-        room = self._host_room(view, offload, prompts)
+        self,
+        view: BatchView,
+        plan: Plan,
+        offload: Offload,
+        prompts: Prompts,
+        hosted: Sequence[RequestView],
+        reads: Sequence[int],
+    ) -> tuple[Sequence[RequestView], Sequence[int], int]:
+        """Those on the host that stay there, what they read, and the blocks for their next tokens.
+        Where most of them lack one, and would all wait for the few, the worst ranks are computed
+        again."""
+        room = self._host_room(view, offload, prompts.blocks)
         if room >= len(hosted):
-            return hosted, room
+            return hosted, reads, room
         block = view.block_tokens
-        lack = sum([(tokens - 1) % block == 0 for _, tokens in hosted]) - room
-        if 2 * lack <= len(hosted):
-            return hosted, room
-        staying = [*hosted]
-        gone, room = give_way(staying, max(1, len(offload.out)), block, room)
+        if 2 * (blocks_next(reads, block) - room) <= len(hosted):
+            return hosted, reads, room
+        staying, what = [*hosted], [*reads]
+        gone, room = give_way(staying, what, max(1, len(offload.out)), block, room)
         plan.preempt = [*plan.preempt, *((request, "recompute") for request in gone)]
-        return staying, room
+        return staying, what, room

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.checks import at_least, between, positive, whole
 from models.errors import ConfigError
 from models.network_functions.cost_model import CostModel, PlanCost
 from models.network_functions.plan import SPLIT, Plan
@@ -20,6 +21,10 @@ class Adaptive(Compiled):
     anew, and take the plan where it scores better by more than the share `saving` in `patience`
     decisions on end; at once where the plan in force does not serve, or where packets were dropped
     and the new one is better. Where no plan holds the rate, plans are judged by their highest rate.
+
+    Plans that split states are priced by the share of the packets of their flows that was seen to
+    hit, since flows may end before they are found; what was seen of a plan that is no more in force
+    is forgotten by the share `recovery` at each decision.
     """
 
     def __init__(
@@ -31,27 +36,25 @@ class Adaptive(Compiled):
         patience: int,
         margin: float,
         payback_s: float,
+        recovery: float,
     ) -> None:
         super().__init__(goal, npu_model)
-        if not 0.0 <= saving < 1.0:
+        if not at_least("partition: saving", saving, 0.0) < 1.0:
             raise ConfigError(f"partition: saving is {saving!r}; it must be in [0, 1), a share")
-        if patience < 1:
-            raise ConfigError(f"partition: patience is {patience!r}; it must be at least 1")
-        if not margin >= 1.0:
-            raise ConfigError(f"partition: margin is {margin!r}; it must be at least 1")
-        if not payback_s > 0.0:
-            raise ConfigError(f"partition: payback_s is {payback_s!r}; it must be above 0")
         self.saving = saving
-        self.patience = patience
-        self.margin = margin
-        self.payback_s = payback_s
+        self.patience = whole("partition: patience", patience)
+        self.margin = at_least("partition: margin", margin, 1.0)
+        self.payback_s = positive("partition: payback_s", payback_s)
+        self.recovery = between("partition: recovery", recovery, 0.0, 1.0)
         self._better = 0
+        self._reach = 1.0
 
     def decide(self, view: PartitionView, now_s: float) -> Decision:
         plan = view.plan
         if plan is None:
             return super().decide(view, now_s)
-        model = model_of(view, self.npu_model)
+        self._look(view, plan)
+        model = self.model(view)
         found = self.search(view)
         assert found.cost is not None
         goal = self.goal if found.score != NO_SCORE else HighestRate()
@@ -77,6 +80,16 @@ class Adaptive(Compiled):
             if earned_s > self.margin * moved * self._move_s(model, plan):
                 return Decision(plan=tuned.cost.plan, nodes=nodes)
         return Decision(swaps=self._swaps(view, model, cost), nodes=nodes)
+
+    def model(self, view: PartitionView) -> CostModel:
+        return model_of(view, self.npu_model, self._reach)
+
+    def _look(self, view: PartitionView, plan: Plan) -> None:
+        """See how much of what the plan promises is reached."""
+        if not plan.split:
+            self._reach += self.recovery * (1.0 - self._reach)
+        elif view.hit_share is not None:
+            self._reach = min(1.0, view.hit_share / view.profile.head_share(plan.offloaded))
 
     @staticmethod
     def _tuned(model: CostModel, goal: Goal, plan: Plan) -> Found:

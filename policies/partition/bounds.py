@@ -17,10 +17,12 @@ from models.network_functions.traffic import CLASS_OF, WIRE_BYTES
 
 
 class Bound(NamedTuple):
-    """Least demands for each packet: of a host core, and of the NIC's busiest resource."""
+    """Least demands for each packet: of a host core, and of the NIC's busiest resource. And least
+    bytes stored at the NIC."""
 
     host_s: float
     nic_s: float
+    bytes: float
 
 
 class Relaxation:
@@ -43,22 +45,22 @@ class Relaxation:
         """Bound with `None` for undecided states; None where there is no completion at all."""
         model = self.model
         relaxed = "".join(BOTH if side is None else side for side in sides)
-        decided = "".join(CPU if side is None or side == BOTH else side for side in sides)
+        decided = "".join(CPU if side is None else side for side in sides)
         at_nic = model.at_nic
-        fixed_room = model.nic.match_tables is None
-        if fixed_room and at_nic.states.stored_bytes(decided, offloaded) > self._room:
+        stored = at_nic.states.stored_bytes(decided, offloaded)
+        if model.nic.match_tables is None and stored > self._room:
             return None
         found = model.paths(relaxed, self._every, self.whole)
         if isinstance(found, NoPath):
             return None
         weights = model.weights(offloaded)
-        host_s = model.host_cycles(found, relaxed, offloaded) / model.cpu.clock_hz
+        host_s = model.host_cycles(found, decided, offloaded) / model.cpu.clock_hz
         crossing = sum(weights[packet] for packet, path in found.items() if path.crosses)
         inserts = model.host.moves_per_packet(decided, offloaded)
         forced = model.nic.overhead_cycles
-        known = {
-            state.name: side for state, side in zip(model.program.states, relaxed, strict=True)
-        }
+        names = [state.name for state in model.program.states]
+        known = dict(zip(names, relaxed, strict=True))
+        tabled = {name for name, side in zip(names, decided, strict=True) if side in (NIC, BOTH)}
         for packet, path in found.items():
             weight = weights[packet]
             for b in model.program.executed(CLASS_OF[packet]):
@@ -68,7 +70,7 @@ class Relaxation:
                     forced += weight * at_nic.issue_cycles[b]
                 if b in path.host or model.nic.cpu_cycle_ratio is None:
                     for name, uses in block.uses.items():
-                        if known[name] == NIC:
+                        if name in tabled:
                             inserts += weight * uses.inserts
         nic = model.nic
         nic_s = max(
@@ -77,4 +79,4 @@ class Relaxation:
             inserts / nic.inserts_per_s,
             forced / (nic.cores * nic.clock_hz),
         )
-        return Bound(host_s, nic_s)
+        return Bound(host_s, nic_s, stored)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from models.errors import CapacityError
 from models.network_functions.cost_model import CostModel
-from models.network_functions.plan import BOTH, CPU, SPLIT
+from models.network_functions.plan import SPLIT
 from models.network_functions.program import State
 from policies.partition.contract import Decision, PartitionView
 from policies.partition.goals import NO_SCORE, Goal, HighestRate
-from policies.partition.search import BranchAndBound, Found, all_options
+from policies.partition.search import BranchAndBound, Found, all_options, split_options
 
 
-def model_of(view: PartitionView, npu_model: str = "asymptotic") -> CostModel:
+def model_of(view: PartitionView, npu_model: str = "asymptotic", reach: float = 1.0) -> CostModel:
     """The cost model of what a view shows."""
     return CostModel(
         program=view.program,
@@ -24,6 +24,7 @@ def model_of(view: PartitionView, npu_model: str = "asymptotic") -> CostModel:
         stack=view.stack,
         cores=view.cores,
         npu_model=npu_model,
+        reach=reach,
     )
 
 
@@ -51,9 +52,13 @@ class Compiled:
         assert found.cost is not None
         return Decision(plan=found.cost.plan, nodes=found.nodes)
 
+    def model(self, view: PartitionView) -> CostModel:
+        """What plans are priced by."""
+        return model_of(view, self.npu_model)
+
     def search(self, view: PartitionView) -> Found:
         """The best plan of the family for the view. Raises CapacityError if it has none."""
-        model = model_of(view, self.npu_model)
+        model = self.model(view)
         found = BranchAndBound(model, self.goal, self.options, whole=self.whole).run()
         if found.cost is not None:
             return found
@@ -83,9 +88,7 @@ class ByTraffic(Compiled):
         self.whole = strict
 
     def options(self, state: State) -> str:
-        if state.per_flow:
-            return SPLIT
-        return (BOTH if state.replicable else "") + CPU
+        return split_options(state)
 
 
 __all__ = ["ByState", "ByTraffic", "Compiled", "model_of"]

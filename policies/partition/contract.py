@@ -62,6 +62,13 @@ class PartitionView(Protocol):
         """Whether packets were dropped since the last decision."""
         ...
 
+    @property
+    def hit_share(self) -> float | None:
+        """Of packets neither first nor last of their flow, those of flows whose entries of split
+        states were at the NIC, since the last decision or the end of the change that it made; None
+        where it is not known."""
+        ...
+
     def member_rates(self) -> Mapping[int, float]:
         """Estimated packets a second of the offloaded flows, by flow."""
         ...

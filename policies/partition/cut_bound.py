@@ -3,7 +3,8 @@
 With a price on a NIC core's cycle and on an insertion, and memory without limit, the cheapest side
 of every block and packet type is a minimum cut; prices that make it dearest give the best bound
 (Lagrange). It knows nothing of the search and judges its optimum. A plan obeys all that the cut
-does, and more: sides of all states at once, one round trip, blocks on or off for all types.
+does, and more: sides of all states at once, insertions into both copies of one, one round trip,
+blocks on or off for all types.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ class CutGraph:
         """
         model = self._model
         profile = model.profile
-        share = self._offloaded / (profile.packets_per_flow * profile.flows)
+        moved = min(self._offloaded, profile.flows) / profile.flows
+        share = moved / profile.packets_per_flow
         for state in model.program.states:
             if state.replicable:
                 continue

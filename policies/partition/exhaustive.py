@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
+from math import inf
 
 from models.network_functions.cost_model import CostModel, PlanCost
 from models.network_functions.path import NoPath, Path
@@ -44,15 +45,17 @@ def exhaustive(
     plans.sort(key=lambda pair: pair[0])
     best: PlanCost | None = None
     least = NO_SCORE
+    tie = (inf, "", 0.0)
     leaves = 0
     for score, plan in plans:
-        if score >= least:
+        if score > least:
             break
         leaves += 1
         cost = model.cost(plan)
         if isinstance(cost, NoPath):
             continue
         full = goal.score(model, cost.host_s, cost.nic_s)
-        if full < least:
-            best, least = cost, full
+        here = (cost.nic.stored_bytes, plan.sides, plan.offloaded)
+        if full < NO_SCORE and (full, here) < (least, tie):
+            best, least, tie = cost, full, here
     return Found(best, least, nodes, leaves)

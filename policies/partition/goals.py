@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 from typing import Protocol, TypeAlias
 
-from models.errors import ConfigError
+from models.checks import positive
 from models.network_functions.cost_model import CostModel
 
 #: Rounding that a utilisation may exceed its margin by.
@@ -66,5 +66,5 @@ class HighestRate:
 
 
 def _check(key: str, value: float | None) -> None:
-    if value is not None and not 0.0 < value < inf:
-        raise ConfigError(f"goal: {key} is {value!r}; it must be a number above 0, or null")
+    if value is not None:
+        positive(f"goal: {key}", value)

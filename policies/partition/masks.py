@@ -21,11 +21,13 @@ def best_blocks(
     offloaded: float,
     *,
     below: Score,
+    or_equal: bool = False,
     least_nic_s: float = 0.0,
     whole: bool = False,
 ) -> tuple[PlanCost | None, Score, int]:
-    """The best plan with these sides that scores under `below` (None if there is none), its score,
-    and how many plans were priced. least_nic_s: bound on what any of them takes of the NIC."""
+    """The best plan with these sides that scores under `below`, or the same with `or_equal` (None
+    if there is none), its score, and how many plans were priced. least_nic_s: bound on what any of
+    them takes of the NIC."""
     every = (True,) * len(model.program.blocks)
     found = model.paths(sides, every, whole)
     if isinstance(found, NoPath):
@@ -36,14 +38,15 @@ def best_blocks(
     best: PlanCost | None = None
     while waiting:
         cycles, mask = heappop(waiting)
-        if goal.score(model, cycles / model.cpu.clock_hz, least_nic_s) >= below:
+        bound = goal.score(model, cycles / model.cpu.clock_hz, least_nic_s)
+        if bound == NO_SCORE or bound > below or (bound == below and not or_equal):
             break
         priced += 1
         cost = model.cost(Plan(sides, offloaded, mask, whole))
         if isinstance(cost, PlanCost):
             score = goal.score(model, cost.host_s, cost.nic_s)
-            if score < below:
-                best, below = cost, score
+            if score < below or (or_equal and score == below != NO_SCORE):
+                best, below, or_equal = cost, score, False
         paths = model.paths(sides, mask, whole)
         assert not isinstance(paths, NoPath)
         for b in sorted({b for path in paths.values() for b in path.nic}, reverse=True):

@@ -47,10 +47,17 @@ class Slot:
 
     def split(self, tenant: str, use: Mapping[str, float], held_g: Mapping[str, float]) -> None:
         """A tenant's own users: what they leave of his work stays his, of what he holds is idle."""
+        use, held_g = _settled(use, self.work_j), _settled(held_g, self.standing_g)
         left = self.use.pop(tenant, 0.0) - fsum(use.values())
         _add(self.use, {**use, tenant: max(0.0, left)})
         unused = self.held_g.pop(tenant, 0.0) - fsum(held_g.values())
         _add(self.held_g, {**held_g, IDLE: unused})
+
+
+def _settled(parts: Mapping[str, float], whole: float) -> dict[str, float]:
+    """Parts of nothing, which rounding leaves below 0, are 0."""
+    least = -_TOLERANCE * whole
+    return {name: 0.0 if least <= part < 0.0 else part for name, part in parts.items()}
 
 
 def attribute(slots: Sequence[Slot], spans_s: Sequence[float] = ()) -> dict[str, dict[str, float]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +26,13 @@ class AskedMoves:
         """Move these flows, when their turn has come."""
         self._flows = np.concatenate((self._flows, flows))
         self._to_nic = np.concatenate((self._to_nic, to_nic))
+
+    def ask_each(self, flows: Mapping[int, bool]) -> None:
+        """Move each to the NIC where True, else to the host."""
+        number = len(flows)
+        self.ask(
+            np.fromiter(flows.keys(), np.int64, number), np.fromiter(flows.values(), bool, number)
+        )
 
     def carry_out(self, most: int) -> int:
         """Move up to `most` flows of those that go on and are not there yet; returns how many."""

@@ -18,7 +18,8 @@ from sim.dataplane.transition import PricedStage
 class Totals(NamedTuple):
     """Counts from the start of a run. new, ended: flows. crossed_bytes: of packets that crossed
     PCIe; crossing_bytes: with what the bus adds. pressed: packets dropped for want of host
-    cores. work_s: of host cores, at full speed."""
+    cores. work_s: of host cores, at full speed. established: packets neither first nor last of
+    their flow; hits: of these, of flows whose entries of split states are at the NIC."""
 
     arrived: float
     arrived_bytes: float
@@ -30,6 +31,8 @@ class Totals(NamedTuple):
     crossing_bytes: float
     dropped: Mapping[str, float]
     work_s: float
+    established: float
+    hits: float
 
     @property
     def all_dropped(self) -> float:
@@ -78,7 +81,7 @@ class Carrier(Protocol):
         """Who waits where."""
         ...
 
-    def merge(self) -> None:
+    def merge(self, now_s: float) -> None:
         """Merge the copies of counters that both sides keep."""
         ...
 

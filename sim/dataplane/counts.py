@@ -9,7 +9,17 @@ from sim.dataplane.transit import Transit
 from workloads.demand import Packet
 
 #: Where packets are dropped.
-PLACES = ("wire", "nic", "match tables", "ring", "inserts", "moving", "down")
+PLACES = (
+    "wire",
+    "nic",
+    "match tables",
+    "accelerator",
+    "pcie",
+    "ring",
+    "inserts",
+    "moving",
+    "down",
+)
 _CLASS = {CLASS_OF[kind]: i for i, kind in enumerate(PACKET_TYPES)}
 #: Latencies that are kept before they go into a histogram, and its resolution (relative).
 _KEPT = 65536
@@ -58,12 +68,13 @@ class Counts:
     """Packets and bytes, in and out, by type and place; latencies by type.
 
     A burst counts as so many packets. `born`, `over`: flows that began, and that have
-    ended, since the start."""
+    ended, since the start; `silent`: of these, without a last packet."""
 
     def __init__(self, burst: int) -> None:
         self.burst = burst
         self.born: set[int] = set()
         self.over: set[int] = set()
+        self.silent = 0
         self.arrived = dict.fromkeys("NET", 0)
         self.arrived_bytes = 0.0
         self.left = [0] * len(PACKET_TYPES)
@@ -79,6 +90,11 @@ class Counts:
         """A packet comes."""
         self.arrived[packet.kind] += self.burst
         self.arrived_bytes += packet.size_bytes * self.burst
+
+    def end(self, flow: int) -> None:
+        """A flow is over without a last packet."""
+        self.over.add(flow)
+        self.silent += 1
 
     def leave(self, transit: Transit, latency_s: float) -> None:
         """A packet has left."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import simpy
 
+from models.checks import at_least, flag, positive, whole, whole_or_none
 from models.network_functions.cost_model import CostModel
 from models.network_functions.packet_stack import PacketStack
 from models.network_functions.program import Program
@@ -43,9 +44,11 @@ class DataPlane:
     "any" one queue for all. burst: packets that move together (see `PacketPath`), the workload's
     too. window: so many packets are under way all the time, to find the highest rate. learn: flows
     for the NIC are learned by the runtime, as those of a capture are in any case; else popular ones
-    are known by their rank. own_caches: see `PacketPath`. rates: follow rates instead of packets
-    (see `RateMode`). informed: the policy sees the traffic as it is, for an oracle. warm_up_s:
-    figures are of what comes later.
+    are known by their rank. Either way those that have a rank at the start are at the NIC then, as
+    if they had been learned before. own_caches: see `PacketPath`. rates: follow rates instead of
+    packets (see `RateMode`), with one queue at the host whatever `steering` says. informed: the
+    policy sees the traffic as it is, for an oracle. warm_up_s: figures are of what comes
+    later.
     """
 
     def __init__(
@@ -72,8 +75,7 @@ class DataPlane:
         warm_up_s: float = 0.0,
         name: str = "dataplane",
     ) -> None:
-        if isinstance(burst, bool) or not isinstance(burst, int) or burst < 1:
-            raise ConfigError(f"burst is {burst!r}; it must be a whole number of at least 1")
+        burst = whole("burst", burst)
         if getattr(packets, "burst", 1) != burst:
             raise ConfigError(
                 f"burst is {burst}, that of the packets is {getattr(packets, 'burst', 1)}; they "
@@ -84,12 +86,19 @@ class DataPlane:
                 f"learn is true with burst={burst}: so many flows end where one does, and the "
                 "others would stay at the NIC; take burst=1, or rates=true"
             )
-        if window is not None and window < 1:
-            raise ConfigError(f"window is {window!r}; it must be at least 1, or null")
-        if decide_s is not None and not decide_s > 0.0:
-            raise ConfigError(f"decide_s is {decide_s!r}; it must be above 0, or null")
-        if not warm_up_s >= 0.0:
-            raise ConfigError(f"warm_up_s is {warm_up_s!r}; it must be at least 0")
+        for key, value in (("learn", learn), ("own_caches", own_caches), ("rates", rates)):
+            flag(key, value)
+        packets_only: tuple[tuple[str, object, object], ...] = (
+            ("burst", burst, 1),
+            ("window", window, None),
+            ("own_caches", own_caches, False),
+        )
+        for key, given, usual in packets_only:
+            if rates and given != usual:
+                raise ConfigError(
+                    f"{key} is {given!r} with rates=true: it is of packets, rates do not know it; "
+                    f"take {key}={'null' if usual is None else str(usual).lower()}"
+                )
         self.name = name
         self.node: Node | None = None
         self.program = program
@@ -100,14 +109,14 @@ class DataPlane:
         self.burst = burst
         self._partition = partition
         self._monitor = monitor
-        self._cores = cores
-        self._fixed = fixed_cores
+        self._cores = whole_or_none("cores", cores)
+        self._fixed = whole_or_none("fixed_cores", fixed_cores)
         self._steering = steering
-        self._window = window
-        self._decide_s = decide_s
+        self._window = whole_or_none("window", window)
+        self._decide_s = None if decide_s is None else positive("decide_s", decide_s)
         self._learn = learn
         self._own_caches = own_caches
-        if informed and not (rates and not learn):
+        if flag("informed", informed) and not (rates and not learn):
             raise ConfigError(
                 f"informed is true with rates={rates} and learn={learn}; traffic is known as it is "
                 "with rates=true and learn=false"
@@ -115,7 +124,7 @@ class DataPlane:
         self._rates = rates
         self._informed = informed
         self._npu_model = npu_model
-        self._warm_up_s = warm_up_s
+        self._warm_up_s = at_least("warm_up_s", warm_up_s, 0.0)
 
     def start(self, simulation: Simulation) -> None:
         """Take the NIC, get a first plan, let packets come.
@@ -128,12 +137,21 @@ class DataPlane:
         assert node.smartnic is not None
         nic, cpu = node.smartnic, node.cpu
         nic.tenant = self.name
+        if simulation.until_s is not None and self._warm_up_s >= simulation.until_s:
+            raise ConfigError(
+                f"warm_up_s is {self._warm_up_s!r}; it must be below until_s, "
+                f"{simulation.until_s!r}, or no figure is left"
+            )
         most = cpu.spec.cores if self._cores is None else self._cores
+        if self._fixed is not None and self._fixed > most:
+            raise ConfigError(f"fixed_cores is {self._fixed}; packets may use {most}, see cores")
         # Packets that say nothing of the popularity of their flows begin without any.
         ranked = getattr(self.packets, "phases", None) is not None
         learn = self._learn or not ranked
         rng = simulation.stream(f"{self.name}.sketch")
-        monitor = Monitor(self._monitor, self.traffic, rng)
+        # Of others, those that say so have flows that have begun.
+        begun = int(self.traffic.flows) if ranked else int(getattr(self.packets, "begun", 0))
+        monitor = Monitor(self._monitor, self.traffic, begun, rng)
         self.runtime = Runtime(
             simulation,
             self.name,
@@ -189,7 +207,8 @@ class DataPlane:
                 cores=max(1, first),
                 steering=self._steering,
                 window=self._window,
-                first_flows=int(self.traffic.flows) if ranked else 0,
+                first_flows=begun,
+                ranked=ranked,
                 by_rank=not learn,
                 own_caches=self._own_caches,
                 monitor=monitor,

@@ -23,6 +23,8 @@ class Departures:
         self, simulation: Simulation, path: PacketPath, ended: Callable[[float], None]
     ) -> None:
         self.path = path
+        #: Packets that waited at the port for one before them, and that left before it.
+        self.overtaken = self.reordered = 0
         self._ended = ended
         self._told_left = simulation.listeners(PacketLeft)
         self._told_dropped = simulation.listeners(PacketDropped)
@@ -31,6 +33,7 @@ class Departures:
         """To the port, in the order of the flow."""
         before = _under_way(transit.previous)
         if before is not None:
+            self.overtaken += self.path.burst
             before.follower = transit
             transit.previous = before
             return
@@ -38,6 +41,8 @@ class Departures:
 
     def _leave(self, time_s: float, transit: Transit) -> None:
         while True:
+            if transit.previous is not None and not transit.previous.gone:
+                self.reordered += self.path.burst
             latency_s = (time_s - transit.born_s) / self.path.burst
             self.path.counts.leave(transit, latency_s)
             if self._told_left:
@@ -64,9 +69,15 @@ class Departures:
 
     def drop_packet(self, time_s: float, packet: Packet, place: str) -> None:
         """One that has not begun its way."""
-        self.path.counts.drop(KINDS[packet.kind], packet.size_bytes, place)
+        path, flow, kind = self.path, packet.flow, KINDS[packet.kind]
+        path.counts.drop(kind, packet.size_bytes, place)
+        if kind == NEW:
+            path.counts.born.add(flow)
+        elif kind == LAST:
+            path.counts.over.add(flow)
+            path.calendar.push(time_s, path.moves.lost, flow)
         for listener in self._told_dropped:
-            listener(PacketDropped(time_s, packet.flow, 0, place))
+            listener(PacketDropped(time_s, flow, 0, place))
 
     def _end(self, time_s: float, transit: Transit) -> Transit | None:
         """No more of this packet. Returns the one that waited for it."""
@@ -82,8 +93,13 @@ class Departures:
                 before.afterwards, transit.afterwards = transit.afterwards, None
         follower, transit.follower = transit.follower, None
         self.path.under_way.change(time_s, -1)
+        changed = self.path.entries.changed
+        if changed is not None:
+            key = flow, transit.kind
+            changed[key] = changed.get(key, 0) + 1
         if transit.kind == LAST:
             self.path.counts.over.add(flow)
+        if not self.path.known(flow):
             self.path.entries.end(flow)
         if transit.afterwards is not None:
             transit.afterwards(time_s)

@@ -9,14 +9,15 @@ class Entries:
     """Entries of split states: each flow's are at the NIC (`at_nic`) or at the host, never both.
 
     `counts` holds, for each side (0 host, 1 NIC), packets that have updated a flow's entries; a
-    move takes the number with it. `updates`: in all. `changed`: flows whose entries were updated,
-    while somebody wants to know."""
+    move takes the number with it. `updates`: in all; `misrouted`: where
+    the entries were not. `changed`: packets that have ended, by flow
+    and type, while somebody wants to know what they updated."""
 
     def __init__(self) -> None:
         self.at_nic: set[int] = set()
         self.counts: tuple[dict[int, int], dict[int, int]] = ({}, {})
-        self.updates = 0
-        self.changed: set[int] | None = None
+        self.updates = self.misrouted = 0
+        self.changed: dict[tuple[int, int], int] | None = None
         #: Additions at the host and at the NIC since the last merge, and those merged.
         self.added = [0.0, 0.0]
         self.merged = 0.0
@@ -24,6 +25,7 @@ class Entries:
     def update(self, flow: int, on_nic: bool, by: int) -> None:
         """A packet updates its flow's entries on a side. Raises LawBroken if they are not there."""
         if (flow in self.at_nic) is not on_nic:
+            self.misrouted += by
             here, there = ("NIC", "host") if on_nic else ("host", "NIC")
             raise LawBroken(
                 f"flow {flow}: a packet updates its entries at the {here}, they are at the {there}"
@@ -31,8 +33,6 @@ class Entries:
         counts = self.counts[on_nic]
         counts[flow] = counts.get(flow, 0) + by
         self.updates += by
-        if self.changed is not None:
-            self.changed.add(flow)
 
     def read(self, flow: int) -> int:
         """What the flow's entries hold, where they are."""

@@ -29,6 +29,36 @@ class HostFluid:
         return (waiting_s - kept_s) / packet_s if packet_s else 0.0
 
 
+class PcieFluid:
+    """PCIe, with room for `limit` packets that wait. speed: of the slower way, as a part of what is
+    specified. moving_s: of entries that are to be taken over, at full speed. busy_s: of
+    transfers, done until now."""
+
+    def __init__(self, limit: float) -> None:
+        self.waiting = self.busy_s = self.moving_s = 0.0
+        self.speed = 1.0
+        self._limit = limit
+
+    def serve(
+        self, packets: float, byte_s: float, packet_s: float, lasts_s: float
+    ) -> tuple[float, float]:
+        """Take packets over, each of which needs `byte_s` for its bytes and `packet_s` for itself,
+        after entries. Returns packets that came over, and that were dropped."""
+        each_s = max(byte_s / self.speed, packet_s)
+        offered = packets + self.waiting
+        moved_s = min(lasts_s, self.moving_s / self.speed)
+        self.moving_s -= moved_s * self.speed
+        room_s = lasts_s - moved_s
+        over = min(offered, room_s / each_s) if each_s else offered
+        self.busy_s += over * each_s + moved_s
+        self.waiting = min(offered - over, self._limit)
+        return over, offered - over - self.waiting
+
+    def never(self, packets: float, byte_s: float, packet_s: float) -> None:
+        """So many of these were not taken over, for want of a place at the host."""
+        self.busy_s -= packets * max(byte_s / self.speed, packet_s)
+
+
 class ChannelFluid:
     """The insertion channel, with room for `limit` entries that wait.
 

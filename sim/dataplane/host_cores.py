@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from heapq import heapify, heappush, heapreplace
 
@@ -43,6 +44,10 @@ class HostCores:
         self._order = calendar.order
         self._leave = leave
         self._work_s = 0.0
+        #: Service of the packets that are here or on their way, and start, end and service of
+        #: other work.
+        self._inside: dict[Transit, float] = {}
+        self._others: deque[tuple[float, float, float]] = deque()
         self.count = count
         self._free = [0.0] * max(1, count)
         self._places = [0] * max(1, count)
@@ -59,53 +64,72 @@ class HostCores:
         self._places = [0] * max(1, count)
         self.count = count
 
-    def admit(self, time_s: float, here_s: float, service_s: float, packet: Transit) -> bool:
-        """A packet whose transfer begins now and that will be here at `here_s`, later than those
-        before it; `service_s` at full speed. False where its queue is full."""
+    def room(self, packet: Transit) -> bool:
+        """Take a place in the packet's queue; False where that is full."""
         if self.speed <= 0.0:
             return False
-        free, places = self._free, self._places
+        places = self._places
         own = self.steering == "flow"
         queue = (packet.flow * _GOLDEN >> 12) % len(places) if own else 0
         if places[queue] >= (self.limit if own else self.limit * len(places)):
             return False
-        places[queue] += 1
         packet.queue = queue, places
+        return True
+
+    def admit(self, time_s: float, here_s: float, service_s: float, packet: Transit) -> None:
+        """A packet that has room, whose transfer begins now, and that will be here at `here_s`,
+        later than those before it; `service_s` at full speed."""
+        free = self._free
+        queue, places = packet.queue
+        places[queue] += 1
         self._work_s += service_s
-        lasts = service_s / self.speed
         start = free[queue]
         if start < here_s:
             start = here_s
-        end = start + lasts
-        if own:
+        end = start + service_s / self.speed
+        if self.steering == "flow":
             free[queue] = end
         else:
             heapreplace(free, end)
         packet.waits_s = time_s
+        packet.served_s = start, end
+        self._inside[packet] = service_s
         self.jobs.change(time_s, 1)
         heappush(self._heap, (end, next(self._order), self._served, packet))
-        return True
 
     def work(self, here_s: float, service_s: float, flow: int = 0) -> float:
         """Other work of these cores (moving an entry of a flow); returns when it is done."""
         queue = (flow * _GOLDEN >> 12) % len(self._places) if self.steering == "flow" else 0
         self._work_s += service_s
-        end = max(here_s, self._free[queue]) + service_s / (self.speed or 1.0)
+        start = max(here_s, self._free[queue])
+        end = start + service_s / (self.speed or 1.0)
         if self.steering == "flow":
             self._free[queue] = end
         else:
             heapreplace(self._free, end)
+        others = self._others
+        while others and others[0][1] <= here_s:
+            others.popleft()
+        others.append((start, end, service_s))
         return end
 
     def busy_s(self, now_s: float) -> float:
-        """Core-seconds at full speed until now."""
-        ahead = sum(end - now_s for end in self._free if end > now_s)
-        return self._work_s - ahead * self.speed
+        """Core-seconds at full speed until now: all work but what is still to be done."""
+        ahead = sum(_left_s(now_s, *packet.served_s, s) for packet, s in self._inside.items())
+        return self._work_s - ahead - sum(_left_s(now_s, *each) for each in self._others)
 
     def _served(self, time_s: float, packet: Transit) -> None:
         queue, places = packet.queue
         places[queue] -= 1
+        del self._inside[packet]
         self.jobs.change(time_s, -1)
         self.stayed_s += time_s - packet.waits_s
         self.served += 1
         self._leave(time_s, packet)
+
+
+def _left_s(now_s: float, start_s: float, end_s: float, service_s: float) -> float:
+    """What is left of a service between two times."""
+    if now_s <= start_s:
+        return service_s
+    return service_s * (end_s - now_s) / (end_s - start_s) if now_s < end_s else 0.0

@@ -8,47 +8,59 @@ from heapq import nlargest
 
 import numpy as np
 
+from models.checks import at_least, positive, whole, whole_or_none
 from models.network_functions.estimate import EpochCounters, estimate, smoothed
 from models.network_functions.sketch import CountMin, HeavyFlows, Integers
 from models.network_functions.traffic import TrafficProfile
 from sim.core.errors import ConfigError
 from sim.dataplane.carrier import Carrier, Totals
+from sim.dataplane.places import Places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorSettings:
     """interval_s: of an epoch. weight: of the newest in the moving average of estimates.
     sample: one in so many packets at the host is counted. candidates: heavy flows among these that
-    are kept. rows, columns: of the sketch. ranks: flows that the exponent is taken from.
+    are kept; None for twice those that the plan offloads. rows, columns: of the sketch.
+    ranks: flows that the exponent is taken from. sample_cycles: of a host core to count a packet.
+    merge_cycles: to add up one counter of which both sides keep a copy, each epoch.
     """
 
     interval_s: float
     weight: float
     sample: int
-    candidates: int
+    candidates: int | None
     rows: int
     columns: int
     ranks: int
+    sample_cycles: float
+    merge_cycles: float
     source: Mapping[str, str]
 
     def __post_init__(self) -> None:
-        if not self.interval_s > 0.0:
-            raise ConfigError(f"monitor.interval_s is {self.interval_s!r}; it must be above 0")
-        if not 0.0 < self.weight <= 1.0:
+        positive("monitor.interval_s", self.interval_s)
+        if not 0.0 < positive("monitor.weight", self.weight) <= 1.0:
             raise ConfigError(f"monitor.weight is {self.weight!r}; it must be in (0, 1]")
-        for key in ("sample", "candidates", "rows", "columns", "ranks"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"monitor.{key} is {getattr(self, key)!r}; it must be at least 1")
+        for key in ("sample", "rows", "columns", "ranks"):
+            whole(f"monitor.{key}", getattr(self, key))
+        whole_or_none("monitor.candidates", self.candidates)
+        for key in ("sample_cycles", "merge_cycles"):
+            at_least(f"monitor.{key}", getattr(self, key), 0.0)
 
 
 class Monitor:
     """Estimates the profile of the traffic from what a data path can count.
 
-    `heavy`: packets of heavy flows among those sampled at the host, since the last decision.
+    begun: flows that are active at the start. `heavy`: packets of heavy flows among those sampled
+    at the host, since the last decision.
     """
 
     def __init__(
-        self, settings: MonitorSettings, first: TrafficProfile, rng: np.random.Generator
+        self,
+        settings: MonitorSettings,
+        first: TrafficProfile,
+        begun: float,
+        rng: np.random.Generator,
     ) -> None:
         self.settings = settings
         self.profile = first
@@ -57,15 +69,32 @@ class Monitor:
         self._left_out = 0
         self._before: Totals | None = None
         self._epoch_s = 0.0
-        self._flows = first.flows
+        self._begun = begun
         self._renew()
 
-    def sample(self, flow: int, count: int) -> None:
-        """A packet (`count` of them) at the host; one in so many is counted."""
+    def sample(self, flow: int, count: int) -> bool:
+        """A packet (`count` of them) at the host; one in so many is counted. Whether it was."""
         self._left_out += count
-        if self._left_out >= self.settings.sample:
-            self._left_out -= self.settings.sample
-            self.heavy.add(flow)
+        if self._left_out < self.settings.sample:
+            return False
+        self._left_out -= self.settings.sample
+        self.heavy.add(flow)
+        return True
+
+    def sample_all(
+        self,
+        places: Places,
+        weights: Mapping[str, float],
+        packets: float,
+        rng: np.random.Generator,
+    ) -> int:
+        """Packets as rates, of which the host has shares by type; returns how many are counted."""
+        number = packets / self.settings.sample
+        popular = int(rng.poisson(number * weights.get("EM", 0.0)))
+        self.heavy.add_all(*places.sample(popular))
+        even = int(rng.poisson(number * (weights.get("N", 0.0) + weights.get("T", 0.0))))
+        self.heavy.add_all(*places.sample_evenly(even))
+        return popular + even
 
     def epoch(self, now_s: float, totals: Totals, carrier: Carrier) -> None:
         """An epoch is over."""
@@ -80,10 +109,11 @@ class Monitor:
             packets=packets,
             size_bytes=totals.arrived_bytes - (before.arrived_bytes if before else 0.0),
             new_flows=totals.new - (before.new if before else 0.0),
-            active_flows=max(1.0, self._flows + totals.new - totals.ended),
+            active_flows=max(1.0, self._begun + totals.new - totals.ended),
             top_counts=self.top_counts(carrier),
         )
-        mean = smoothed(self.profile, estimate(seen, self.settings.ranks), self.settings.weight)
+        now = estimate(seen, self.settings.ranks, self.profile.zipf_exponent)
+        mean = smoothed(self.profile, now, self.settings.weight)
         # Whole flows: a plan for a millionth of a flow more is no other plan.
         self.profile = replace(mean, flows=float(round(mean.flows)))
 
@@ -123,17 +153,21 @@ class Monitor:
         coming: list[int] = flows[np.lexsort((flows, -counts))[:number]].tolist()
         return coming
 
-    def decided(self, now_s: float) -> None:
-        """Count anew."""
+    def decided(self, now_s: float, offloaded: float) -> None:
+        """Count anew, for a plan with so many flows at the NIC."""
         self._since_s = now_s
-        self._renew()
+        self._renew(offloaded)
 
     def _absent(self, carrier: Carrier) -> tuple[Integers, Integers]:
         flows, counts = self.heavy.columns()
         absent = ~carrier.hold(flows)
         return flows[absent], counts[absent]
 
-    def _renew(self) -> None:
+    def _renew(self, offloaded: float = 0.0) -> None:
         settings = self.settings
+        most = settings.candidates
+        if most is None:
+            # As many as show an exponent, at least.
+            most = max(settings.ranks, int(2.0 * offloaded))
         sketch = CountMin(settings.rows, settings.columns, self._rng)
-        self.heavy = HeavyFlows(settings.candidates, sketch)
+        self.heavy = HeavyFlows(most, sketch)

@@ -15,11 +15,12 @@ class NicCores:
     """A packet takes a thread for a leg of its trip: the thread that has been idle for longest.
     Threads of a core issue one at a time, first ready first; one that waits for memory lets
     another issue, and stays with its packet. Packets for which no thread is idle wait, at most
-    `limit` of them.
+    `limit` of them; at most `accelerator_limit` wait for an accelerator, to which a thread hands
+    its packet.
 
     engines: memory engines and accelerators by position. leave(time_s, packet): called when a
-    packet is through with its visit; refuse, when it comes back from an accelerator to a full
-    queue.
+    packet is through with its visit; drop(time_s, packet, place), when an accelerator has no
+    place for it, or it comes back from one to a full queue.
     """
 
     def __init__(
@@ -29,8 +30,9 @@ class NicCores:
         threads: int,
         engines: Sequence[Line],
         limit: float,
+        accelerator_limit: float,
         leave: Callable[[float, Transit], None],
-        refuse: Callable[[float, Transit], None],
+        drop: Callable[[float, Transit, str], None],
     ) -> None:
         self.count = cores
         self.threads = threads
@@ -46,7 +48,8 @@ class NicCores:
         self._order = calendar.order
         self._engines = engines
         self._leave = leave
-        self._refuse = refuse
+        self._drop = drop
+        self._accelerator_limit = accelerator_limit
         self._idle = deque(core for _ in range(threads) for core in range(cores))
         #: Threads that are ready to issue, by core; None where the core is idle.
         self._ready: list[deque[Transit] | None] = [None] * cores
@@ -97,14 +100,15 @@ class NicCores:
             ready.append(packet)
 
     def _issue(self, time_s: float, packet: Transit) -> None:
-        issue_s = packet.segments[packet.step].issue_s * self.slow
+        segment = packet.segments[packet.step]
+        issue_s = (segment.issue_s + segment.issue_s_per_byte * packet.size_bytes) * self.slow
         self._busy_s += issue_s
         end = self._until[packet.core] = time_s + issue_s
         heappush(self._heap, (end, next(self._order), self._issued, packet))
 
     def _issued(self, time_s: float, packet: Transit) -> None:
         core = packet.core
-        _, wait_s, uses = packet.segments[packet.step]
+        _, wait_s, uses, _ = packet.segments[packet.step]
         end = time_s + wait_s * self.slow
         for engine, service_s, slack_s in uses:
             line = self._engines[engine]
@@ -162,7 +166,11 @@ class NicCores:
         packet.leg += 1
         if leg.accelerator >= 0:
             service_s = leg.accelerator_s_per_byte * packet.size_bytes * self.slow
-            end = self._engines[leg.accelerator].serve(time_s, service_s)
+            engine = self._engines[leg.accelerator]
+            if engine.free_s - time_s > self._accelerator_limit * service_s:
+                self._drop(time_s, packet, "accelerator")
+                return
+            end = engine.serve(time_s, service_s)
             heappush(self._heap, (end, next(self._order), self._accelerated, packet))
         else:
             self._leave(time_s, packet)
@@ -171,4 +179,4 @@ class NicCores:
         if packet.leg == len(packet.legs):
             self._leave(time_s, packet)
         elif not self.enter(time_s, packet):
-            self._refuse(time_s, packet)
+            self._drop(time_s, packet, "nic")

@@ -15,9 +15,11 @@ from models.network_functions.trip import Trips
 from sim.core.errors import LawBroken
 from sim.core.result import Value
 from sim.dataplane.carrier import Totals
+from sim.dataplane.copies import merged
 from sim.dataplane.counts import Latencies
 from sim.dataplane.packet_path import PacketPath
 from sim.dataplane.switch import Switch
+from sim.dataplane.transit import HIT, MISS
 from sim.dataplane.transition import PricedStage
 
 
@@ -28,6 +30,7 @@ class PacketMode:
         self.path = path
         self._switch: Switch | None = None
         self._copied = 0.0
+        self._merging = False
         self._stages: deque[PricedStage] = deque()
 
     def start(self, now_s: float) -> None:
@@ -46,13 +49,17 @@ class PacketMode:
             counts.all_arrived,
             counts.arrived_bytes,
             counts.arrived["N"],
-            counts.arrived["T"],
+            counts.arrived["T"] + counts.silent,
             counts.all_left,
             counts.left_bytes,
             counts.crossed_bytes,
-            counts.crossed_bytes + counts.crossed * self.path.trips.model.stack.crossing_bytes,
+            counts.crossed_bytes
+            + counts.crossed * self.path.trips.model.stack.crossing_bytes
+            + self.path.crossing.moved_bytes,
             {place: float(sum(dropped)) for place, dropped in counts.dropped.items()},
             self.path.host.busy_s(now_s),
+            counts.left[HIT] + counts.left[MISS],
+            counts.left[HIT],
         )
 
     def busy_s(self, now_s: float) -> Mapping[str, float]:
@@ -80,6 +87,11 @@ class PacketMode:
             "flows_moved": path.moves.done,
             "installs_refused": path.moves.refused,
             "entries_copied": self._copied,
+            "packets_held": path.moves.held_in_all,
+            "packets_overtaken": path.departures.overtaken,
+            "packets_reordered": path.departures.reordered,
+            "packets_misrouted": path.entries.misrouted,
+            **path.count_error.figures(),
         }
 
     def check(self) -> None:
@@ -102,9 +114,35 @@ class PacketMode:
             "held for moving flows": path.moves.held(),
         }
 
-    def merge(self) -> None:
-        """Merge the copies of counters that both sides keep."""
-        self.path.entries.merge()
+    def merge(self, now_s: float) -> None:
+        """Merge the copies of counters that both sides keep, a batch after the other; not while
+        that goes on since the last time."""
+        path = self.path
+        entries, size = merged(path.trips.model, path.trips.cost.plan)
+        if not entries or self._merging:
+            return
+        path.entries.merge()
+        path.count_error.merge()
+        self._merging = True
+        self._counter_bytes = size / entries
+        self._add_up(now_s, entries)
+
+    def _add_up(self, time_s: float, entries: float) -> None:
+        """Bring and add so many counters."""
+        path = self.path
+        assert path.monitor is not None
+        batch = min(entries, float(path.limits.moves))
+        cycles = batch * path.monitor.settings.merge_cycles
+        here = path.crossing.move(time_s, batch * self._counter_bytes, up=True)
+        path.calendar.push(here, self._add_batch, (cycles * path.host_cycle_s, entries - batch))
+
+    def _add_batch(self, time_s: float, batch: tuple[float, float]) -> None:
+        """A batch is here."""
+        work_s, left = batch
+        end = self.path.host.work(time_s, work_s)
+        self._merging = left > 0.0
+        if left:
+            self.path.calendar.push(end, self._add_up, left)
 
     def provide(self, count: int, speed: float) -> None:
         """Serve with so many host cores of that speed from now on."""
@@ -125,9 +163,10 @@ class PacketMode:
         return len(self.path.entries.at_nic)
 
     def hold(self, flows: Integers) -> NDArray[np.bool_]:
-        """Of each of these flows, whether its are, or are on their way."""
-        there, coming = self.path.entries.at_nic, self.path.moves.under_way
-        held = (flow in there or flow in coming for flow in flows.tolist())
+        """Of each of these flows, whether its are, or are on their way, or it has ended."""
+        path = self.path
+        there, coming, over = path.entries.at_nic, path.moves.under_way, path.counts.over
+        held = (flow in there or flow in coming or flow in over for flow in flows.tolist())
         return np.fromiter(held, bool, len(flows))
 
     def top_hits(self, number: int) -> list[float]:

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 from heapq import heappush
 from math import inf
 
+from models.network_functions.plan import NIC, SPLIT
 from models.network_functions.trip import Trips
 from sim.core.simulation import Simulation
 from sim.dataplane.calendar import Calendar
+from sim.dataplane.count_error import CountError
 from sim.dataplane.counts import Counts
+from sim.dataplane.crossing import Crossing
 from sim.dataplane.departures import Departures
 from sim.dataplane.entries import Entries
 from sim.dataplane.facts import FlowMoved
@@ -20,7 +23,7 @@ from sim.dataplane.moves import Moves
 from sim.dataplane.nic_cores import NicCores
 from sim.dataplane.stations import Area, Stations
 from sim.dataplane.transit import HIT, KINDS, LAST, MISS, Transit
-from sim.dataplane.transition import entries_per_flow
+from sim.dataplane.transition import entries_per_flow, moved_bytes
 from workloads.demand import Packet
 
 
@@ -33,8 +36,8 @@ class PacketPath:
 
     window: so many packets are under way at any time, whatever the times of the
     workload say (None: those hold); nothing is dropped at the NIC's queues then.
-    first_flows: so many flows, numbered from 0 by popularity, have begun before the first packet;
-    those of the plan have their entries at the NIC.
+    first_flows: so many flows, numbered from 0, have begun before the first packet. ranked: by
+    popularity, and those of the plan have their entries at the NIC.
     by_rank: flows within the plan's number by their true rank are moved to the NIC as they begin.
     own_caches: at the host, a packet's entries are in a cache as its flow's rank says; else as
     often as those of all packets are, which is what the cost model takes.
@@ -52,6 +55,7 @@ class PacketPath:
         steering: str,
         window: int | None = None,
         first_flows: int = 0,
+        ranked: bool = True,
         by_rank: bool = True,
         own_caches: bool = False,
         monitor: Monitor | None = None,
@@ -69,7 +73,8 @@ class PacketPath:
         #: Move every new flow to the NIC: all are on their way there.
         self.install_all = False
         self.monitor = monitor
-        #: Packets of each flow at the NIC since the last decision, as its counter there says.
+        #: Packets of each flow that end at the NIC since the last decision, as its entry's counter
+        #: there says; none where no state there has an entry for each flow.
         self.hits: dict[int, int] = {}
         self.nic_up = True
         #: Packets up to this one were lost as the NIC failed.
@@ -78,13 +83,14 @@ class PacketPath:
         self._drained: Callable[[float], None] | None = None
         self._rank_before = 1
         self.entries = Entries()
+        self.count_error = CountError()
         self.counts = Counts(self.burst)
         self.last: dict[int, Transit] = {}
         self.under_way = Area()
         self.exhausted = False
         self.told_moves = simulation.listeners(FlowMoved)
         self._packets = packets
-        departures = Departures(simulation, self, ended)
+        self.departures = departures = Departures(simulation, self, ended)
         self._out, self._drop = departures.out, departures.drop
         self._drop_packet, self.gone = departures.drop_packet, departures.gone
         self._number = 0
@@ -92,36 +98,52 @@ class PacketPath:
         unbounded = window is not None
         self.stations = stations = Stations(trips, limits.inserts, unbounded)
         self.wire, self.match = stations.wire, stations.match
-        self.up, self.down = stations.up, stations.down
         self.channel = stations.channel
-        self._wire_s, self._crossing_s = stations.wire_s, stations.crossing_s
+        self._wire_s = stations.wire_s
         self.cores = NicCores(
             self.calendar,
             spec.cores,
             spec.threads_per_core,
             stations.engines,
             inf if unbounded else limits.nic,
+            inf if unbounded else limits.accelerator,
             self._left_cores,
-            lambda time_s, transit: self._drop(time_s, transit, "nic"),
+            self._drop,
         )
         self.host = HostCores(self.calendar, cores, steering, limits.ring, self._served)
+        self.crossing = Crossing(
+            self.calendar,
+            stations,
+            self.host,
+            self.counts,
+            limits,
+            unbounded,
+            self._back,
+            self._drop,
+        )
         self.moves = Moves(self)
-        self._transfer_s = stations.transfer_s
         self.pcie_latency_s = spec.pcie_latency_s
         self.move_cycles = trips.model.stack.move_cycles
         self.host_cycle_s = 1.0 / trips.model.cpu.clock_hz
         self.use(trips)
-        if self.split:
+        if self.split and ranked:
             self.entries.at_nic.update(range(int(min(self.offloaded, first_flows))))
 
     def use(self, trips: Trips) -> None:
         """Packets that come from now on follow these trips."""
         self.trips = trips
         self._find = trips.find
+        self.count_error.use(trips)
         plan = trips.cost.plan
         self.split = plan.split
         self.offloaded = plan.offloaded
         self.entries_per_flow = entries_per_flow(trips.model.program, plan)
+        self.counted = plan.counts_flows(trips.model.program)
+        self.move_bytes = moved_bytes(trips.model, plan)
+        states, levels = trips.model.at_nic.states, trips.cost.nic.levels
+        #: Flows for whose entries the NIC has room: of split states, and of all others.
+        self.most_moved = states.most_flows(plan.sides, levels, SPLIT) if plan.split else 0.0
+        self.most_known = states.most_flows(plan.sides, levels, NIC)
 
     def start(self, time_s: float) -> None:
         """Let the packets come."""
@@ -150,6 +172,8 @@ class PacketPath:
             if packet is None:
                 self.exhausted = True
                 return
+            if packet.over:
+                self.moves.end(time_s, packet.over)
             if self.window is not None:
                 packet = packet._replace(time_s=time_s)
             wire_s = self._wire_s(packet.size_bytes)
@@ -228,7 +252,8 @@ class PacketPath:
                 and self.split
                 and popular is not at_nic
                 and packet.rank
-                and self.moves.room(time_s)
+                and self.known(flow)
+                and (not popular or self.moves.room(time_s))
             ):
                 # Not where its rank wants it: it came to be popular, or found no room before.
                 self.moves.begin(time_s, flow, popular, 1).held.append(packet)
@@ -285,26 +310,22 @@ class PacketPath:
             self._drop(time_s, transit, "down")
             return
         if trip.crosses and not transit.back:
-            size = transit.size_bytes
-            self.counts.crossed += self.burst
-            self.counts.crossed_bytes += size * self.burst
-            speed = self.stations.pcie_speeds[0]
-            if not speed:
-                self._drop(time_s, transit, "ring")
-                return
-            here = self.up.serve(time_s, self._crossing_s(size, speed)) + self._transfer_s
-            if not self.host.admit(time_s, here, transit.host_s, transit):
-                self._drop(time_s, transit, "ring")
-            return
+            self.crossing.to_host(time_s, transit)
+        else:
+            self._finish(time_s, transit)
+
+    def _finish(self, time_s: float, transit: Transit) -> None:
+        """The NIC has done all its part."""
+        trip = transit.trip
         if trip.nic_adds:
             self.entries.added[1] += trip.nic_adds
-        if self.split:
-            if transit.kind == HIT:
-                self.entries.update(transit.flow, True, self.burst)
-                if self.monitor is not None:
-                    self.hits[transit.flow] = self.hits.get(transit.flow, 0) + self.burst
-        elif not trip.crosses and self.entries.changed is not None:
-            self.entries.changed.add(transit.flow)
+        kind, flow = transit.kind, transit.flow
+        if self.count_error.reads:
+            self.count_error.packet(flow, kind)
+        if self.split and kind == HIT:
+            self.entries.update(flow, True, self.burst)
+        if kind == HIT or (kind == MISS and self.counted and not trip.crosses):
+            self.hits[flow] = self.hits.get(flow, 0) + self.burst
         if trip.inserts and not trip.crosses:
             self._insert(time_s, transit, self._out)
         else:
@@ -316,32 +337,25 @@ class PacketPath:
             self.entries.added[0] += transit.trip.host_adds
         if self.split and transit.kind != HIT:
             self.entries.update(transit.flow, False, self.burst)
-        elif self.entries.changed is not None:
-            self.entries.changed.add(transit.flow)
-        if self.monitor is not None and transit.kind == MISS:
-            self.monitor.sample(transit.flow, self.burst)
+        monitor = self.monitor
+        if monitor is not None and transit.kind != HIT and monitor.sample(transit.flow, self.burst):
+            cycles = monitor.settings.sample_cycles
+            self.host.work(time_s, cycles * self.host_cycle_s, transit.flow)
         if transit.trip.inserts:
-            self._insert(time_s, transit, self._return)
+            self._insert(time_s, transit, self.crossing.to_nic)
         else:
-            self._return(time_s, transit)
+            self.crossing.to_nic(time_s, transit)
 
     def _insert(
         self, time_s: float, transit: Transit, then: Callable[[float, Transit], None]
     ) -> None:
-        end = self.channel.insert(time_s, transit.trip.inserts)
+        counts = self.counts
+        full = self.first_flows + len(counts.born) - len(counts.over) >= self.most_known
+        end = -1.0 if full else self.channel.insert(time_s, transit.trip.inserts)
         if end < 0.0:
             self._drop(time_s, transit, "inserts")
         else:
             heappush(self.calendar.heap, (end, next(self.calendar.order), then, transit))
-
-    def _return(self, time_s: float, transit: Transit) -> None:
-        speed = self.stations.pcie_speeds[1]
-        if not speed:
-            self._drop(time_s, transit, "ring")
-            return
-        seconds = self._crossing_s(transit.size_bytes, speed)
-        end = self.down.serve(time_s, seconds) + self._transfer_s
-        heappush(self.calendar.heap, (end, next(self.calendar.order), self._back, transit))
 
     def _back(self, time_s: float, transit: Transit) -> None:
         trip = transit.trip
@@ -354,6 +368,6 @@ class PacketPath:
         if trip.match_after_s:
             self._match(time_s, transit, trip.match_after_s)
         elif not trip.after:
-            self._out(time_s, transit)
+            self._finish(time_s, transit)
         elif not self.cores.enter(time_s, transit):
             self._drop(time_s, transit, "nic")

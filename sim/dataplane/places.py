@@ -116,10 +116,16 @@ class Places:
         )
         return self.flows_at(places), counts
 
-    def top_counts(self, packets: float, number: int) -> list[float]:
-        """Counters of the most popular members when there were so many established packets."""
+    def sample_evenly(self, number: int) -> tuple[Integers, Integers]:
+        """Packets of flows drawn without regard to popularity, as first and last ones are."""
+        places, counts = np.unique(self._rng.integers(self.flows, size=number), return_counts=True)
+        return self.flows_at(places), counts
+
+    def top_counts(self, packets: float, number: int, everyone: bool = False) -> list[float]:
+        """Counters of the most popular members, or flows, when there were so many established
+        packets."""
         first = self.place_of_rank[: 4 * number]
-        first = first[self.member[first]][:number]
+        first = (first if everyone else first[self.member[first]])[:number]
         return [float(n) for n in self._rng.poisson(packets * self.weight[first])]
 
     def slowest(self, packets: float, number: int) -> dict[int, float]:

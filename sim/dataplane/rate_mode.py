@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import simpy
@@ -11,21 +12,22 @@ from numpy.typing import NDArray
 
 from models.network_functions.cost_model import CostModel, PlanCost
 from models.network_functions.sketch import Integers
-from models.network_functions.traffic import PACKET_TYPES, TrafficProfile
+from models.network_functions.traffic import TrafficProfile
 from models.network_functions.trip import Trips
 from sim.core.errors import LawBroken
 from sim.core.result import Value
 from sim.core.simulation import Simulation
+from sim.dataplane import rate_costs
 from sim.dataplane.asked_moves import AskedMoves
 from sim.dataplane.carrier import Totals
+from sim.dataplane.copies import copy_work, merged
 from sim.dataplane.counts import PLACES, Latencies
-from sim.dataplane.fluids import ChannelFluid, HostFluid, NicLoad
+from sim.dataplane.fluids import ChannelFluid, HostFluid, NicLoad, PcieFluid
 from sim.dataplane.limits import QueueLimits
 from sim.dataplane.monitor import Monitor
 from sim.dataplane.phases import PhasedTraffic
 from sim.dataplane.places import Places
-from sim.dataplane.rate_costs import by_station, drop_place, nic_seconds, type_weights
-from sim.dataplane.transition import PricedStage, copy_rounds, entries_per_flow
+from sim.dataplane.transition import PricedStage
 
 
 class RateMode:
@@ -59,19 +61,18 @@ class RateMode:
         self._phase = self._phases.popleft()
         self.places = Places(self._phase.profile, rng)
         self._asked = AskedMoves(self.places)
-        self._at_s = self._forgot_s = simulation.now
+        self._at_s = simulation.now
         self._host = HostFluid(limits.ring)
         self._stages: deque[PricedStage] = deque()
         self._switching = False
-        self._established = 0.0
-        self._waiting = 0.0
-        self._sums = dict.fromkeys(
-            ("arrived", "bytes", "new", "left", "left bytes", "crossed", "moved"), 0.0
-        )
+        self._forgotten = self._waiting = 0.0
+        self._sums = dict.fromkeys(("arrived", "bytes", "new", "established", "hits"), 0.0)
+        self._sums |= dict.fromkeys(("left", "left bytes", "crossed", "moved"), 0.0)
         self._dropped = dict.fromkeys(PLACES, 0.0)
         self._busy: dict[str, float] = {}
         self._channel = ChannelFluid(limits.inserts, model.nic.inserts_per_s)
-        self._nic_speed = self._pcie_speed = 1.0
+        self._pcie = PcieFluid(limits.pcie)
+        self._nic_speed = 1.0
         self.load = NicLoad(simulation.now)
         self._use(cost)
         if cost.plan.split:
@@ -101,7 +102,7 @@ class RateMode:
     def totals(self, now_s: float) -> Totals:
         """Counts from the start until now."""
         self._advance(now_s)
-        sums, profile = self._sums, self._phase.profile
+        sums, each_bytes = self._sums, self._phase.profile.packet_bytes
         return Totals(
             sums["arrived"],
             sums["bytes"],
@@ -109,25 +110,28 @@ class RateMode:
             sums["new"],
             sums["left"],
             sums["left bytes"],
-            sums["crossed"] * profile.packet_bytes,
-            sums["crossed"] * (profile.packet_bytes + self._model.stack.crossing_bytes),
+            sums["crossed"] * each_bytes,
+            sums["crossed"] * (each_bytes + self._model.stack.crossing_bytes),
             dict(self._dropped),
             self._host.work_s,
+            sums["established"],
+            sums["hits"],
         )
 
     def busy_s(self, now_s: float) -> Mapping[str, float]:
         """Seconds of work until now by resource of the NIC."""
         self._advance(now_s)
-        return {"inserts": self._channel.busy_s, **self._busy}
+        return {"inserts": self._channel.busy_s, "pcie up": self._pcie.busy_s, **self._busy}
 
     def counts(self) -> Mapping[str, Value]:
         """Other figures at the end of a run."""
-        return {"packets_under_way": self._waiting, "flows_moved": self._sums["moved"]}
+        waiting = self._waiting + self._pcie.waiting
+        return {"packets_under_way": waiting, "flows_moved": self._sums["moved"]}
 
     def check(self) -> None:
-        """Raise LawBroken unless packets in = out + dropped + waiting at the NIC, to rounding."""
+        """Raise LawBroken unless packets in = out + dropped + waiting, to rounding."""
         arrived = self._sums["arrived"]
-        out = self._sums["left"] + sum(self._dropped.values()) + self._waiting
+        out = self._sums["left"] + sum(self._dropped.values()) + self._waiting + self._pcie.waiting
         if abs(arrived - out) > 1e-6 * arrived:
             raise LawBroken(f"packets in = out + dropped + waiting: {arrived} and {out}")
 
@@ -135,13 +139,17 @@ class RateMode:
         """What waits where."""
         return {
             "nic": self._waiting,
+            "pcie": self._pcie.waiting,
             "host": self._host.waiting_s,
             "inserts": self._channel.waiting,
             "moves": len(self._asked),
         }
 
-    def merge(self) -> None:
-        """Nothing to do: rates keep no counters."""
+    def merge(self, now_s: float) -> None:
+        """A core merges the copies of counters that both sides keep."""
+        entries, size = merged(self._model, self._cost.plan)
+        self._host.moving_s += entries * self._monitor.settings.merge_cycles * self._cycles_s
+        self._pcie.moving_s += size / self._model.nic.pcie_bandwidth_bytes_per_s
 
     def provide(self, count: int, speed: float) -> None:
         """Serve with so many host cores of that speed from now on."""
@@ -159,7 +167,7 @@ class RateMode:
     def provide_pcie(self, up: float, down: float) -> None:
         """Cross PCIe at so large a part of its bandwidth from now on."""
         self._advance(self._simulation.now)
-        self._pcie_speed = max(1e-9, min(up, down))
+        self._pcie.speed = max(1e-9, min(up, down))
 
     @property
     def offloaded(self) -> int:
@@ -168,21 +176,23 @@ class RateMode:
 
     def hold(self, flows: Integers) -> NDArray[np.bool_]:
         """Whether its are, or it has ended, so that nothing is to be done for it."""
-        places = self.places
-        return ~places.current(flows) | places.member[flows % places.flows]
+        return ~self.places.current(flows) | self.places.member[flows % self.places.flows]
 
     def top_hits(self, number: int) -> list[float]:
         """Packets at the NIC of the most popular flows there."""
-        return self.places.top_counts(self._established, number)
+        plan, crosses = self._cost.plan, self._cost.paths["EM"].crosses
+        everyone = plan.counts_flows(self._model.program) and not crosses
+        packets = self._sums["established"] - self._forgotten
+        return self.places.top_counts(packets, number, everyone)
 
     def slowest(self, number: int) -> dict[int, float]:
         """The flows at the NIC with fewest packets."""
-        return self.places.slowest(self._established, number)
+        return self.places.slowest(self._sums["established"] - self._forgotten, number)
 
     def forget_hits(self, now_s: float) -> None:
         """Count hits anew."""
         self._advance(now_s)
-        self._established = 0.0
+        self._forgotten = self._sums["established"]
 
     @property
     def changing(self) -> bool:
@@ -201,18 +211,12 @@ class RateMode:
     def _begin(self, now_s: float) -> None:
         """The next stage: copy, switch."""
         stage = self._stages[0]
-        rate = self._phase.profile.rate_pps
-        per_flow = entries_per_flow(self._model.program, stage.cost.plan)
-        copied, lasts_s = copy_rounds(
-            stage.copied,
-            self._model.nic.inserts_per_s,
-            2.0 * self._model.nic.pcie_latency_s,
-            self._limits.moving,
-            lambda seconds: per_flow * self.places.touched(rate * seconds),
-        )
-        self._channel.waiting += copied
-        self._host.work_s += copied * self._move_s
-        self._simulation.at(now_s + lasts_s, self._switched)
+        touched = partial(rate_costs.flows_with, self._phase.profile, self.places)
+        work = copy_work(self._model, stage.copied, self._limits, touched)
+        self._channel.waiting += work.to_nic
+        self._host.moving_s += (work.to_nic + work.from_nic) * self._move_s
+        self._pcie.moving_s += work.up_bytes / self._model.nic.pcie_bandwidth_bytes_per_s
+        self._simulation.at(now_s + work.lasts_s, self._switched)
 
     def _switched(self, _: simpy.Event) -> None:
         """The stage's plan is in force: bring the flows where it wants them."""
@@ -247,10 +251,7 @@ class RateMode:
     def move(self, now_s: float, flows: Mapping[int, bool]) -> None:
         """Move entries of flows, one after the other."""
         self._advance(now_s)
-        number = len(flows)
-        self._asked.ask(
-            np.fromiter(flows.keys(), np.int64, number), np.fromiter(flows.values(), bool, number)
-        )
+        self._asked.ask_each(flows)
 
     def _fit(self, now_s: float) -> None:
         """Take the surplus off the NIC."""
@@ -258,17 +259,15 @@ class RateMode:
             gone = self.places.beyond(self._target)
             self._asked.ask(self.places.flows_at(gone), np.zeros(len(gone), bool))
         else:
-            surplus = self.places.members - self._target
-            if surplus > 0:
-                self.move(now_s, dict.fromkeys(self.slowest(surplus), False))
+            surplus = max(0, self.places.members - self._target)
+            self.move(now_s, dict.fromkeys(self.slowest(surplus), False))
 
     def _use(self, cost: PlanCost) -> None:
         self._cost = cost
         self._trips = Trips(self._model, cost)
         self._target = int(min(cost.plan.offloaded, self.places.flows))
-        self._entries = entries_per_flow(self._model.program, cost.plan)
+        self._entries, self._move_s, self._transfer_s = rate_costs.moving(self._model, cost.plan)
         self._cycles_s = 1.0 / self._model.cpu.clock_hz
-        self._move_s = self._model.stack.move_cycles * self._cycles_s
 
     # Rates
 
@@ -289,28 +288,26 @@ class RateMode:
     def _step(self, lasts_s: float) -> None:
         """Rates as they are now, for so long."""
         profile, plan = self._phase.profile, self._cost.plan
-        weights = type_weights(profile, self.places.hit if plan.split else 0.0)
+        weights = rate_costs.type_weights(profile, self.places.hit if plan.split else 0.0)
         edge = weights["N"]
         arrived = profile.rate_pps * lasts_s
         sums = self._sums
-        sums["arrived"] += arrived
-        sums["bytes"] += arrived * profile.packet_bytes
-        sums["new"] += arrived * edge
-        self._established += arrived * (1.0 - 2.0 * edge)
+        parts = {"arrived": 1.0, "bytes": profile.packet_bytes, "new": edge, "hits": weights["EH"]}
+        for key, share in {**parts, "established": 1.0 - 2.0 * edge}.items():
+            sums[key] += arrived * share
         if not self._nic_speed:
             self._lose(arrived, edge, lasts_s)
             return
         served = self._at_nic(arrived, weights, lasts_s)
         moved = self._tables(arrived * edge, served, weights, lasts_s)
         served -= moved[1]
-        lost = self._at_host(served, weights, moved[0], lasts_s)
-        left = served - lost
+        left = self._at_host(served, weights, moved[0], lasts_s)
         self._check_stage()
         sums["left"] += left
         sums["left bytes"] += left * profile.packet_bytes
-        if self._cost.paths["EM"].crosses:
-            number = served * weights["EM"] / self._monitor.settings.sample
-            self._monitor.heavy.add_all(*self.places.sample(int(self._rng.poisson(number))))
+        each = {kind: weights[kind] for kind, path in self._cost.paths.items() if path.crosses}
+        seen = self._monitor.sample_all(self.places, each, served, self._rng)
+        self._host.moving_s += seen * self._monitor.settings.sample_cycles * self._cycles_s
 
     def _lose(self, arrived: float, edge: float, lasts_s: float) -> None:
         """The NIC is down. Flows that begin meanwhile are not known there afterwards."""
@@ -321,20 +318,19 @@ class RateMode:
         self._host.serve(0.0, 0.0, 0.0, lasts_s)
 
     def _at_nic(self, arrived: float, weights: Mapping[str, float], lasts_s: float) -> float:
-        """Packets that the port, the NIC and PCIe serve."""
-        seconds = nic_seconds(
+        """Packets that the port and the NIC serve."""
+        seconds = rate_costs.nic_seconds(
             self._model, self._cost, weights, self.places.members, self._nic_speed
         )
-        seconds["pcie bytes"] /= self._pcie_speed
         binding = max(seconds, key=lambda key: seconds[key])
         most = lasts_s / seconds[binding]
         offered = arrived + self._waiting
         served = min(offered, most)
         waiting = offered - served
         self._waiting = min(waiting, float(self._limits.nic))
-        self._dropped[drop_place(binding)] += waiting - self._waiting
+        self._dropped[rate_costs.drop_place(binding)] += waiting - self._waiting
         self.load.go_on(served * seconds.get("cores", 0.0), lasts_s)
-        for key, each in by_station(seconds).items():
+        for key, each in rate_costs.by_station(seconds).items():
             self._busy[key] = self._busy.get(key, 0.0) + served * each
         return served
 
@@ -343,10 +339,8 @@ class RateMode:
     ) -> tuple[float, float]:
         """The insertion channel: entries of first packets, of flows that ended and began, of moves.
         Returns entries that the host moves, and packets dropped for want of an insertion."""
-        each = [self._trips.find(i, 0).inserts for i in range(len(PACKET_TYPES))]
-        by_packets = served * sum(
-            weights[kind] * inserts for kind, inserts in zip(PACKET_TYPES, each, strict=True)
-        )
+        mean, most = rate_costs.inserted(self._trips, weights)
+        by_packets = served * mean
         entries = self._entries
         moved = 0.0
         ended = self.places.renew(int(self._rng.poisson(born)))
@@ -361,40 +355,37 @@ class RateMode:
         if refused:
             self.places.set(kept[: int(refused)], False)
             moved -= refused * entries
-        lost = self._channel.cut(by_packets) / max(max(each), 1.0)
+        lost = self._channel.cut(by_packets) / max(most, 1.0)
         self._dropped["inserts"] += lost
         if entries and self._cost.plan.split:
             flows = int(room / entries)
-            flows -= self._move(flows)
+            done = self._asked.carry_out(flows)
             if self._by_rank or len(self._stages) > 1:
-                came = self.places.missing(self._target, max(0, flows))
+                came = self.places.missing(self._target, flows - done)
                 self.places.set(came, True)
-                self._sums["moved"] += len(came)
-                moved += entries * len(came)
-                self._channel.insert(entries * len(came))
+                done += len(came)
+            self._sums["moved"] += done
+            moved += entries * done
+            self._channel.insert(entries * done)
         return moved, lost
-
-    def _move(self, most: int) -> int:
-        """Carry out moves that were asked for; returns how many."""
-        done = self._asked.carry_out(most)
-        self._sums["moved"] += done
-        self._host.work_s += done * self._entries * self._move_s
-        self._channel.insert(done * self._entries)
-        return done
 
     def _at_host(
         self, served: float, weights: Mapping[str, float], moved: float, lasts_s: float
     ) -> float:
-        """The host's cores; returns packets dropped for want of them."""
+        """PCIe and the host's cores; returns packets that leave."""
         host, paths, sides = self._model.host, self._cost.paths, self._cost.plan.sides
-        crossing = served * sum(weights[kind] for kind, path in paths.items() if path.crosses)
-        work_s = (
-            served
-            * self._cycles_s
-            * sum(weights[kind] * host.path_cycles(path, sides) for kind, path in paths.items())
-        )
-        self._sums["crossed"] += crossing
-        packet_s = work_s / crossing if crossing else 0.0
-        lost = self._host.serve(work_s, packet_s, moved * self._move_s, lasts_s)
+        nic, size = self._model.nic, self._phase.profile.packet_bytes
+        share = sum(weights[kind] for kind, path in paths.items() if path.crosses)
+        cycles = sum(weights[kind] * host.path_cycles(path, sides) for kind, path in paths.items())
+        each_s = cycles / (share * self._model.cpu.clock_hz) if share else 0.0
+        byte_s = (size + self._model.stack.crossing_bytes) / nic.pcie_bandwidth_bytes_per_s
+        transfer = byte_s, 1.0 / nic.pcie_packets_per_s
+        self._pcie.moving_s += moved * self._transfer_s
+        over, dropped = self._pcie.serve(served * share, *transfer, lasts_s)
+        lost = min(over, self._host.serve(over * each_s, each_s, moved * self._move_s, lasts_s))
+        # A ring that is full takes nothing over, so that PCIe is not what binds.
+        self._pcie.never(lost, *transfer)
+        self._dropped["ring" if lost else "pcie"] += dropped
         self._dropped["ring"] += lost
-        return min(lost, served)
+        self._sums["crossed"] += over - lost
+        return served * (1.0 - share) + over - lost

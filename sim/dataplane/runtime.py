@@ -58,6 +58,7 @@ class Runtime:
         self.cores: float = float(cores)
         self.plan: Plan | None = None
         self.overloaded = False
+        self.hit_share: float | None = None
         self.decisions = 0
         self.plans = 0
         self.nodes = 0
@@ -119,7 +120,8 @@ class Runtime:
         self._fixed = fixed
         self._carrier = carrier
         self._provision = provision
-        self._before = carrier.totals(self._simulation.now)
+        self._before = self._seen = carrier.totals(self._simulation.now)
+        self._monitor.decided(self._simulation.now, self._offloaded)
         self._start_s = self._simulation.now
         self._next(1)
         if self._interval_s is not None:
@@ -168,7 +170,7 @@ class Runtime:
         self._before = totals
         lasted_s = self._monitor.settings.interval_s
         self._monitor.epoch(now, totals, self._carrier)
-        self._carrier.merge()
+        self._carrier.merge(now)
         busy = (totals.work_s - before.work_s) / lasted_s
         if self._told_epochs:
             fact = EpochEnded(
@@ -190,18 +192,22 @@ class Runtime:
             self._provision.adjust(busy * self._pressure(before, totals, lost), lost > 0.0)
         if self._learn:
             self._refill(now)
+            if self._interval_s is None:
+                # Nobody decides, so that what was counted would never be forgotten.
+                self._monitor.decided(now, self._offloaded)
+                self._carrier.forget_hits(now)
         if not self._carrier.idle:
             self._next(self._epochs + 1)
 
     @staticmethod
     def _pressure(before: Totals, totals: Totals, lost: float) -> float:
-        """Packets for the host, those lost at its rings among them, for each that it served."""
+        """Packets for the host, those lost at its rings among them, for each that came there."""
         packets = totals.arrived - before.arrived
         if not lost or not packets:
             return 1.0
         mean_bytes = (totals.arrived_bytes - before.arrived_bytes) / packets
         came = (totals.crossed_bytes - before.crossed_bytes) / mean_bytes
-        return came / (came - lost) if came > lost else 2.0
+        return (came + lost) / came if came else 2.0
 
     def _refill(self, now: float) -> None:
         """Flows for free places at the NIC, the heaviest first."""
@@ -221,9 +227,12 @@ class Runtime:
         self._simulation.at(now + self._interval_s, self._decide)
         if self._deciding or self._carrier.changing:
             return
-        dropped = self._carrier.totals(now).all_dropped
-        self.overloaded = dropped > self._dropped
-        self._dropped = dropped
+        totals = self._carrier.totals(now)
+        self.overloaded = totals.all_dropped > self._dropped
+        self._dropped = totals.all_dropped
+        established = totals.established - self._seen.established
+        hits = totals.hits - self._seen.hits
+        self.hit_share = hits / established if established else None
         decision = self._policy.decide(self, now)
         self.decisions += 1
         self.nodes += decision.nodes
@@ -270,10 +279,16 @@ class Runtime:
             for out, into in decision.swaps:
                 moves[out], moves[into] = False, True
             self._carrier.move(now, moves)
-        self._monitor.decided(now)
+        self._monitor.decided(now, self._offloaded)
         self._carrier.forget_hits(now)
+        self._seen = self._carrier.totals(now)
+
+    @property
+    def _offloaded(self) -> float:
+        return 0.0 if self.plan is None else self.plan.offloaded
 
     def _carried_out(self, start_s: float, plan: Plan, end_s: float) -> None:
+        self._seen = self._carrier.totals(end_s)
         for listener in self._told_changes:
             listener(PlanCarriedOut(start_s, end_s, plan, self._name))
 

@@ -97,7 +97,9 @@ class Stations:
         self.channel = InsertChannel(nic.inserts_per_s, inf if unbounded else inserts)
         #: What packets may have of PCIe up and down, relative to all of it.
         self.pcie_speeds = (1.0, 1.0)
+        self.latency_s = nic.pcie_latency_s
         self.transfer_s = burst * nic.pcie_latency_s
+        self._moving_byte_s = 1.0 / nic.pcie_bandwidth_bytes_per_s
         self._mac_s = burst / nic.packets_per_s
         self._wire_s = burst / nic.line_bytes_per_s
         self._pcie_s = burst / nic.pcie_packets_per_s
@@ -118,3 +120,7 @@ class Stations:
         """Time of PCIe, one way, for a packet; `speed` is above 0."""
         seconds = (size_bytes + self._crossing_bytes) * self._pcie_byte_s / speed
         return seconds if seconds > self._pcie_s else self._pcie_s
+
+    def moving_s(self, size_bytes: float, speed: float) -> float:
+        """Time of PCIe, one way, for bytes of entries, whatever the burst of packets."""
+        return size_bytes * self._moving_byte_s / speed

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from models.network_functions.traffic import CLASS_OF, PACKET_TYPES
 from models.network_functions.trip import Trips
+from sim.core.errors import LawBroken
+from sim.dataplane.copies import ROUNDS, Copy, entry_bytes
 
 if TYPE_CHECKING:
     from sim.dataplane.packet_path import PacketPath
 
-#: Rounds of copying before the last, at most.
-_ROUNDS = 8
+#: Multiplier of a hash of flows: which entry of a shared state is theirs.
+_GOLDEN = 2654435769
 
 
 class Switch:
-    """Copies entries while the old plan is in force, again those that were changed meanwhile, until
+    """Copies entries while the old plan is in force, again those that were updated meanwhile, until
     few are left; then packets are held, those under way end, the rest is copied and the new plan
     is in force. No update is lost, and no packet overtakes another.
 
-    entries: to copy through the insertion channel, as many at a time as flows may move. members:
-    flows whose entries of split states are at the NIC under the new plan. done(time_s): called
-    when it is in force.
+    A host core copies each entry, batches of as many as flows may move cross PCIe in a round trip,
+    and what is for the NIC goes through the insertion channel. members: flows whose entries of
+    split states are at the NIC under the new plan. done(time_s): called when it is in force.
     """
 
     def __init__(
         self,
         path: PacketPath,
         trips: Trips,
-        entries: float,
+        copied: Sequence[Copy],
         members: set[int],
         done: Callable[[float], None],
     ) -> None:
@@ -38,56 +41,85 @@ class Switch:
         self.copied = 0.0
         self._rounds = 0
         self._done = done
-        self._left = entries
-        self._per_flow = sum(
-            state.entries_per_flow or 0.0
-            for state in trips.model.program.states
-            if state.consistency == "rmw"
-        )
+        self._copies = copied
+        #: Entries to copy from the NIC and to it, and mean bytes of one.
+        self._left = [0.0, 0.0]
+        self._bytes = [0.0, 0.0]
+        for each in copied:
+            self._left[each.to_nic] += each.entries
+            self._bytes[each.to_nic] += each.entries * entry_bytes(trips.model, each.state)
+        self._bytes = [
+            size / (left or 1.0) for size, left in zip(self._bytes, self._left, strict=True)
+        ]
+        #: Updates that the copies hold, by flow and type of packet.
+        self._held: dict[tuple[int, int], int] = {}
 
     def start(self, time_s: float) -> None:
         """Begin to copy."""
-        self.path.entries.changed = set()
+        self.path.entries.changed = {}
         self._copy(time_s, None)
 
     def _copy(self, time_s: float, _: None) -> None:
         """The next entries, or the next round."""
-        if self._left > self.path.limits.moving and self._rounds <= _ROUNDS:
-            entries = min(self._left, float(self.path.limits.moves))
-            self._left -= entries
-            self.path.calendar.push(self._insert(time_s, entries), self._copy)
+        few = self.path.limits.moving
+        if sum(self._left) > few and self._rounds <= ROUNDS:
+            to_nic = self._left[1] > 0.0
+            entries = min(self._left[to_nic], float(self.path.limits.moves))
+            self.path.calendar.push(self._bring(time_s, entries, to_nic), self._copy)
             return
-        changed = self._changed()
+        self._again()
         self._rounds += 1
-        self._left += changed
-        if self._left <= self.path.limits.moving or self._rounds > _ROUNDS:
+        if sum(self._left) <= few or self._rounds > ROUNDS:
             self.path.hold_all(time_s, self._last)
         else:
             self.path.calendar.push(time_s, self._copy)
 
-    def _changed(self) -> float:
-        """Entries that were changed since the last time; only where any are copied."""
-        changed = len(self.path.entries.changed or ()) * self._per_flow
-        self.path.entries.changed = set()
-        return changed if self.copied else 0.0
+    def _again(self) -> None:
+        """Find what was updated since it was copied."""
+        changed = self.path.entries.changed or {}
+        if self.copied:
+            stale = [key for key, count in changed.items() if self._held.get(key) != count]
+            for each in self._copies:
+                kinds = {i for i, kind in enumerate(PACKET_TYPES) if CLASS_OF[kind] in each.classes}
+                flows = {flow for flow, kind in stale if kind in kinds}
+                self._left[each.to_nic] += _entries(each, flows)
+        self._held = dict(changed)
 
-    def _insert(self, time_s: float, entries: float) -> float:
-        """Copy so many entries, a core's work and the channel's; returns when it is done."""
+    def _bring(self, time_s: float, entries: float, to_nic: bool) -> float:
+        """Copy so many entries; returns when they are there."""
         path = self.path
         self.copied += entries
-        copied_s = path.host.work(time_s, entries * path.move_cycles * path.host_cycle_s)
-        inserted_s = path.channel.serve(time_s, entries * path.channel.operation_s)
-        return max(copied_s, inserted_s) + 2.0 * path.pcie_latency_s
+        self._left[to_nic] -= entries
+        ends = [path.host.work(time_s, entries * path.move_cycles * path.host_cycle_s)]
+        ends.append(path.crossing.move(time_s, entries * self._bytes[to_nic], up=not to_nic))
+        if to_nic:
+            ends.append(path.channel.serve(time_s, entries * path.channel.operation_s))
+        return max(ends) + 2.0 * path.pcie_latency_s
 
     def _last(self, time_s: float) -> None:
         """No packet is under way."""
-        self._left += self._changed()
-        self.path.calendar.push(self._insert(time_s, self._left), self._flip)
+        self._again()
+        end = time_s
+        for to_nic in (False, True):
+            if self._left[to_nic] > 0.0 or to_nic:
+                end = max(end, self._bring(time_s, self._left[to_nic], to_nic))
+        self.path.calendar.push(end, self._flip)
 
     def _flip(self, time_s: float, _: None) -> None:
         path = self.path
+        if path.entries.changed != self._held:
+            raise LawBroken("updates are lost in a change of plan: they came after the last copy")
         path.entries.changed = None
         path.entries.redeal(self.members)
         path.use(self.trips)
         path.release_all(time_s)
         self._done(time_s)
+
+
+def _entries(copy: Copy, flows: set[int]) -> float:
+    """Entries of a state that are these flows'."""
+    state = copy.state
+    if state.entries_per_flow:
+        return len(flows) * state.entries_per_flow
+    places = max(1, int(copy.entries))
+    return float(len({(flow * _GOLDEN >> 12) % places for flow in flows}))

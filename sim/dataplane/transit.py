@@ -42,6 +42,7 @@ class Transit:
         "queue",
         "rank",
         "segments",
+        "served_s",
         "size_bytes",
         "step",
         "trip",
@@ -54,6 +55,7 @@ class Transit:
     core: int
     host_s: float
     queue: tuple[int, list[int]]
+    served_s: tuple[float, float]
     waits_s: float
 
     def __init__(

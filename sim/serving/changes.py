@@ -74,12 +74,12 @@ class Changes:
         chunks = plan.chunks
         named = [*plan.resume]
         if plan.offload is not None:
-            named += [*plan.offload.out, *plan.offload.back]
+            named += plan.offload.out
+            named += plan.offload.back
         for request, _ in (*chunks, *plan.preempt, *plan.evict):
             named.append(request)
-        different = len(set(named))
         where = self._replica.index
-        if different < len(named):
+        if len(named) > 1 and (different := len(set(named))) < len(named):
             raise LawBroken(
                 f"replica {where}: a plan names {len(named)} requests, {different} different ones"
             )

@@ -120,7 +120,7 @@ class DecodeBatch:
         left = free_blocks - free_blocks // size * size
         offsets = self._offsets
         at = self.steps % self.block_tokens
-        for _ in range(self.block_tokens):
+        for _ in range(min(self.block_tokens, most)):
             left -= offsets[at]
             if left < 0:
                 break
@@ -149,11 +149,11 @@ class DecodeBatch:
                 break
             heappop(ends)
         self.next_end = ends[0][0] if ends else NEVER
-        self._shrink()
+        if len(ends) > 64:
+            self._shrink()
 
     def _shrink(self) -> None:
         """Make the heap anew where most of it is out of date."""
-        ends = self._ends
-        if len(ends) > 64 and len(ends) > 4 * self.size:
+        if len(self._ends) > 4 * self.size:
             self._ends = [(r._ends, r.id, r) for r in self.members.values()]
             heapify(self._ends)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from models.offload.offload_cost import OffloadCost, Totals
+from models.offload.offload_cost import OffloadCost
 from models.offload.sub_batch import NOTHING, SubBatch
 from models.step_cost import StepCost
-from policies.batching.contract import Offload, Plan
+from policies.batching.contract import Plan
 from sim.core.errors import ConfigError, LawBroken
 from sim.hardware.cpu import Cpu
 from sim.hardware.device import DeviceGroup
 from sim.hardware.run import Run
 from sim.serving.facts import StageDone
 from sim.serving.host_batch import HostBatch
-from sim.serving.rank_queue import RankQueue
 from sim.serving.request import Request
 from sim.serving.staged_run import StagedRun
 
@@ -27,11 +26,10 @@ if TYPE_CHECKING:
 class HostSide:
     """Who decodes on the host, and what iterations cost in which they do.
 
-    `batch`: them; `queue`: the same in rank order, as last asked. `taking_part`, `read_tokens`: of
-    the iteration under way, those of them that make a token, and the KV tokens that they read;
-    `aside`: those that sit it out.
-    `iterations`, `tokens`: made until now with a part of the host, and by those here; `busy_s`:
-    seconds of the host's thread in them. With `shared`, or where GPUs or host are not as specified
+    `batch`: them. `taking_part`, `read_tokens`: of the iteration under way, those of them that make
+    a token, and the KV tokens that they read; `aside`: those that sit it out. `iterations`,
+    `tokens`: made until now with a part of the host, and by those here; `busy_s`: seconds of the
+    host's thread in them. With `shared`, or where GPUs or host are not as specified
     when it begins, an iteration's stages are events of their own, on devices that others may use;
     otherwise it is one event by the closed form.
     """
@@ -41,7 +39,6 @@ class HostSide:
         self.shared = False
         self.staged: StagedRun | None = None
         self.batch = HostBatch(replica.batch.block_tokens)
-        self.queue = RankQueue()
         self.taking_part = 0
         self.read_tokens = 0
         self.iterations = 0
@@ -87,14 +84,6 @@ class HostSide:
         """Requests that decode here."""
         return self.batch.size
 
-    def pairs(self) -> list[tuple[Request, int]]:
-        """The requests in rank order, each with the KV tokens that it reads when it decodes."""
-        steps = self.batch.steps + 1
-        return [
-            (request, request._kv + steps - request._joined)
-            for _, _, request in self.queue.listed()
-        ]
-
     def expect(self, request: Request, blocks: int) -> None:
         """A prompt's KV will come to host memory as it is computed."""
         self._pool.take(blocks)
@@ -106,7 +95,6 @@ class HostSide:
         if self.meter is not None:
             self.meter.join_host(request)
         self.batch.join(request)
-        self.queue.add(request)
 
     def leave(self, request: Request) -> None:
         """A request decodes here no more; its KV still is in host memory."""
@@ -120,7 +108,6 @@ class HostSide:
     def _left(self, request: Request) -> None:
         if self.meter is not None:
             self.meter.leave_host(request)
-        self.queue.remove(request)
         request.swapped_blocks = request.blocks
         request.blocks = 0
 
@@ -130,17 +117,17 @@ class HostSide:
         """What the iteration of a plan costs in which the host has a part, where nobody else wants
         host and link. Raises LawBroken where the plan names somebody who is not here."""
         first, second = self.sub_batches(plan, decodes)
-        self.taking_part = first.host_decodes + second.host_decodes
-        self.read_tokens = first.host_tokens + second.host_tokens
-        cost = self._priced()
-        if plan.offload is None or not plan.offload.split:
+        cost = self.cost or self._priced()
+        if second is NOTHING:
             return cost.step_on_gpus(first)
         if not (self.taking_part or decodes or plan.chunks):
             raise LawBroken(f"replica {self._replica.index}: a plan for an iteration of nobody")
-        self._check_blocks()
+        if self._pool.free < self.taking_part:
+            self._check_blocks()
         self._parts = first, second
-        self._totals = totals = cost.totals(first, second)
-        return StepCost(totals.seconds, active_first=totals.gpu_active)
+        self._totals = cost.totals(first, second)
+        seconds, gpu_active, _, _ = self._totals
+        return StepCost(seconds, 0.0, 0.0, gpu_active)
 
     def start(self, run: Run, expected: StepCost, steps: int) -> Run:
         """Start the iteration of `begin`, or `steps` others, where `run` was under way, or is to
@@ -166,22 +153,24 @@ class HostSide:
         """The two parts of an iteration, as the cost model takes them."""
         replica = self._replica
         prompts, sampled, out = [], decodes, 0
-        for request, tokens in plan.chunks:
-            prompts.append((request.kv_tokens, tokens))
-            sampled += tokens >= request.prefill_tokens
-        offload = plan.offload or Offload()
-        for request in offload.to_host:
-            out += request.prefill_tokens
+        chunks: Sequence[tuple[Request, int]] = plan.chunks  # type: ignore[assignment]
+        for request, tokens in chunks:
+            kv = request._kv
+            prompts.append((kv, tokens))
+            sampled += kv + tokens >= request._given + request._generated
+            if request.swapped:
+                out += tokens
+        offload = plan.offload
         context = replica.batch.context if decodes else 0
-        if not offload.split:
+        if offload is None or not offload.split:
             self.aside = []
+            self.taking_part = self.read_tokens = 0
             return SubBatch(prompts, decodes, context, 0, 0, out, sampled), NOTHING
         batch = self.batch
         named: list[Request] = [*offload.beside, *offload.aside]  # type: ignore[list-item]
         beside, rest = len(offload.beside), batch.size - len(named)
         self.aside = named[beside:]
-        rest_tokens = batch.context
-        beside_tokens = 0
+        rest_tokens, beside_tokens = batch.context, 0
         if named:
             # Of those that decode here, KV tokens less steps.
             kept = [r._kv - r._joined for r in named if r._batch is batch]
@@ -190,6 +179,8 @@ class HostSide:
             steps = batch.steps + 1
             beside_tokens = beside * steps + sum(kept[:beside])
             rest_tokens -= len(named) * steps + sum(kept)
+        self.taking_part = beside + rest
+        self.read_tokens = beside_tokens + rest_tokens
         return (
             SubBatch(prompts, decodes, context, beside, beside_tokens, out, sampled + beside),
             SubBatch((), 0, 0, rest, rest_tokens, 0, rest),
@@ -197,19 +188,23 @@ class HostSide:
 
     def account(self) -> None:
         """The iteration is done; those that took part made a token."""
-        batch = self.batch
-        self._charge(self._totals)
-        if self._stages and self._replica.run is not self.staged:
-            self._tell_all(self._replica.run.start_s)
+        replica, batch, taking_part = self._replica, self.batch, self.taking_part
+        _, _, thread_s, read_s = self._totals
+        self.busy_s += thread_s + read_s
+        if replica.run is not self.staged:
+            # In closed form, the host's energy too.
+            self._meter.active_s += self._active_s(thread_s, read_s)
+            if self._stages:
+                self._tell_all(replica.run.start_s)
         self._parts = None
-        self._replica.tally.settle()
+        replica.tally.settle()
         blocks = batch.advance_without(self.aside)
         self.aside = []
         if blocks:
             self._pool.take(blocks)
         self.iterations += 1
-        self.tokens += self.taking_part
-        self._replica.tally.output_tokens += self.taking_part
+        self.tokens += taking_part
+        replica.tally.output_tokens += taking_part
         self.taking_part = self.read_tokens = 0
 
     def ended(self) -> list[Request]:
@@ -226,18 +221,13 @@ class HostSide:
         in closed form the same part of it as of the time."""
         if self._parts is not None and run is not self.staged:
             lasts_s = run.boundary(1) - run.start_s
-            self._meter.active_s += self._active_s() * (now_s - run.start_s) / lasts_s
+            _, _, thread_s, read_s = self._totals
+            active_s = self._active_s(thread_s, read_s)
+            self._meter.active_s += active_s * (now_s - run.start_s) / lasts_s
 
-    def _charge(self, totals: Totals) -> None:
-        """The host's part of an iteration: in closed form, its energy too."""
-        self.busy_s += totals.thread_s + totals.read_s
-        if self._replica.run is not self.staged:
-            self._meter.active_s += self._active_s()
-
-    def _active_s(self) -> float:
-        """Full-power-equivalent seconds of the host in the iteration under way."""
-        totals = self._totals
-        return totals.thread_s / self._cores + totals.read_s * self._reading
+    def _active_s(self, thread_s: float, read_s: float) -> float:
+        """Full-power-equivalent seconds of the host's thread, and of reading."""
+        return thread_s / self._cores + read_s * self._reading
 
     def _tell(
         self, name: str, start_s: float, gpu_end_s: float, host_end_s: float, copy_end_s: float
@@ -275,8 +265,6 @@ class HostSide:
     def _check_blocks(self) -> None:
         """Host memory has room for the iteration's tokens."""
         free = self._pool.free
-        if free >= self.taking_part:
-            return
         block = self.batch.block_tokens
         sitting = sum([request.kv_tokens % block == 0 for request in self.aside])
         need = self.batch.growth(1) - sitting

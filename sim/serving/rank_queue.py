@@ -32,10 +32,6 @@ class RankQueue:
         for i in range(self._head, len(entries)):
             yield entries[i][2]  # type: ignore[misc]
 
-    def listed(self) -> list[tuple[float, int, Request]]:
-        """All of them, in order, each behind its rank and number."""
-        return self._entries[self._head :] if self._head else self._entries  # type: ignore[return-value]
-
     def __reversed__(self) -> Iterator[Request]:
         entries = self._entries
         for i in range(len(entries) - 1, self._head - 1, -1):

@@ -75,31 +75,29 @@ class Recorder:
         if finish < 0.0:
             self._row(request, "rejected")
             return
-        first = request.first_token_s
-        self._table.append(
-            (
-                request.id,
-                "finished",
-                request.kind,
-                request.replica if request.replica >= 0 else None,
-                request.prompt_tokens,
-                output,
-                arrival,
-                request.scheduled_s,
-                first,
-                finish,
-                first - arrival,
-                (finish - first - request.call_s) / (output - 1) if output > 1 else None,
-                finish - arrival,
-                request.scheduled_s - arrival,
-                request.preemptions,
-                request.recomputed_tokens,
-                request._predicted,
-                len(request._calls),
-                request.call_s,
-                *((request.origin,) if self._regions else ()),
-            )
+        first, scheduled = request.first_token_s, request.scheduled_s
+        row: tuple[object, ...] = (
+            request.id,
+            "finished",
+            request.kind,
+            request.replica if request.replica >= 0 else None,
+            request.prompt_tokens,
+            output,
+            arrival,
+            scheduled,
+            first,
+            finish,
+            first - arrival,
+            (finish - first - request.call_s) / (output - 1) if output > 1 else None,
+            finish - arrival,
+            scheduled - arrival,
+            request.preemptions,
+            request.recomputed_tokens,
+            request._predicted,
+            len(request._calls),
+            request.call_s,
         )
+        self._table.append((*row, request.origin) if self._regions else row)
         self._table.flush_when_full()
 
     def unfinished(self, requests: list[Request], now_s: float) -> None:

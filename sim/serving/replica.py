@@ -78,6 +78,7 @@ class Replica:
         self.swapped_out = self.holders = 0
         self.held = Level(simulation.now)
         self.tally = Tally()
+        self.host = HostSide(self)
         self.view = ReplicaView(self)
         self._incoming: list[Request] = []
         self._env = simulation.env
@@ -86,7 +87,6 @@ class Replica:
         self._reorder = getattr(ordering, "reorder", None)
         self.iterations = 0
         self.run = self.plain_run = Run(group, self._boundary, self._stopped)
-        self.host = HostSide(self)
         self.chunks: Sequence[tuple[Request, int]] = ()
         # Of the run: one chunk that repeats until the prompt is complete; decodes; on the host.
         self.repeats = self.decodes = self.split = self._changed = self._planning = False
@@ -344,7 +344,7 @@ class Replica:
         self.decodes = decodes > 0
         self.split = split
         self._changed = False
-        if offload is not None and offload.busy:
+        if split or (offload is not None and offload.to_host):
             self.repeats = False
             cost = self.host.begin(plan, decodes)
         elif chunks:

@@ -20,11 +20,14 @@ class ReplicaView:
 
     __slots__ = (
         "_batch",
+        "_host_pool",
+        "_hosted",
         "_pool",
         "_reach",
         "_replica",
         "_waiting",
         "block_tokens",
+        "host_blocks",
         "max_batch_tokens",
         "max_sequences",
         "ordering_preemptive",
@@ -38,6 +41,8 @@ class ReplicaView:
         self._replica = replica
         self._batch = replica.batch
         self._pool = replica.pool
+        self._host_pool = replica.swap.pool
+        self._hosted = replica.host.batch
         self._reach = Reach(replica.batch)
         self._waiting = replica.waiting
         self.prefilling = replica.prefilling
@@ -45,6 +50,7 @@ class ReplicaView:
         self.max_sequences = replica.limits.max_sequences
         self.max_batch_tokens = replica.limits.max_batch_tokens
         self.total_blocks = replica.pool.total_blocks
+        self.host_blocks = replica.swap.pool.total_blocks
         self.reserve_blocks = int(replica.limits.watermark * replica.pool.total_blocks)
         self.ordering_preemptive = replica.ordering.preemptive
         self.ordering_takes_kv = getattr(replica.ordering, "takes_kv", True)
@@ -155,23 +161,23 @@ class ReplicaView:
         return replica.ordering.holds(self, places, replica.simulation.env.now)
 
     def host_blocks_free(self) -> int:
-        return self._replica.swap.pool.free
-
-    @property
-    def host_blocks(self) -> int:
-        return self._replica.swap.pool.total_blocks
+        return self._host_pool.free
 
     @property
     def context_tokens(self) -> int:
-        return self._replica.batch.context
+        return self._batch.context
 
     @property
     def hosted_size(self) -> int:
-        return self._replica.host.size
+        return self._hosted.size
 
     @property
-    def hosted(self) -> list[tuple[Request, int]]:
-        return self._replica.host.pairs()
+    def hosted(self) -> list[Request]:
+        return self._hosted.ranked
+
+    @property
+    def hosted_reads(self) -> list[int]:
+        return self._hosted.reads()
 
     @property
     def swapped_out(self) -> int:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 _IPV4, _IPV6 = 0x0800, 0x86DD
 _VLAN = (0x8100, 0x88A8)
 _TCP, _UDP = 6, 17
-#: Flags of TCP after which a flow has ended: FIN and RST.
-_ENDS = 0x01 | 0x04
+#: Flags of TCP.
+FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 #: Least Ethernet frame without its check sequence (IEEE 802.3).
 _LEAST_FRAME = 60
 
 
-def headers(frame: bytes, link_bytes: int) -> tuple[tuple[object, ...], float, bool]:
-    """Key of the packet's flow, the same for both directions; its bytes on the wire; and whether
-    it ends the flow. link_bytes: 14 for Ethernet, 0 for bare IP."""
+class Headers(NamedTuple):
+    """key: of the packet's flow, the same for both directions. size_bytes: on the wire. flags: of
+    TCP, 0 of all others. back: whether the sender is the second of the key's end points."""
+
+    key: tuple[object, ...]
+    size_bytes: float
+    flags: int
+    back: bool
+
+
+def headers(frame: bytes, link_bytes: int) -> Headers:
+    """What a frame's headers say. link_bytes: 14 for Ethernet, 0 for bare IP."""
     at = link_bytes
     kind = int.from_bytes(frame[at - 2 : at]) if link_bytes else 0
     while kind in _VLAN:
@@ -36,11 +47,15 @@ def headers(frame: bytes, link_bytes: int) -> tuple[tuple[object, ...], float, b
         size = body + int.from_bytes(frame[at + 4 : at + 6])
     else:
         # Neither of the two: a flow for each frame type.
-        return ("frame", kind), float(max(least, len(frame))), False
+        return Headers(("frame", kind), float(max(least, len(frame))), 0, False)
     ports = (b"", b"")
-    over = False
+    flags = 0
     if protocol in (_TCP, _UDP):
         ports = (frame[body : body + 2], frame[body + 2 : body + 4])
-        over = protocol == _TCP and len(frame) > body + 13 and bool(frame[body + 13] & _ENDS)
-    one, other = sorted(zip(ends, ports, strict=True))
-    return (label, one, other), float(max(least, size, len(frame))), over
+        if protocol == _TCP and len(frame) > body + 13:
+            flags = frame[body + 13]
+    sender, receiver = zip(ends, ports, strict=True)
+    one, other = sorted((sender, receiver))
+    return Headers(
+        (label, one, other), float(max(least, size, len(frame))), flags, sender is not one
+    )

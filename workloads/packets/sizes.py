@@ -14,6 +14,15 @@ from workloads.draws import BLOCK, part_of, share_edges
 _NEAR = 0.01
 
 
+def packet_sizes(sizes: object) -> PacketSizes | None:
+    """`sizes` if it is None or sizes. Raises ConfigError for anything else."""
+    if not (sizes is None or isinstance(sizes, PacketSizes)):
+        raise ConfigError(
+            f"packets: sizes is {sizes!r}; it must be null, or packet sizes, with a _target_"
+        )
+    return sizes
+
+
 class PacketSizes:
     """Frames of a few sizes, by chance: `shares` maps each size in bytes to its relative share.
 

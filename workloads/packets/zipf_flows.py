@@ -9,10 +9,10 @@ import numpy as np
 
 from models.errors import ConfigError
 from models.network_functions.traffic import TrafficProfile
-from workloads.checks import between, whole, whole_or_none
+from workloads.checks import at_least, between, flag, whole, whole_or_none
 from workloads.demand import Packet
 from workloads.draws import BLOCK, Floats, children
-from workloads.packets.sizes import PacketSizes
+from workloads.packets.sizes import PacketSizes, packet_sizes
 
 
 class Phase:
@@ -20,7 +20,9 @@ class Phase:
     popularity is dealt anew among them as the phase begins."""
 
     def __init__(self, start_s: float, profile: TrafficProfile, reshuffled: float = 0.0) -> None:
-        self.start_s = start_s
+        if not isinstance(profile, TrafficProfile):
+            raise ConfigError(f"phase: profile is {profile!r}; it must be a traffic profile")
+        self.start_s = at_least("phase: start_s", start_s, 0.0)
         self.profile = profile
         self.reshuffled = between("phase: reshuffled", reshuffled, 0.0, 1.0)
 
@@ -50,10 +52,15 @@ class ZipfFlows:
         burst: int = 1,
         limit: int | None = None,
     ) -> None:
+        for number, phase in enumerate(phases):
+            if not isinstance(phase, Phase):
+                raise ConfigError(
+                    f"packets: phases[{number}] is {phase!r}; it must be a phase, with a _target_"
+                )
         self.phases = [Phase(0.0, profile), *phases]
         self.burst = whole("burst", burst)
-        self.sizes = sizes
-        self.evenly = evenly
+        self.sizes = packet_sizes(sizes)
+        self.evenly = flag("packets: evenly", evenly)
         self.limit = whole_or_none("limit", limit)
         for before, phase in zip(self.phases, phases, strict=False):
             if phase.profile.flows != profile.flows:
@@ -78,6 +85,7 @@ class ZipfFlows:
         """The packets in order."""
         gaps, kinds, draws, shuffles, size_rng = children(rng, 5)
         places = round(self.phases[0].profile.flows)
+        alone = places == 1
         flow_at = list(range(places))
         place_of_rank = np.arange(places)
         #: Place whose flow has ended and whose next has not begun.
@@ -100,7 +108,7 @@ class ZipfFlows:
                     now = end_s
                     break
                 size = next(sizes)
-                if not ends:
+                if not ends and not (alone and vacant >= 0):
                     at = int(place_of_rank[rank])
                     if at == vacant:
                         at = (at + 1) % places
@@ -134,9 +142,13 @@ class ZipfFlows:
         places = round(profile.flows)
         edges = _rank_edges(places, profile.zipf_exponent)
         mean = self.burst / profile.rate_pps
+        # The next flow of one place alone begins with the next packet.
+        share = 2.0 / profile.packets_per_flow
+        if places == 1:
+            share = 1.0 / (profile.packets_per_flow - 1.0)
         while True:
             waits = np.full(BLOCK, mean) if self.evenly else gaps.exponential(mean, BLOCK)
-            ends = kinds.random(BLOCK) < 2.0 / profile.packets_per_flow
+            ends = kinds.random(BLOCK) < share
             u = draws.random((BLOCK, 2))
             ranks = np.searchsorted(edges, u[:, 0], side="right")
             at = (u[:, 1] * places).astype(np.int64)

@@ -11,6 +11,7 @@ from experiments.reproduce.workers import Workers
 from models.network_functions.program import Program
 from models.network_functions.program_text import program
 from models.network_functions.traffic import TrafficProfile
+from policies.partition.fixed import Fixed
 
 #: Measured, in million packets a second.
 MEASURED = {
@@ -62,8 +63,7 @@ def measure(name: str) -> float:
     )
     figures = run_system(
         made(),
-        sides,
-        0.0,
+        Fixed(sides),
         profile,
         node,
         duration_s=_BURST * _BURSTS / (MEASURED[name] * 1e6),

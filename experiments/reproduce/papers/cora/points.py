@@ -11,9 +11,10 @@ import numpy as np
 
 from models.hardware.node_spec import NodeSpec
 from models.network_functions.cost_model import CostModel, PlanCost
-from models.network_functions.plan import SPLIT, Plan
+from models.network_functions.plan import SPLIT, Plan, plan
 from models.network_functions.program import Program
 from models.network_functions.traffic import TrafficProfile
+from policies.partition.contract import Partition
 from policies.partition.fixed import Fixed
 from sim.core.simulation import Simulation
 from sim.dataplane.dataplane import DataPlane
@@ -50,14 +51,12 @@ def program(name: str) -> Program:
 
 
 @dataclass(frozen=True)
-class Point:
-    """A plan of a program under a traffic, on a NIC and a host of 32 cores."""
+class Case:
+    """A program under a traffic, on a NIC and a host of 32 cores."""
 
     program: str
     nic: str
     profile: TrafficProfile
-    sides: str
-    offloaded: float
 
     def model(self, npu_model: str = "asymptotic") -> CostModel:
         """The cost model."""
@@ -71,12 +70,25 @@ class Point:
             npu_model=npu_model,
         )
 
+    def under(self, plan: Plan) -> Point:
+        """The same with a plan."""
+        blocks = program(self.program).blocks
+        off = tuple(block.name for block, on in zip(blocks, plan.on_nic, strict=True) if not on)
+        return Point(self.program, self.nic, self.profile, plan.sides, plan.offloaded, off)
+
+
+@dataclass(frozen=True)
+class Point(Case):
+    """A case with a plan. at_host: blocks that do not run on the NIC where they could."""
+
+    sides: str
+    offloaded: float
+    at_host: tuple[str, ...] = ()
+
     def cost(self, npu_model: str = "asymptotic") -> PlanCost:
         """What the plan costs."""
-        made = program(self.program)
-        cost = self.model(npu_model).cost(
-            Plan(self.sides, self.offloaded, (True,) * len(made.blocks))
-        )
+        made = plan(program(self.program), self.sides, self.offloaded, self.at_host)
+        cost = self.model(npu_model).cost(made)
         assert isinstance(cost, PlanCost)
         return cost
 
@@ -100,8 +112,7 @@ def simulate(
     profile = replace(point.profile, rate_pps=rate_pps)
     return run_system(
         program(point.program),
-        point.sides,
-        point.offloaded,
+        Fixed(point.sides, point.offloaded, point.at_host),
         profile,
         parts(point.nic)["node"],
         duration_s=bursts * burst / rate_pps,
@@ -114,8 +125,7 @@ def simulate(
 
 def run_system(
     made: Program,
-    sides: str,
-    offloaded: float,
+    partition: Partition,
     profile: TrafficProfile,
     node: NodeSpec,
     *,
@@ -125,13 +135,13 @@ def run_system(
     seed: int = 1,
     **settings: Any,
 ) -> dict[str, float]:
-    """Figures of a data path under a plan by hand, 32 host cores in one pool."""
+    """Figures of a data path; 32 host cores in one pool unless `settings` say otherwise."""
     found = parts("agilio-cx")
     system = DataPlane(
         program=made,
         packets=ZipfFlows(profile, burst=burst),
         traffic=profile,
-        partition=Fixed(sides, offloaded),
+        partition=partition,
         stack=found["stack"],
         limits=found["queue_limits"],
         monitor=found["traffic_monitor"],

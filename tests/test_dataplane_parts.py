@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from models.errors import ConfigError, LawBroken
 from models.network_functions.trip import Leg, Segment
-from models.queueing import closed_throughput, mg1_response_s, mmc_response_s
+from models.queueing import (
+    closed_throughput,
+    mg1_response_s,
+    mm1n_blocked,
+    mm1n_wait_s,
+    mmc_response_s,
+)
 from sim.core.environment import SAMPLE
 from sim.core.simulation import Simulation
 from sim.dataplane.calendar import Calendar
@@ -169,6 +175,42 @@ def test_host_cores_are_m_d_c(cores, load):
     # Utilisation law and Little's law.
     assert host.busy_s(end) / end == pytest.approx(load * cores, rel=0.01)
     assert host.jobs.until(simulation.now) == pytest.approx(host.stayed_s, rel=1e-9)
+
+
+@pytest.mark.parametrize(("load", "places"), [(0.5, 4), (0.9, 8), (1.0, 8), (1.4, 16)])
+def test_a_finite_queue_drops_and_delays_as_lognic_says(load, places):
+    """LogNIC (MICRO 2023) takes each engine as M/M/1/N: a core with so many places, exponential
+    service times."""
+    simulation = Simulation()
+    calendar = Calendar(simulation)
+    waits = []
+    rng = np.random.default_rng(11)
+    number = 80_000
+    arrivals = np.cumsum(rng.exponential(1.0 / load, number)).tolist()
+    services = rng.exponential(1.0, number).tolist()
+    host = HostCores(calendar, 1, "any", places, lambda time_s, packet: None)
+    dropped = 0
+
+    def come(time_s, i):
+        nonlocal dropped
+        packet = transit(i)
+        if host.room(packet):
+            host.admit(time_s, time_s, services[i], packet)
+            waits.append(packet.served_s[0] - time_s)
+        else:
+            dropped += 1
+        if i + 1 < number:
+            calendar.push(arrivals[i + 1], come, i + 1)
+
+    calendar.push(arrivals[0], come, 0)
+    simulation.env.run()
+    assert dropped / number == pytest.approx(mm1n_blocked(load, places), rel=0.05)
+    assert np.mean(waits) == pytest.approx(mm1n_wait_s(load, 1.0, places), rel=0.04)
+    # As the paper writes it.
+    if load != 1.0:
+        assert mm1n_blocked(load, places) == pytest.approx((1 - load) / (load**-places - load))
+        waiting = load / (1 - load) - places / (load**-places - 1)
+        assert mm1n_wait_s(load, 1.0, places) == pytest.approx(waiting)
 
 
 def test_a_flow_keeps_its_core_and_a_full_ring_refuses():

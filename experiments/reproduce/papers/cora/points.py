@@ -22,7 +22,7 @@ from sim.hardware.cluster import Cluster, NodeCount
 from workloads.packets.zipf_flows import ZipfFlows
 
 #: Bursts that a run simulates, and the part of it that is not counted.
-BURSTS = 10_000
+BURSTS = 20_000
 WARM_UP = 0.4
 #: Load of the run at which use is compared, as a share of the predicted highest rate.
 LOAD = 0.7

@@ -67,8 +67,8 @@ class NicStates:
         return sum(self.bytes_of(i, side, offloaded) for i, side in enumerate(sides))
 
     def most_flows(self, sides: str, levels: Mapping[str, str], side: str) -> float:
-        """Flows for whose entries in states on that side (`SPLIT` or `NIC`) there is room at the
-        levels of these, beside what all other states store there."""
+        """Whole flows for whose entries in states on that side (`SPLIT` or `NIC`) there is room at
+        the levels of these, beside what all other states store there."""
         rooms = {level.name: level.bytes for level in self.nic.memory_levels}
         rooms[MATCH_TABLES] = float(self.nic.table_entries)
         each = dict.fromkeys(rooms, 0.0)
@@ -82,7 +82,8 @@ class NicStates:
                 each[level] += taken * state.entries_per_flow
             elif sides[i] != SPLIT:
                 rooms[level] -= taken * self.stored_entries(i, sides[i], 0.0)
-        return min((rooms[level] / size for level, size in each.items() if size), default=inf)
+        most = [(rooms[level] / size + 1e-6) // 1.0 for level, size in each.items() if size]
+        return min(most, default=inf)
 
     def read_cycles(self, state: int, level: str, side: str, offloaded: float) -> float:
         """Mean latency of a read of a state at a memory level, in cycles of the NIC."""

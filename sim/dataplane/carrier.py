@@ -17,9 +17,9 @@ from sim.dataplane.transition import PricedStage
 
 class Totals(NamedTuple):
     """Counts from the start of a run. new, ended: flows. crossed_bytes: of packets that crossed
-    PCIe; crossing_bytes: with what the bus adds. pressed: packets dropped for want of host
-    cores. work_s: of host cores, at full speed. established: packets neither first nor last of
-    their flow; hits: of these, of flows whose entries of split states are at the NIC."""
+    PCIe; crossing_bytes: with what the bus adds, and of entries that moved. work_s: of host cores,
+    at full speed. established: packets neither first nor last of their flow; hits: of these, of
+    flows whose entries of split states are at the NIC."""
 
     arrived: float
     arrived_bytes: float

@@ -75,6 +75,8 @@ class Counts:
         self.born: set[int] = set()
         self.over: set[int] = set()
         self.silent = 0
+        #: Flows that go on, for whose entries the NIC's tables had no room.
+        self.refused: set[int] = set()
         self.arrived = dict.fromkeys("NET", 0)
         self.arrived_bytes = 0.0
         self.left = [0] * len(PACKET_TYPES)
@@ -93,8 +95,13 @@ class Counts:
 
     def end(self, flow: int) -> None:
         """A flow is over without a last packet."""
-        self.over.add(flow)
+        self.finish(flow)
         self.silent += 1
+
+    def finish(self, flow: int) -> None:
+        """A flow is over."""
+        self.over.add(flow)
+        self.refused.discard(flow)
 
     def leave(self, transit: Transit, latency_s: float) -> None:
         """A packet has left."""

@@ -74,7 +74,7 @@ class Departures:
         if kind == NEW:
             path.counts.born.add(flow)
         elif kind == LAST:
-            path.counts.over.add(flow)
+            path.counts.finish(flow)
             path.calendar.push(time_s, path.moves.lost, flow)
         for listener in self._told_dropped:
             listener(PacketDropped(time_s, flow, 0, place))
@@ -98,7 +98,7 @@ class Departures:
             key = flow, transit.kind
             changed[key] = changed.get(key, 0) + 1
         if transit.kind == LAST:
-            self.path.counts.over.add(flow)
+            self.path.counts.finish(flow)
         if not self.path.known(flow):
             self.path.entries.end(flow)
         if transit.afterwards is not None:

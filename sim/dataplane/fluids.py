@@ -31,11 +31,11 @@ class HostFluid:
 
 class PcieFluid:
     """PCIe, with room for `limit` packets that wait. speed: of the slower way, as a part of what is
-    specified. moving_s: of entries that are to be taken over, at full speed. busy_s: of
-    transfers, done until now."""
+    specified. moving_s: of entries that are to be taken over, moved_s: that were, at full
+    speed. busy_s: of transfers, done until now."""
 
     def __init__(self, limit: float) -> None:
-        self.waiting = self.busy_s = self.moving_s = 0.0
+        self.waiting = self.busy_s = self.moving_s = self.moved_s = 0.0
         self.speed = 1.0
         self._limit = limit
 
@@ -48,6 +48,7 @@ class PcieFluid:
         offered = packets + self.waiting
         moved_s = min(lasts_s, self.moving_s / self.speed)
         self.moving_s -= moved_s * self.speed
+        self.moved_s += moved_s * self.speed
         room_s = lasts_s - moved_s
         over = min(offered, room_s / each_s) if each_s else offered
         self.busy_s += over * each_s + moved_s

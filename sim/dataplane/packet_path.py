@@ -350,9 +350,11 @@ class PacketPath:
         self, time_s: float, transit: Transit, then: Callable[[float, Transit], None]
     ) -> None:
         counts = self.counts
-        full = self.first_flows + len(counts.born) - len(counts.over) >= self.most_known
+        there = len(counts.born) - len(counts.over) - len(counts.refused)
+        full = self.first_flows + there >= self.most_known
         end = -1.0 if full else self.channel.insert(time_s, transit.trip.inserts)
         if end < 0.0:
+            counts.refused.add(transit.flow)
             self._drop(time_s, transit, "inserts")
         else:
             heappush(self.calendar.heap, (end, next(self.calendar.order), then, transit))

@@ -111,7 +111,8 @@ class RateMode:
             sums["left"],
             sums["left bytes"],
             sums["crossed"] * each_bytes,
-            sums["crossed"] * (each_bytes + self._model.stack.crossing_bytes),
+            sums["crossed"] * (each_bytes + self._model.stack.crossing_bytes)
+            + self._pcie.moved_s * self._model.nic.pcie_bandwidth_bytes_per_s,
             dict(self._dropped),
             self._host.work_s,
             sums["established"],
@@ -161,8 +162,8 @@ class RateMode:
         self._advance(self._simulation.now)
         self._nic_speed = speed
         if not speed:
-            self._dropped["down"] += self._waiting
-            self._waiting = 0.0
+            self._dropped["down"] += self._waiting + self._pcie.waiting
+            self._waiting = self._pcie.waiting = 0.0
 
     def provide_pcie(self, up: float, down: float) -> None:
         """Cross PCIe at so large a part of its bandwidth from now on."""

@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 
 from models.hardware import CpuSpec, SmartNicSpec
 from models.network_functions.cost_model import CostModel, PlanCost
+from models.network_functions.finding import Finding
 from models.network_functions.packet_stack import PacketStack
 from models.network_functions.plan import Plan
 from models.network_functions.program import Program
@@ -93,8 +94,13 @@ class View:
     plan: Plan | None = None
     overloaded: bool = False
     hit_share: float | None = None
+    finding: Finding | None = None
+    lasts_s: float = 0.0
     members: Mapping[int, float] = field(default_factory=dict)
     candidates: Mapping[int, float] = field(default_factory=dict)
+
+    def change_s(self, plan: Plan) -> float:
+        return self.lasts_s
 
     def member_rates(self) -> Mapping[int, float]:
         return self.members

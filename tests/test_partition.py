@@ -28,6 +28,7 @@ from omegaconf import OmegaConf
 from experiments.compose import compose
 from models.errors import CapacityError, ConfigError
 from models.network_functions.cost_model import PlanCost
+from models.network_functions.finding import Reach
 from models.network_functions.plan import Plan, plan
 from models.network_functions.program import Block, Operations, Program, State
 from policies.partition.adaptive import Adaptive, Oracle
@@ -527,6 +528,7 @@ def adaptive(**changes):
         "margin": 2.0,
         "payback_s": 10.0,
         "recovery": 0.1,
+        "most_change_s": 10.0,
     }
     return Adaptive(FewestCores(), **{**settings, **changes})
 
@@ -608,7 +610,9 @@ def test_adaptive_cora_notices_that_a_plan_does_not_reach_its_hits():
     fewer = policy.decide(view, 2.0).plan
     assert fewer.sides == first.sides
     assert fewer.offloaded < 0.5 * first.offloaded
-    seen, then = (model(upf, short, reach=0.2).cost(each) for each in (first, fewer))
+    seen, then = (
+        model(upf, short, reach=Reach(short, some=0.2)).cost(each) for each in (first, fewer)
+    )
     assert seen.weights["EH"] == pytest.approx(view.hit_share * (1 - 2 / 20))
     assert then.host_s < seen.host_s
     # With nothing split, what was seen is doubted more and more.
@@ -661,6 +665,7 @@ def test_the_oracle_changes_at_once():
         ({"patience": 0}, "patience is 0; it must be a whole number of at least 1"),
         ({"margin": 0.5}, r"margin is 0\.5; it must be a number of at least 1"),
         ({"payback_s": 0.0}, r"payback_s is 0\.0; it must be a number above 0"),
+        ({"most_change_s": 0}, "partition: most_change_s is 0; it must be a number above 0"),
         ({"recovery": 2.0}, r"recovery is 2\.0; it must be a number from 0 to 1"),
     ],
 )

@@ -8,6 +8,7 @@ from math import ceil, inf
 
 from models.hardware.cpu_spec import CpuSpec
 from models.hardware.smartnic_spec import SmartNicSpec
+from models.network_functions.finding import Reach
 from models.network_functions.host_demand import HostDemand
 from models.network_functions.nic_demand import NicCost, NicDemand
 from models.network_functions.packet_stack import PacketStack
@@ -82,9 +83,8 @@ class CostModel:
     """Costs of the plans of one program under one traffic, on one NIC and host.
 
     cores: of the host that packets may use; None for all. npu_model: "asymptotic" (cores and
-    threads of the NIC as two bounds) or "mva" (exact for exponential times). reach: of the packets
-    of the most popular flows, those that find their entries at the NIC: 1 where it is known which
-    flows these are.
+    threads of the NIC as two bounds) or "mva" (exact for exponential times). reach: of the places
+    for flows at the NIC, which are filled, and of their packets, which hit; None: all.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class CostModel:
         stack: PacketStack,
         cores: float | None = None,
         npu_model: str = "asymptotic",
-        reach: float = 1.0,
+        reach: Reach | None = None,
     ) -> None:
         self.program = program
         self.profile = profile
@@ -133,7 +133,8 @@ class CostModel:
         """Share of each packet type."""
         found = self._weights.get(offloaded)
         if found is None:
-            found = self._weights[offloaded] = self.profile.weights(offloaded, self.reach)
+            reached = 1.0 if self.reach is None else self.reach.part(offloaded)
+            found = self._weights[offloaded] = self.profile.weights(offloaded, reached)
         return found
 
     def paths(
@@ -150,12 +151,20 @@ class CostModel:
 
     def host_cycles(self, found: Mapping[str, Path], sides: str, offloaded: float) -> float:
         """Mean cycles of a host core for each packet."""
-        return self.host.cycles(found, self.weights(offloaded), sides, offloaded)
+        return self.host.cycles(found, self.weights(offloaded), sides, self.filled(offloaded))
+
+    def filled(self, offloaded: float) -> float:
+        """Places of so many at the NIC that are filled."""
+        return offloaded if self.reach is None else self.reach.filled(offloaded)
+
+    def moves(self, sides: str, offloaded: float) -> float:
+        """Entries moved to the NIC or from there for each packet, as flows come and go."""
+        return self.host.moves_per_packet(sides, self.filled(offloaded))
 
     def inserts(self, found: Mapping[str, Path], sides: str, offloaded: float) -> float:
         """Entries that the host inserts or moves at the NIC for each packet."""
         weights = self.weights(offloaded)
-        total = self.host.moves_per_packet(sides, offloaded)
+        total = self.moves(sides, offloaded)
         for packet, path in found.items():
             total += weights[packet] * self.host.nic_inserts(path, sides)
         return total

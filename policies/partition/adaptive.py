@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from models.checks import at_least, between, positive, whole
 from models.errors import ConfigError
-from models.network_functions.cost_model import CostModel, PlanCost
+from models.network_functions.cost_model import CostModel, NoPath, PlanCost
 from models.network_functions.plan import SPLIT, Plan
-from policies.partition.compiled import Compiled, model_of
+from policies.partition.compiled import Compiled, model_of, reach_of
 from policies.partition.contract import Decision, PartitionView
-from policies.partition.goals import NO_SCORE, Goal, HighestRate
+from policies.partition.goals import NO_SCORE, Goal, HighestRate, Score
 from policies.partition.members import swaps
 from policies.partition.search import BranchAndBound, Found
 
@@ -22,9 +22,13 @@ class Adaptive(Compiled):
     decisions on end; at once where the plan in force does not serve, or where packets were dropped
     and the new one is better. Where no plan holds the rate, plans are judged by their highest rate.
 
-    Plans that split states are priced by the share of the packets of their flows that was seen to
-    hit, since flows may end before they are found; what was seen of a plan that is no more in force
-    is forgotten by the share `recovery` at each decision.
+    A plan is taken only where the change takes at most `most_change_s`: else the next best with the
+    same sides, or none, until the traffic lets it.
+
+    Plans that split states are priced by the packets of their flows that can be found in time, and
+    of these by the share that was seen to hit. That is seen apart of plans for all flows, which
+    need not be found, and of the others; it is forgotten by the share `recovery` at each decision
+    where no such plan is in force.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class Adaptive(Compiled):
         margin: float,
         payback_s: float,
         recovery: float,
+        most_change_s: float,
     ) -> None:
         super().__init__(goal, npu_model)
         if not at_least("partition: saving", saving, 0.0) < 1.0:
@@ -46,8 +51,10 @@ class Adaptive(Compiled):
         self.margin = at_least("partition: margin", margin, 1.0)
         self.payback_s = positive("partition: payback_s", payback_s)
         self.recovery = between("partition: recovery", recovery, 0.0, 1.0)
+        self.most_change_s = positive("partition: most_change_s", most_change_s)
         self._better = 0
-        self._reach = 1.0
+        #: Of the hits that can be reached, those seen: of plans for some flows, and for all.
+        self._seen = [1.0, 1.0]
 
     def decide(self, view: PartitionView, now_s: float) -> Decision:
         plan = view.plan
@@ -60,14 +67,14 @@ class Adaptive(Compiled):
         goal = self.goal if found.score != NO_SCORE else HighestRate()
         offered = goal.score(model, found.cost.host_s, found.cost.nic_s)
         cost = model.cost(plan)
-        present = NO_SCORE
-        if isinstance(cost, PlanCost):
-            present = goal.score(model, cost.host_s, cost.nic_s)
+        present = self._present(model, goal, cost)
         worth = offered[0] < present[0] * (1.0 - self.saving)
         self._better = self._better + 1 if worth else 0
         urgent = present == NO_SCORE or (view.overloaded and offered[0] < present[0])
         nodes = found.nodes + 1
-        if self._better >= self.patience or (urgent and offered < present):
+        if (self._better >= self.patience or (urgent and offered < present)) and self._in_time(
+            view, found.cost.plan
+        ):
             self._better = 0
             return Decision(plan=found.cost.plan, nodes=nodes)
         if not plan.split or not isinstance(cost, PlanCost):
@@ -77,19 +84,40 @@ class Adaptive(Compiled):
         if tuned.cost is not None:
             moved = abs(tuned.cost.plan.offloaded - plan.offloaded)
             earned_s = (present[0] - tuned.score[0]) * view.profile.rate_pps * self.payback_s
-            if earned_s > self.margin * moved * self._move_s(model, plan):
+            if earned_s > self.margin * moved * self._move_s(model, plan) and self._in_time(
+                view, tuned.cost.plan
+            ):
                 return Decision(plan=tuned.cost.plan, nodes=nodes)
         return Decision(swaps=self._swaps(view, model, cost), nodes=nodes)
 
     def model(self, view: PartitionView) -> CostModel:
-        return model_of(view, self.npu_model, self._reach)
+        return model_of(view, self.npu_model, reach_of(view, *self._seen))
 
     def _look(self, view: PartitionView, plan: Plan) -> None:
-        """See how much of what the plan promises is reached."""
-        if not plan.split:
-            self._reach += self.recovery * (1.0 - self._reach)
-        elif view.hit_share is not None:
-            self._reach = min(1.0, view.hit_share / view.profile.head_share(plan.offloaded))
+        """See how much of what the plan can reach is reached."""
+        kind = int(plan.offloaded >= view.profile.flows)
+        for i, seen in enumerate(self._seen):
+            if not plan.split or i != kind:
+                self._seen[i] = seen + self.recovery * (1.0 - seen)
+            elif view.hit_share is not None:
+                promised = view.profile.head_share(plan.offloaded)
+                promised *= reach_of(view).part(plan.offloaded)
+                self._seen[i] = min(1.0, view.hit_share / promised)
+
+    @staticmethod
+    def _present(model: CostModel, goal: Goal, cost: PlanCost | NoPath) -> Score:
+        """Score of the plan in force. A flow that finds no room in the insertion channel stays at
+        the host: that is seen in the hits, and stops no packet."""
+        if isinstance(cost, NoPath):
+            return NO_SCORE
+        moves_s = model.moves(cost.plan.sides, cost.plan.offloaded) / model.nic.inserts_per_s
+        busiest_s = max(
+            seconds - moves_s * (key == "inserts") for key, seconds in cost.nic.seconds.items()
+        )
+        return goal.score(model, cost.host_s, busiest_s)
+
+    def _in_time(self, view: PartitionView, plan: Plan) -> bool:
+        return view.change_s(plan) <= self.most_change_s
 
     @staticmethod
     def _tuned(model: CostModel, goal: Goal, plan: Plan) -> Found:

@@ -56,7 +56,7 @@ class Relaxation:
         weights = model.weights(offloaded)
         host_s = model.host_cycles(found, decided, offloaded) / model.cpu.clock_hz
         crossing = sum(weights[packet] for packet, path in found.items() if path.crosses)
-        inserts = model.host.moves_per_packet(decided, offloaded)
+        inserts = model.moves(decided, offloaded)
         forced = model.nic.overhead_cycles
         names = [state.name for state in model.program.states]
         known = dict(zip(names, relaxed, strict=True))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from models.errors import CapacityError
 from models.network_functions.cost_model import CostModel
+from models.network_functions.finding import Reach
 from models.network_functions.plan import SPLIT
 from models.network_functions.program import State
 from policies.partition.contract import Decision, PartitionView
@@ -14,7 +15,18 @@ from policies.partition.goals import NO_SCORE, Goal, HighestRate
 from policies.partition.search import BranchAndBound, Found, all_options, split_options
 
 
-def model_of(view: PartitionView, npu_model: str = "asymptotic", reach: float = 1.0) -> CostModel:
+def reach_of(view: PartitionView, some: float = 1.0, everyone: float = 1.0) -> Reach:
+    """What can be reached of what plans promise; some, everyone: as of `Reach`."""
+    if view.finding is None:
+        return Reach(view.profile, some, everyone)
+    return view.finding.reach(view.profile, some, everyone)
+
+
+def model_of(
+    view: PartitionView,
+    npu_model: str = "asymptotic",
+    reach: Reach | None = None,
+) -> CostModel:
     """The cost model of what a view shows."""
     return CostModel(
         program=view.program,
@@ -54,7 +66,7 @@ class Compiled:
 
     def model(self, view: PartitionView) -> CostModel:
         """What plans are priced by."""
-        return model_of(view, self.npu_model)
+        return model_of(view, self.npu_model, reach_of(view))
 
     def search(self, view: PartitionView) -> Found:
         """The best plan of the family for the view. Raises CapacityError if it has none."""
@@ -91,4 +103,4 @@ class ByTraffic(Compiled):
         return split_options(state)
 
 
-__all__ = ["ByState", "ByTraffic", "Compiled", "model_of"]
+__all__ = ["ByState", "ByTraffic", "Compiled", "model_of", "reach_of"]

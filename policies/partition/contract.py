@@ -13,6 +13,7 @@ from typing import Protocol
 
 from models.hardware.cpu_spec import CpuSpec
 from models.hardware.smartnic_spec import SmartNicSpec
+from models.network_functions.finding import Finding
 from models.network_functions.packet_stack import PacketStack
 from models.network_functions.plan import Plan
 from models.network_functions.program import Program
@@ -67,6 +68,16 @@ class PartitionView(Protocol):
         """Of packets neither first nor last of their flow, those of flows whose entries of split
         states were at the NIC, since the last decision or the end of the change that it made; None
         where it is not known."""
+        ...
+
+    @property
+    def finding(self) -> Finding | None:
+        """How flows for the NIC are found; None where popular ones are known."""
+        ...
+
+    def change_s(self, plan: Plan) -> float:
+        """Estimated seconds from the plan in force to this one, beside the packets; inf where the
+        moves would not end, or a resource does not hold the rate meanwhile."""
         ...
 
     def member_rates(self) -> Mapping[int, float]:

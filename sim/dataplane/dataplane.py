@@ -47,8 +47,8 @@ class DataPlane:
     are known by their rank. Either way those that have a rank at the start are at the NIC then, as
     if they had been learned before. own_caches: see `PacketPath`. rates: follow rates instead of
     packets (see `RateMode`), with one queue at the host whatever `steering` says. informed: the
-    policy sees the traffic as it is, for an oracle. warm_up_s: figures are of what comes
-    later.
+    policy sees the traffic as it is, and what it changes takes no time and no work, for an oracle.
+    warm_up_s: figures are of what comes later.
     """
 
     def __init__(
@@ -159,6 +159,7 @@ class DataPlane:
             nic=nic.spec,
             cpu=cpu.spec,
             stack=self.stack,
+            limits=self.limits,
             policy=self._partition,
             monitor=monitor,
             cores=most,
@@ -193,6 +194,7 @@ class DataPlane:
                 self.limits,
                 monitor,
                 by_rank=not learn,
+                free=self._informed,
                 rng=rng,
             )
             meter.watch(rates.load, simulation.now)

@@ -68,6 +68,11 @@ class Places:
         self._at_host[blocks, places % _BLOCK] = 0.0 if member else self.weight[places]
         self._sums[blocks] = self._at_host[blocks].sum(axis=1)
 
+    def deal(self, head: int) -> None:
+        """The first `head` places are members, no others."""
+        self.clear()
+        self.set(self.place_of_rank[:head], True)
+
     def clear(self) -> None:
         """No members."""
         self.set(np.flatnonzero(self.member), False)

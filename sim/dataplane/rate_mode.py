@@ -36,7 +36,8 @@ class RateMode:
     Between two moments at which anything is asked, rates are constant: what comes is served at the
     rate of the busiest resource, by the cost model and with the flows that are at the NIC now; what
     waits is a fluid with the places of the queues, and the rest is dropped. Flows end and begin at
-    random, as packets would have them do. by_rank, monitor: as in `PacketPath`.
+    random, as packets would have them do. by_rank, monitor: as in `PacketPath`. free: with by_rank,
+    changes of plan and of popularity move entries at once and for nothing.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class RateMode:
         monitor: Monitor,
         *,
         by_rank: bool,
+        free: bool = False,
         rng: np.random.Generator,
     ) -> None:
         self._simulation = simulation
@@ -56,6 +58,7 @@ class RateMode:
         self._limits = limits
         self._monitor = monitor
         self._by_rank = by_rank
+        self._free = free
         self._rng = rng
         self._phases = deque(traffic.phases)
         self._phase = self._phases.popleft()
@@ -75,8 +78,7 @@ class RateMode:
         self._nic_speed = 1.0
         self.load = NicLoad(simulation.now)
         self._use(cost)
-        if cost.plan.split:
-            self.places.set(self.places.place_of_rank[: self._target], True)
+        self.places.deal(self._target)
 
     def true_profile(self) -> TrafficProfile:
         """The traffic as it is."""
@@ -205,6 +207,10 @@ class RateMode:
     ) -> None:
         """Go through the stages to another plan."""
         self._advance(now_s)
+        if self._free:
+            self.retune(now_s, stages[-1].cost)
+            done(now_s)
+            return
         self._done, self._stages = done, deque(stages)
         self._switching = True
         self._begin(now_s)
@@ -255,8 +261,10 @@ class RateMode:
         self._asked.ask_each(flows)
 
     def _fit(self, now_s: float) -> None:
-        """Take the surplus off the NIC."""
-        if self._by_rank or len(self._stages) > 1:
+        """Take the surplus off the NIC; where that is free, all flows are where they belong."""
+        if self._free:
+            self.places.deal(self._target)
+        elif self._by_rank or len(self._stages) > 1:
             gone = self.places.beyond(self._target)
             self._asked.ask(self.places.flows_at(gone), np.zeros(len(gone), bool))
         else:
@@ -285,6 +293,8 @@ class RateMode:
                 self._phase = self._phases.popleft()
                 self._model = self._model.under(self._phase.profile)
                 self.places.follow(self._phase.profile, self._phase.reshuffled)
+                if self._free:
+                    self.places.deal(self._target)
 
     def _step(self, lasts_s: float) -> None:
         """Rates as they are now, for so long."""

@@ -10,6 +10,7 @@ import simpy
 from models.hardware.cpu_spec import CpuSpec
 from models.hardware.smartnic_spec import SmartNicSpec
 from models.network_functions.cost_model import CostModel, NoPath, PlanCost
+from models.network_functions.finding import Finding
 from models.network_functions.packet_stack import PacketStack
 from models.network_functions.plan import Plan
 from models.network_functions.program import Program
@@ -19,7 +20,9 @@ from sim.core.errors import CapacityError
 from sim.core.result import Value
 from sim.core.simulation import Simulation
 from sim.dataplane.carrier import Carrier, Totals
+from sim.dataplane.change_time import change_s
 from sim.dataplane.facts import EpochEnded, PlanCarriedOut, PlanDecided
+from sim.dataplane.limits import QueueLimits
 from sim.dataplane.monitor import Monitor
 from sim.dataplane.pcie import PcieShare
 from sim.dataplane.provision import Provision
@@ -44,6 +47,7 @@ class Runtime:
         nic: SmartNicSpec,
         cpu: CpuSpec,
         stack: PacketStack,
+        limits: QueueLimits,
         policy: Partition,
         monitor: Monitor,
         cores: int,
@@ -55,6 +59,7 @@ class Runtime:
         self.nic = nic
         self.cpu = cpu
         self.stack = stack
+        self._limits = limits
         self.cores: float = float(cores)
         self.plan: Plan | None = None
         self.overloaded = False
@@ -69,6 +74,9 @@ class Runtime:
         self._monitor = monitor
         self._interval_s = interval_s
         self._learn = learn
+        settings = monitor.settings
+        # What was counted is looked at when the epoch is over.
+        self.finding = Finding(settings.sample, 0.5 * settings.interval_s) if learn else None
         self._npu_model = npu_model
         self._told_epochs = simulation.listeners(EpochEnded)
         self._told_plans = simulation.listeners(PlanDecided)
@@ -84,6 +92,15 @@ class Runtime:
     def profile(self) -> TrafficProfile:
         """The traffic as estimated; as it is, for an oracle."""
         return self._monitor.profile if self._true_profile is None else self._true_profile()
+
+    def change_s(self, plan: Plan) -> float:
+        """Estimated seconds from the plan in force to this one; see `change_time`."""
+        assert self.plan is not None
+        if self._true_profile is not None:
+            return 0.0
+        way = stages(self.program, self.profile, self.plan, plan, self._possible)
+        before, held = self.price(self.plan), float(self._carrier.offloaded)
+        return change_s(self._model(), before, way, held, self._limits, found=self._learn)
 
     def member_rates(self) -> Mapping[int, float]:
         """Estimated packets a second of the slowest offloaded flows."""

@@ -18,6 +18,7 @@ from models.network_functions.traffic import TrafficProfile
 from policies.partition.adaptive import Adaptive, Oracle
 from policies.partition.contract import Decision
 from policies.partition.goals import FewestCores
+from sim.dataplane.change_time import change_s
 from sim.dataplane.copies import copy_rounds
 from sim.dataplane.facts import EpochEnded, PlanCarriedOut
 from sim.dataplane.places import Places
@@ -569,7 +570,10 @@ def test_stages_go_flow_by_flow_where_they_can():
     assert way("SNNR", "NNNR") == [("SNNR", "same", inf), ("NNNR", "none", 0.0)]
     assert way("CCCC", "NNCC") == [("SSCC", "none", inf), ("NNCC", "none", 0.0)]
     assert way("NNCC", "CCCC") == [("SSCC", "all", 0.0), ("CCCC", "none", 0.0)]
-    # Of two states that go different ways, all entries are copied at once.
+    # Where no plan does for the time between, all entries are copied at once; so they are of two
+    # states that go different ways.
+    (only,) = stages(upf, traffic, plan(upf, "CNNR"), plan(upf, "NNNR"), lambda each: False)
+    assert [(each.state.name, each.entries) for each in only.copied] == [("pdr", 40_000.0)]
     (only,) = stages(upf, traffic, plan(upf, "NCCC"), plan(upf, "CNCC"), lambda each: True)
     assert only.plan.sides == "CNCC"
     assert [(each.state.name, each.entries, each.to_nic) for each in only.copied] == [
@@ -1100,25 +1104,37 @@ def test_a_change_takes_as_long_as_it_was_expected_to(packets_per_flow, begins):
     assert expected[0] > 2.0 * (20_000 - begins) / 1e6
 
 
-def test_a_change_that_would_never_end_is_not_begun():
-    """Each flow has two entries in and two out: 1.08 million a second where a million find place.
-    All at the NIC would be better, and is so without split states; flow by flow it is not reached,
-    and copied at once it is not in time."""
+def test_a_change_that_would_not_end_flow_by_flow_copies_all_at_once():
+    """Each flow has two entries in and two out: 1.08 million a second where a million find place,
+    so that never all flows would be at the NIC. Under the plan before few come and go."""
     upf = function("upf")
-    traffic = profile(flows=1e6, packets_per_flow=80.0, rate_pps=21.7e6)
-    fast, slow = Run("upf", "SNNR", traffic, offloaded=1e5, packets=None, until_s=0.2,
-                     rates=True), None  # fmt: skip
-    fast.go()
-    assert slow is None
-    assert fast.system.runtime.change_s(plan(upf, "NNNR")) == float("inf")
+    traffic = profile(flows=20_000.0, packets_per_flow=80.0, rate_pps=21.7e6)
+    policy = Scripted(plan(upf, "SNNR", 2000.0), plan(upf, "NNNR"))
+    run = Run("upf", policy=policy, traffic=traffic, packets=None, until_s=0.5, rates=True,
+              decide_s=0.1, monitor={"interval_s": 1e-3}, log=False)  # fmt: skip
+    changes, expected = [], []
+    run.simulation.facts.subscribe(PlanCarriedOut, changes.append)
+    run.simulation.at(
+        0.09, lambda _: expected.append(run.system.runtime.change_s(plan(upf, "NNNR")))
+    )
+    run.go()
+    (change,) = changes
+    assert 2.0 * 18_000 / 1e6 < change.end_s - change.start_s < 0.2
+    assert expected == [pytest.approx(change.end_s - change.start_s, rel=0.3)]
+    assert not run.system.carrier.changing
+    # Where more flows come and go it does not end either way.
+    model, before = run.system.runtime._model(), plan(upf, "SNNR", 19_000.0)
+    way = stages(upf, traffic, before, plan(upf, "NNNR"), lambda each: True)
+    limits = run.system.limits
+    assert change_s(model, model.cost(before), way, 19_000.0, limits, found=True) == np.inf
 
 
 def test_an_oracle_s_changes_are_for_nothing():
     """No flow is moved, and from its first decision on it needs what its plan says."""
-    other = profile(flows=20_000.0, packets_per_flow=200.0, rate_pps=14e6, zipf_exponent=0.7)
+    other = profile(flows=20_000.0, packets_per_flow=20.0, rate_pps=14e6, zipf_exponent=0.7)
     run = runtime(
         Oracle(FewestCores()), [Phase(2.0, other, reshuffled=0.5)], learn=False, informed=True,
-        until_s=4.0, warm_up_s=2.5, program="flow_monitor",
+        until_s=4.0, warm_up_s=2.5,
     )  # fmt: skip
     summary = run.simulation.results.summary
     assert summary["dataplane.plans"] > 1
@@ -1138,7 +1154,8 @@ def test_places_are_filled_and_hit_as_far_as_flows_are_found(places):
     reach = runtime.finding.reach(traffic)
     assert runtime._carrier.offloaded == pytest.approx(reach.filled(places), rel=0.1)
     promised = traffic.head_share(places) * reach.part(places)
-    assert runtime.hit_share == pytest.approx(promised, rel=0.1)
+    # Places that come free go to the flows that were counted most, which does a little better.
+    assert runtime.hit_share == pytest.approx(promised, rel=0.1 if places > 1e4 else 0.2)
     # More places than are filled reach nothing more; places for all need not be found.
     hits = [reach.part(number) * traffic.head_share(number) for number in (1e4, 1.5e4)]
     assert hits[0] == pytest.approx(hits[1])

@@ -28,7 +28,7 @@ from omegaconf import OmegaConf
 from experiments.compose import compose
 from models.errors import CapacityError, ConfigError
 from models.network_functions.cost_model import PlanCost
-from models.network_functions.finding import Reach
+from models.network_functions.finding import Finding, Reach
 from models.network_functions.plan import Plan, plan
 from models.network_functions.program import Block, Operations, Program, State
 from policies.partition.adaptive import Adaptive, Oracle
@@ -583,6 +583,38 @@ def test_adaptive_cora_offloads_another_number_where_that_pays():
     assert adaptive(payback_s=0.1).decide(view, 1.0).plan is None
     view.plan = decision.plan
     assert adaptive().decide(view, 2.0).plan is None
+
+
+def test_adaptive_cora_begins_no_change_that_does_not_end_in_time():
+    """Not at the third decision, nor where packets drop; but as soon as it would end."""
+    upf = function("upf")
+    view = View(upf, traffic("short_flows"))
+    policy = adaptive()
+    view.plan = policy.decide(view, 0.0).plan
+    view.profile, view.lasts_s = traffic(), 10.1
+    for second in range(1, 6):
+        view.overloaded = second == 5
+        assert policy.decide(view, float(second)).plan is None
+    view.lasts_s = 9.9
+    assert policy.decide(view, 6.0).plan.sides == "NNNR"
+
+
+def test_adaptive_cora_knows_which_hits_can_be_found():
+    """All flows of 80 packets at the NIC, a little above the margin; with fewer places, most would
+    end before one in a thousand of their packets is counted."""
+    nat = function("nat")
+    short = traffic(flows=2e4, packets_per_flow=80.0, rate_pps=14e6)
+    view = View(nat, short, plan=plan(nat, "SCS", 2e4), hit_share=0.96)
+    assert adaptive().decide(view, 1.0).plan.offloaded < 2e4
+    view.finding = Finding(1000.0, 0.05)
+    assert adaptive().decide(view, 1.0).plan is None
+    # Of places that are never filled, more are not asked for, and fewer earn nothing.
+    slow = replace(short, flows=1e6)
+    reach = view.finding.reach(slow)
+    view.profile, view.plan = slow, plan(nat, "SCS", 1e5)
+    view.hit_share = 0.9 * reach.part(1e5) * slow.head_share(1e5)
+    assert reach.filled(1e5) < 5e4
+    assert adaptive().decide(view, 1.0).plan is None
 
 
 def test_adaptive_cora_does_not_flap_where_nothing_serves():

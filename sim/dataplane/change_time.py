@@ -27,15 +27,12 @@ def change_s(
     flows for the last plan come as they are found, which is not part of the change.
 
     Where the plan in force does not hold the rate, moves take their share of what there is."""
-    rate, flows = model.profile.rate_pps, model.profile.flows
+    flows = model.profile.flows
     holds = _holds(model, before)
     total, cost = 0.0, before
     for number, stage in enumerate(way):
         if stage.copied:
-            # At most every packet is of another flow.
-            work = copy_work(model, stage.copied, limits, lambda _, lasts_s: rate * lasts_s)
-            room = model.nic.inserts_per_s - rate * cost.inserts
-            total += max(work.lasts_s, _seconds(work.to_nic, room) if holds else 0.0)
+            total += _copied_s(model, cost, stage, limits, holds)
         held = {"all": flows, "none": 0.0, "same": held}[stage.begins]
         target = min(stage.target, flows) if stage.plan.split else held
         if found and number == len(way) - 1:
@@ -60,6 +57,24 @@ def _holds(model: CostModel, cost: PlanCost) -> bool:
     rate, most = model.profile.rate_pps, model.stack.most_utilisation * (1.0 + 1e-12)
     busiest = max(s for key, s in cost.nic.seconds.items() if key != "inserts")
     return rate * busiest <= most and rate * cost.host_s <= most * model.cores
+
+
+def _copied_s(
+    model: CostModel, cost: PlanCost, stage: Stage, limits: QueueLimits, holds: bool
+) -> float:
+    """Seconds of copying under the plan in force; where the rate is held, with what it leaves of
+    the insertion channel."""
+    profile = model.profile
+
+    def changed(classes: frozenset[str], lasts_s: float) -> float:
+        """At most: packets of established flows are of different ones."""
+        packets = profile.rate_pps * lasts_s
+        edges = len(classes & {"N", "T"}) * packets / profile.packets_per_flow
+        return edges + (min(packets, profile.flows) if "E" in classes else 0.0)
+
+    work = copy_work(model, stage.copied, limits, changed)
+    room = model.nic.inserts_per_s - profile.rate_pps * cost.inserts
+    return max(work.lasts_s, _seconds(work.to_nic, room) if holds else 0.0)
 
 
 def _channel_s(model: CostModel, cost: PlanCost, held: float, target: float) -> float:

@@ -70,6 +70,12 @@ class ChannelFluid:
         self._limit = limit
         self._inserts_per_s = inserts_per_s
 
+    @property
+    def late_s(self) -> float:
+        """Seconds until no more wait than there is room for, if nothing comes; 0: no more do."""
+        late = self.waiting - self._limit
+        return max(1.0, late) / self._inserts_per_s if late > 0.0 else 0.0
+
     def insert(self, entries: float) -> None:
         """Insert so many more, within what there was room for."""
         self.busy_s += entries / self._inserts_per_s

@@ -140,13 +140,9 @@ class RateMode:
 
     def snapshot(self) -> dict[str, object]:
         """What waits where."""
-        return {
-            "nic": self._waiting,
-            "pcie": self._pcie.waiting,
-            "host": self._host.waiting_s,
-            "inserts": self._channel.waiting,
-            "moves": len(self._asked),
-        }
+        found: dict[str, object] = {"nic": self._waiting, "pcie": self._pcie.waiting}
+        found |= {"host": self._host.waiting_s, "inserts": self._channel.waiting}
+        return found | {"moves": len(self._asked)}
 
     def merge(self, now_s: float) -> None:
         """A core merges the copies of counters that both sides keep."""
@@ -209,8 +205,7 @@ class RateMode:
         self._advance(now_s)
         if self._free:
             self.retune(now_s, stages[-1].cost)
-            done(now_s)
-            return
+            return done(now_s)
         self._done, self._stages = done, deque(stages)
         self._switching = True
         self._begin(now_s)
@@ -230,6 +225,9 @@ class RateMode:
         now = self._simulation.now
         self._advance(now)
         stage = self._stages[0]
+        if stage.copied and self._channel.late_s:
+            self._simulation.at(now + self._channel.late_s, self._switched)
+            return
         self._switching = False
         self._use(stage.cost)
         if stage.begins == "all":

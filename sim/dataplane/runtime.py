@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from math import inf
 
 import simpy
 
@@ -26,7 +27,7 @@ from sim.dataplane.limits import QueueLimits
 from sim.dataplane.monitor import Monitor
 from sim.dataplane.pcie import PcieShare
 from sim.dataplane.provision import Provision
-from sim.dataplane.transition import PricedStage, stages
+from sim.dataplane.transition import PricedStage, Stage, stages
 
 
 class Runtime:
@@ -98,9 +99,23 @@ class Runtime:
         assert self.plan is not None
         if self._true_profile is not None:
             return 0.0
-        way = stages(self.program, self.profile, self.plan, plan, self._possible)
-        before, held = self.price(self.plan), float(self._carrier.offloaded)
-        return change_s(self._model(), before, way, held, self._limits, found=self._learn)
+        return self._way(self.plan, plan)[1]
+
+    def _way(self, before: Plan, plan: Plan) -> tuple[list[Stage], float]:
+        """Stages from a plan to another, and the seconds that they take: flow by flow; where that
+        would not end, all at once, if that does."""
+        model, cost = self._model(), self.price(before)
+        held = float(self._carrier.offloaded)
+
+        def way(possible: Callable[[Plan], bool]) -> tuple[list[Stage], float]:
+            found = stages(self.program, self.profile, before, plan, possible)
+            return found, change_s(model, cost, found, held, self._limits, found=self._learn)
+
+        by_flow = way(self._possible)
+        if by_flow[1] < inf:
+            return by_flow
+        at_once = way(lambda _: False)
+        return at_once if at_once[1] < inf else by_flow
 
     def member_rates(self) -> Mapping[int, float]:
         """Estimated packets a second of the slowest offloaded flows."""
@@ -276,7 +291,7 @@ class Runtime:
         before, plan = self.plan, decision.plan
         if plan is not None and plan != before:
             assert before is not None
-            way = stages(self.program, self.profile, before, plan, self._possible)
+            way, _ = self._way(before, plan)
             cost = self._follow(plan)
             if self._told_plans:
                 fact = PlanDecided(asked_s, now, plan, decision.nodes, self._name)

@@ -87,7 +87,7 @@ def stages(
         return Stage(plan, copied, begins, target)
 
     if len(ways) == 1 and not kept:
-        old, new = ways.pop()
+        ((old, new),) = ways
         here = "none" if old == CPU else "all" if old == NIC else "same"
         if new == SPLIT:
             return [stage(after, here, after.offloaded)]

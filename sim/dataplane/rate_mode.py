@@ -140,9 +140,9 @@ class RateMode:
 
     def snapshot(self) -> dict[str, object]:
         """What waits where."""
-        found: dict[str, object] = {"nic": self._waiting, "pcie": self._pcie.waiting}
-        found |= {"host": self._host.waiting_s, "inserts": self._channel.waiting}
-        return found | {"moves": len(self._asked)}
+        keys = ("nic", "pcie", "host", "inserts", "moves")
+        waits = (self._waiting, self._pcie.waiting, self._host.waiting_s, self._channel.waiting)
+        return dict(zip(keys, (*waits, len(self._asked)), strict=True))
 
     def merge(self, now_s: float) -> None:
         """A core merges the copies of counters that both sides keep."""
@@ -205,9 +205,9 @@ class RateMode:
         self._advance(now_s)
         if self._free:
             self.retune(now_s, stages[-1].cost)
-            return done(now_s)
-        self._done, self._stages = done, deque(stages)
-        self._switching = True
+            done(now_s)
+            return
+        self._done, self._stages, self._switching = done, deque(stages), True
         self._begin(now_s)
 
     def _begin(self, now_s: float) -> None:

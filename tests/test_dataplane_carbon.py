@@ -63,7 +63,7 @@ def test_every_joule_and_gram_is_somebodys_once(rates):
     """Through changes of plan, with another tenant on the host for a while."""
     run, _, books, result = accounts(rates, others=True, policy=plans(), decide_s=4e-3)
     node = run.cluster.nodes[0]
-    assert {tenant for _, tenant in books} == {"dataplane", "training", "idle", "shared"}
+    assert {tenant for _, tenant in books} == {"dataplane", "training", "idle"}
     whole = [fsum(sums[i] for sums in books.values()) for i in range(3)]
     assert whole[0] == pytest.approx(run.cluster.energy_j(UNTIL_S), rel=1e-9)
     # A joule is so many milligrams; PUE 1.5 on top. Steps are as long as each other.

@@ -96,10 +96,8 @@ def test_agreement_on_nothing_displaced() -> None:
 
 def test_figures_of_a_run() -> None:
     """Six requests at once in two slots, some of them displaced."""
-    words = settings.settings(
-        settings.POLICIES["TRAIL"], None, slots=2, requests=6, extra=("series_interval_s=1.0",)
-    )
-    (found,) = replicate(words, [1], figures)
+    words = settings.settings(settings.POLICIES["TRAIL"], None, slots=2, requests=6)
+    (found,) = replicate([*words, "series_interval_s=1.0"], [1], figures)
     assert found["latency_median"] <= found["latency_p99"]
     assert 0.0 < found["ttft"] < found["latency"] <= found["lasted_s"]
     assert found["preemptions"] > 0.0
@@ -119,7 +117,9 @@ def test_cost_of_the_toy_server() -> None:
 
 
 def test_the_toy_server_runs() -> None:
-    words = settings.settings(toy.POLICIES["C = 0.8"], 16.0, slots=4, requests=12, extra=toy.SERVED)
+    words = settings.settings(
+        toy.POLICIES["C = 0.8"], 16.0, slots=4, requests=12, served=toy.SERVED
+    )
     (found,) = replicate(words, [0], figures)
     # Nothing but iterations of at least 14 ms: a first token takes one.
     assert found["ttft"] >= 0.014

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from calendar import isleap, monthrange
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,3 +91,8 @@ class Calendar:
             leap = np.insert(one_year, _FEBRUARY_29, one_year[_FEBRUARY_29 - 24 : _FEBRUARY_29])
         years = range(self.first_year, self.first_year + self.years)
         return np.concatenate([leap if self.hours_of(y) == _LEAP else common for y in years])
+
+
+def moment(date_s: float) -> str:
+    """Seconds since 1970 as a date and time in UTC."""
+    return datetime.fromtimestamp(date_s, UTC).isoformat()

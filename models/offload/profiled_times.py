@@ -60,7 +60,7 @@ class ProfiledTimes:
         launch_s: float,
         max_sequences: int,
         max_batch_tokens: int,
-        max_context_tokens: int,
+        max_context_tokens: int | None,
         bias: Mapping[str, float] | None = None,
         noise: float = 0.0,
         seed: int = 0,
@@ -84,6 +84,7 @@ class ProfiledTimes:
         ):
             if isinstance(size, bool) or not isinstance(size, int) or size < 1:
                 raise ConfigError(f"profiled times: {key} = {size!r} is not a whole number >= 1")
+        assert max_context_tokens is not None
         self.launch_s = launch_s
         self.max_sequences = max_sequences
         self.max_batch_tokens = max_batch_tokens

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import partial
 from math import isfinite
 from typing import NamedTuple
 
+from models.carbon.calendar import moment
 from models.errors import TraceError
 from sim.carbon.netting import Netting, SiteSettled
 from sim.carbon.outlook import Outlook
@@ -147,10 +147,7 @@ class Sites:
             if source is not None and source.clock is not None and source.clock.date_s is not None
         }
         if len(set(dates.values())) > 1:
-            said = ", ".join(
-                f"{key} {datetime.fromtimestamp(date_s, UTC).isoformat()}"
-                for key, date_s in dates.items()
-            )
+            said = ", ".join(f"{key} {moment(date_s)}" for key, date_s in dates.items())
             raise ConfigError(f"starts: the run begins at one moment, not at {said}")
 
     def _check_distances(self) -> None:

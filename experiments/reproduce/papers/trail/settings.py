@@ -34,14 +34,15 @@ def settings(
     slots: int = 48,
     requests: int = 1000,
     kv_blocks: int | None = None,
-    extra: tuple[str, ...] = (),
+    served: tuple[str, ...] = (),
 ) -> list[str]:
     """Settings of a run: a finite trace, Poisson of `rate_rps` (None: all requests at once), served
     to the last by Llama-3-8B on one A100 80 GB. `slots`: most requests in the batch (48 in the
-    release, 256 in vLLM). `kv_blocks`: of 16 tokens; None: what the card has, 28,000 or so."""
+    release, 256 in vLLM). `kv_blocks`: of 16 tokens; None: what the card has,
+    28,000 or so. `served`: what is served in place of Llama-3-8B."""
     arrivals = ["arrivals=burst"] if rate_rps is None else [f"arrivals.rate_rps={rate_rps}"]
     return [
-        "model=llama3-8b",
+        *([] if served else ["model=llama3-8b"]),
         "gpu=a100-80-sxm",
         "workload=alpaca",
         f"workload.count={requests}",
@@ -50,5 +51,5 @@ def settings(
         f"engine.kv_blocks={'null' if kv_blocks is None else kv_blocks}",
         "series_interval_s=null",
         *policy,
-        *extra,
+        *served,
     ]

@@ -96,7 +96,7 @@ def serve_toy(workers: Workers) -> Runs:
     return _run(
         {
             (name, rate): settings(
-                policy, rate, slots=toy.SLOTS, requests=toy.REQUESTS, extra=toy.SERVED
+                policy, rate, slots=toy.SLOTS, requests=toy.REQUESTS, served=toy.SERVED
             )
             for name, policy in toy.POLICIES.items()
             for rate in (toy.RATE_RPS, toy.LIGHT_RPS)

@@ -46,7 +46,7 @@ def headline(result: Result) -> str:
             f"{_number(get('dataplane.throughput_mpps'))} of "
             f"{_number(get('dataplane.offered_mpps'))} Mpkt/s "
             f"({_number(get('dataplane.throughput_gbps'))} Gb/s), "
-            f"{_percent(get('dataplane.drop_share'))} dropped; "
+            f"{_finely(get('dataplane.drop_share'))} dropped; "
             f"{_number(get('dataplane.busy_cores'))} host cores busy, PCIe "
             f"{_number(get('dataplane.pcie_gbps'))} Gb/s"
         )
@@ -98,6 +98,13 @@ def _number(value: object) -> str:
         if isinstance(value, (int, float)) and value < 1e4
         else (f"{value:,.0f}" if isinstance(value, (int, float)) else "-")
     )
+
+
+def _finely(value: object) -> str:
+    """A share that matters however small it is."""
+    if isinstance(value, float) and 0.0 < value < 0.01:
+        return f"{100.0 * value:.2g}%"
+    return _percent(value)
 
 
 def _percent(value: object) -> str:

@@ -79,6 +79,12 @@ def test_a_finished_run_is_replaced_whole(in_empty_folder):
         (["experiment=cora", "+engine.max_seqs=4"], "engine: no such setting here"),
         (["engine.max_seqs=4"], "engine.max_seqs: no such setting"),
         (["model=llama9"], "llama3-8b"),
+        (["experiment=neo"], "Could not find 'experiment/neo'"),
+        (["engine.kv_blocks=100000000"], "engine.kv_blocks = 100000000: 1 x a100-80-sxm have room"),
+        (
+            ["experiment=neo_a10g", "model=llama3-70b"],
+            "Llama-3-70B (fp16) does not fit on 1 x a10g",
+        ),
         (["gpu=tpu"], "a100-80-sxm"),
         (["replicas=two"], "replicas: 'two' is not a whole number >= 1"),
         (["replicas=0"], "replicas: 0 is not a whole number >= 1"),

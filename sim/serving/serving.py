@@ -152,6 +152,11 @@ class Serving:
             blocks = served.kv_blocks(
                 gpu, engine.block_tokens, engine.memory_fraction, engine.activation_bytes
             )
+        elif blocks > (most := served.kv_blocks(gpu, engine.block_tokens, 1.0, 0.0)):
+            raise CapacityError(
+                f"engine.kv_blocks = {blocks}: {served.gpus} x {gpu.name} have room for {most} "
+                "beside the weights; null takes what there is"
+            )
         if getattr(batching, "layer_buffer", False):
             blocks = blocks * served.layers // (served.layers + 1)
             if not blocks:

@@ -425,13 +425,33 @@ def test_entries_at_the_nic_take_no_room_in_the_host_s_caches():
     )
     cost = model.cost(Plan("SCS", 1e5, (True,) * len(made.blocks)))
     assert isinstance(cost, PlanCost)
-    trips, miss = Trips(model, cost), PACKET_TYPES.index("EM")
+    trips, miss = Trips(model, cost, own_caches=True), PACKET_TYPES.index("EM")
     # The most popular flow that is left to the host is in its nearest cache.
     nearest = dict.fromkeys(model.host.latency, model.cpu.caches[0].cycles)
     nearest["ports"] = model.host.latency["ports"]
     cycles = model.host.path_cycles(cost.paths["EM"], "SCS", nearest)
     assert trips.host_s(miss, rank, 256.0) * 2.5e9 == pytest.approx(cycles)
     assert trips.host_s(miss, 1_000_000, 256.0) > trips.host_s(miss, rank, 256.0)
+
+
+def test_packets_of_all_ranks_cost_the_host_what_the_model_says_on_average():
+    """Also where the most popular are at the NIC: their entries are thought to be in its caches."""
+    made, traffic = function("nat"), profile(flows=2e4)
+    model = CostModel(
+        program=made,
+        profile=traffic,
+        nic=agilio(),
+        cpu=part("hardware/cpu", "server-32"),
+        stack=part("packet_stack", "poll_mode"),
+    )
+    cost = model.cost(Plan("SCS", 5e3, (True,) * len(made.blocks)))
+    assert isinstance(cost, PlanCost)
+    trips, miss = Trips(model, cost), PACKET_TYPES.index("EM")
+    ranks = range(1, 20_001)
+    each = [trips.host_s(miss, rank, 256.0) for rank in ranks]
+    assert min(each) < max(each)
+    mean = np.average(each, weights=[rank**-traffic.zipf_exponent for rank in ranks])
+    assert mean == pytest.approx(trips.host_s(miss, 0, 256.0), rel=1e-6)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -62,15 +62,25 @@ class Trips:
     """The trips of a plan, by packet type and rank of the flow (0 where it is not known: means).
 
     burst: packets that a trip stands for; all times are so many times as long. posted: operations
-    that an engine takes into its queue before a thread that posts one has to wait.
+    that an engine takes into its queue before a thread that posts one has to wait. own_caches: the
+    host's caches hold what packets at the host want, not what those of all traffic would.
     engines: names, as of `NicCost.seconds`, of what trips use by position.
     """
 
-    def __init__(self, model: CostModel, cost: PlanCost, *, burst: int = 1, posted: int = 64):
+    def __init__(
+        self,
+        model: CostModel,
+        cost: PlanCost,
+        *,
+        burst: int = 1,
+        posted: int = 64,
+        own_caches: bool = False,
+    ):
         self.model = model
         self.cost = cost
         self.burst = burst
         self.posted = posted
+        self.own_caches = own_caches
         nic = model.nic
         self.engines = [
             f"memory {level.name}"
@@ -134,9 +144,9 @@ class Trips:
         return cached_flows(entries, self.model.program.states[state], self.model.profile, here)
 
     def _host_head(self, entries: float, state: int) -> float:
-        """Ranks whose entries a cache of the host holds; entries at the NIC take no room there."""
+        """Ranks whose entries a cache of the host holds; of its own, none that are at the NIC."""
         profile, known = self.model.profile, self.model.program.states[state]
-        if self._sides[state] != SPLIT:
+        if self._sides[state] != SPLIT or not self.own_caches:
             return cached_flows(entries, known, profile)
         away = min(self._offloaded, profile.flows)
         head = away + entries * profile.flows / known.entries_of(profile)

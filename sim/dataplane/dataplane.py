@@ -204,7 +204,13 @@ class DataPlane:
             self.path = PacketPath(
                 simulation,
                 self.packets.packets(rng),
-                Trips(hardware, cost, burst=self.burst, posted=self.limits.posted),
+                Trips(
+                    hardware,
+                    cost,
+                    burst=self.burst,
+                    posted=self.limits.posted,
+                    own_caches=self._own_caches,
+                ),
                 self.limits,
                 cores=max(1, first),
                 steering=self._steering,

@@ -252,4 +252,4 @@ class PacketMode:
     def _trips(self, cost: PlanCost) -> Trips:
         """Trips through the same hardware."""
         old = self.path.trips
-        return Trips(old.model, cost, burst=old.burst, posted=old.posted)
+        return Trips(old.model, cost, burst=old.burst, posted=old.posted, own_caches=old.own_caches)

@@ -76,7 +76,7 @@ def serve(
         client=client,
         cost=cost or ConstantCost(STEP_S),
         seed=seed,
-        engine={"max_sequences": slots, "max_batch_tokens": 1 << 20, "kv_blocks": 1 << 40},
+        engine={"max_sequences": slots, "max_batch_tokens": 1 << 20, "kv_blocks": 1 << 26},
         log=False,
         **more,
     )

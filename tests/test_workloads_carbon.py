@@ -422,3 +422,10 @@ def test_california_as_it_stands() -> None:
     assert signal.values.mean() == pytest.approx(261.3, abs=0.05)
     assert signal.values.std() == pytest.approx(76.5, abs=0.05)
     assert read_electricity_maps(path, "direct").values.mean() == pytest.approx(194.6, abs=0.05)
+
+
+def test_a_first_row_is_not_taken_for_the_names_of_columns(tmp_path: Path) -> None:
+    path = tmp_path / "bare.csv"
+    path.write_text("2024-03-01T00:00:00,100\n2024-03-01T01:00:00,200\n2024-03-01T02:00:00,300\n")
+    with pytest.raises(TraceError, match=r"bare.csv: line 1 holds a row .*must name the columns"):
+        read_column(path)

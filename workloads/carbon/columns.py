@@ -40,6 +40,8 @@ def read_column(
             raise TraceError(f"{file}: has no column {name}; its columns are: {listed(names)}")
     at, of = names.index(time), names.index(value)
     stamps = Stamps(zone)
+    if stamps.seconds(time) is not None:
+        raise TraceError(f"{file}: line 1 holds a row ({time}); it must name the columns")
     steps = StepRows(Cells(file), time, [value], odd)
     for row in rows:
         steps.add(rows.line, row[at], stamps.seconds(row[at]), [row[of]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from sim.core.errors import ConfigError
@@ -23,6 +24,12 @@ HEADLINE = (
 )
 #: Shown of runs that have none of those.
 _FEW = 8
+_TOTAL = re.compile(r"(.+\.)?(carbon_g(\..+)?|\w*energy_j|operational_g|embodied_g)")
+
+
+def is_total(name: str) -> bool:
+    """Whether a metric sums energy or carbon over the run, so that idle time adds to it."""
+    return _TOTAL.fullmatch(name) is not None
 
 
 def headline(names: Sequence[str]) -> list[str]:

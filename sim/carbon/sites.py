@@ -65,10 +65,9 @@ class Sites:
         for name, site in zip(self._names, self.sites, strict=True):
             site.begin(name, simulation.stream)
         self._check_dates()
-        until_s = simulation.until_s
-        if until_s is not None:
+        for until_s in (simulation.until_s, simulation.idle_until_s):
             for site in self.sites:
-                if until_s > site.end_s:
+                if until_s is not None and until_s > site.end_s:
                     raise self._ends(site, until_s)
         self._place(cluster)
         self._drawn_j = [self._energy_j(i, simulation.now) for i in range(len(self.sites))]

@@ -19,7 +19,7 @@ from sim.core.simulation import Simulation
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-_SIMULATION_KEYS = ("seed", "mode", "until_s")
+_SIMULATION_KEYS = ("seed", "mode", "until_s", "idle_until_s")
 
 
 def run(
@@ -31,10 +31,10 @@ def run(
 ) -> Result:
     """Simulate what `config` describes.
 
-    `config` holds `simulation` (seed, mode, until_s), `cluster`, `sites`, `systems` and
-    `observers`, each part with the `_target_` that Hydra instantiates. With a `folder` the result
-    is written there, whole or not at all: an error or Ctrl-C leaves nothing behind, and what the
-    folder held of an earlier run is replaced at the end. Raises ConfigError for settings that
+    `config` holds `simulation` (seed, mode, until_s, idle_until_s), `cluster`, `sites`, `systems`
+    and `observers`, each part with the `_target_` that Hydra instantiates. With a `folder` the
+    result is written there, whole or not at all: an error or Ctrl-C leaves nothing behind, and what
+    the folder held of an earlier run is replaced at the end. Raises ConfigError for settings that
     cannot be.
     """
     settings, plain = _resolve(config)

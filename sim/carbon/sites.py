@@ -99,9 +99,12 @@ class Sites:
         if self.round_trips_s is None:
             return 0.0
         if origin not in self.round_trips_s:
+            comes = f"region {origin!r}" if origin else "no region"
             raise ConfigError(
-                f"sites.round_trips_s: none from {origin or 'nowhere'!r}, where a request comes "
-                f"from; there are {', '.join(self.round_trips_s)} (see workloads.origins)"
+                f"client: a request comes from {comes}, and sites.round_trips_s has the distances "
+                f"from {', '.join(self.round_trips_s)} alone; choose client=two_regions or "
+                "deferred_two_regions, or say where requests come from (an origin column of a "
+                "table, or workloads.origins.FromRegions)"
             )
         return self.round_trips_s[origin][site]
 

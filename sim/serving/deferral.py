@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
+from typing import Literal
 
 import simpy
 
 from policies.shifting.contract import ForecastView, Run, Shifting
-from sim.carbon.outlook import MeanForecast
+from sim.carbon.outlook import LeastForecast, MeanForecast
 from sim.core.environment import BOUNDARY, NORMAL, Alarm
 from sim.core.errors import ConfigError, LawBroken
 from sim.core.result import Value
@@ -61,14 +62,15 @@ class Deferring(OpenLoop):
     """Requests that may wait: handed in at their times, done `wait_s` later.
 
     Those handed in within `gather_s` are one batch, with the deadline of its first. `shifting`
-    plans each batch by the forecast of `site` (None: the mean of the replicas' sites); its job is
-    all that is held and due by then, released at `rate_rps`. In a batch's runs its requests go, one
-    each beat of that rate, of several batches those due first; a beat is left out while the
-    replicas have `most_unfinished` requests or more, whosever they are, so that others keep their
-    latency. Where a plan ends with requests held, and each `replan_s` while a batch waits, it is
-    planned anew. Once no slack is left, requests go on at the rate that meets all deadlines,
-    however many there are. All are released `serve_s` before their deadlines, the time kept for
-    serving them.
+    plans each batch by the forecast of `site` (None: of all where replicas stand, `of_sites` says
+    which: their "mean", or the "least" intensity x PUE of each moment, for a routing that sends
+    requests there); its job is all that is held and due by then, released at `rate_rps`. In a
+    batch's runs its requests go, one each beat of that rate, of several batches those due first; a
+    beat is left out while the replicas have `most_unfinished` requests or more, whosever they are,
+    so that others keep their latency. Where a plan ends with requests held, and each `replan_s`
+    while a batch waits, it is planned anew. Once no slack is left, requests go on at the rate that
+    meets all deadlines, however many there are. All are released `serve_s` before their deadlines,
+    the time kept for serving them (and for their way there and back).
 
     A request arrives at the gateway when it is released; the table `deferred` tells how long each
     was held, and when it finished (null: it was rejected, or not done when the run ended). Raises
@@ -88,6 +90,7 @@ class Deferring(OpenLoop):
         serve_s: float = 0.0,
         replan_s: float | None = None,
         site: str | None = None,
+        of_sites: Literal["mean", "least"] = "mean",
     ) -> None:
         super().__init__(workload, arrivals)
         for key, value in (("gather_s", gather_s), ("serve_s", serve_s)):
@@ -104,6 +107,8 @@ class Deferring(OpenLoop):
             raise ConfigError(f"client.most_unfinished: {most_unfinished!r} must be at least 1")
         if replan_s is not None and not replan_s > 0.0:
             raise ConfigError(f"client.replan_s: {replan_s!r} must be > 0, or null")
+        if of_sites not in ("mean", "least"):
+            raise ConfigError(f"client.of_sites: {of_sites!r} is neither mean nor least")
         self.shifting = shifting
         self.wait_s = wait_s
         self.rate_rps = rate_rps
@@ -112,6 +117,7 @@ class Deferring(OpenLoop):
         self.serve_s = serve_s
         self.replan_s = inf if replan_s is None else replan_s
         self.site = site
+        self.of_sites = of_sites
         self._gathering: Batch | None = None
         self._batches: list[Batch] = []
         self._released: dict[int, _Times] = {}
@@ -178,8 +184,11 @@ class Deferring(OpenLoop):
         for site in found:
             if site.clock is not None:
                 site.clock.check(self.shifting, "client.shifting", site.name)
-        forecasts = [site.forecast for site in found]
-        return forecasts[0] if len(forecasts) == 1 else MeanForecast(forecasts)
+        if len(found) == 1:
+            return found[0].forecast
+        if self.of_sites == "least":
+            return LeastForecast(found)
+        return MeanForecast([site.forecast for site in found])
 
     def _ahead(self, demands: Iterator[Demand]) -> Iterator[Demand]:
         """They will be submitted in another order."""

@@ -39,7 +39,7 @@ def keeps_a_way_out(job: Job, runs: list[Run], pause_s: float) -> bool:
     first, top = runs[0], len(job.demand.levels) - 1
     if len(runs) == 1 or first.level == top:
         return True
-    rate, most = (job.demand.levels[level].work_per_s for level in (first.level, top))
+    rate, most = job.paces[first.level], job.paces[top]
     left_s = job.work_left_s - rate * (first.end_s - first.start_s)
     return left_s <= most * (job.demand.deadline_s - first.end_s - pause_s) + ROUNDING_S
 

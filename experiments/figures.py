@@ -74,10 +74,12 @@ def _carbon(result: Result) -> str:
     get = result.summary.get
     if get("carbon_g") is None:
         return ""
+    facility = get("facility_energy_j")
+    pue = "" if facility is None else f" before PUE, {_number(facility)} J with it"
     each = get("serving.carbon_per_request_g")
-    request = "" if each is None else f", {_number(each)} g per request"
+    request = "" if each is None else f"; {_number(each)} g per request, idle time in it"
     making = _percent(get("carbon.embodied_share"))
-    return f", carbon {_number(get('carbon_g'))} g ({making} for making){request}"
+    return f"{pue}; carbon with PUE {_number(get('carbon_g'))} g ({making} for making){request}"
 
 
 def _seconds(value: object) -> str:

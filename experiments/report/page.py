@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.report import carbon, latency, load, overview, settings, theme, use
+from experiments.report import books, carbon, latency, load, overview, settings, theme, use
 from experiments.report.formats import plain, plural, seconds
 from experiments.report.panel import Panel
 from experiments.report.run_data import ServingRun, read_result, systems
@@ -71,6 +71,7 @@ def _render(result: Result, folder: Path) -> str:
         light=theme.variables(dark=False),
         dark=theme.variables(dark=True),
         systems=shown,
+        listings=books.listings(result, names),
         choices=settings.in_short(chosen),
         command=command,
         yaml=settings.in_full(folder),

@@ -104,7 +104,9 @@ def test_sites_of_configs_run(tmp_path: Path) -> None:
     lasted_s = result.number("simulated_s")
     assert mean == pytest.approx((10.0 * 100.0 + (lasted_s - 10.0) * 200.0) / lasted_s)
     path.write_text("time,g\n2024-01-01T00:00:00,1\n2024-01-01T01:00:00,2\n2024-01-01T09:00:00,3\n")
-    with pytest.raises(TraceError, match="line 4"):
+    with pytest.raises(
+        TraceError, match=r"line 4.*; sites\.sites\.home\.intensity\.odd\.gaps=hold"
+    ):
         run(compose(["workload.count=5", *at]))
     held = run(compose(["workload.count=5", *at, f"{where}.odd.gaps=hold"]))
     assert held["sites.home.intensity_g_per_kwh.mean"] == pytest.approx(1.0, abs=1.0)

@@ -71,7 +71,7 @@ def build(config: Mapping[str, Any] | DictConfig, folder: Path | None = None) ->
 def _resolve(config: Mapping[str, Any] | DictConfig) -> tuple[Any, dict[str, Any]]:
     """The configuration as given and as plain values. Raises ConfigError where it has gaps."""
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+    from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
     register_resolvers()
     settings = config if OmegaConf.is_config(config) else OmegaConf.create(dict(config))
@@ -80,6 +80,8 @@ def _resolve(config: Mapping[str, Any] | DictConfig) -> tuple[Any, dict[str, Any
         if missing:
             raise ConfigError(f"{missing[0]}: must be given")
         resolved = OmegaConf.to_container(settings, resolve=True, throw_on_missing=True)
+    except InterpolationToMissingValueError as error:
+        raise ConfigError(f"{_first_line(error).rpartition(': ')[2]}: must be given") from error
     except OmegaConfBaseException as error:
         where = f"{error.full_key}: " if error.full_key else ""
         raise ConfigError(f"{where}{_first_line(error)}") from error

@@ -14,7 +14,7 @@ import simpy
 from policies.shifting.contract import ForecastView, Run, Shifting
 from sim.carbon.outlook import LeastForecast, MeanForecast
 from sim.core.environment import BOUNDARY, NORMAL, Alarm
-from sim.core.errors import ConfigError, LawBroken
+from sim.core.errors import ConfigError, LawBroken, TraceError
 from sim.core.result import Value
 from sim.core.simulation import Simulation
 from sim.serving.clients import Arrivals, Entrance, OpenLoop
@@ -127,6 +127,8 @@ class Deferring(OpenLoop):
         self._sending: _Times | None = None
 
     def start(self, simulation: Simulation, gateway: Entrance, name: str) -> None:
+        # As it is called in settings: alone, or one of several.
+        self._key = "client" if "." not in name else f"client.clients.{name.rpartition('.')[2]}"
         self._forecast = self._of_sites(gateway)
         table = "deferred" if name == "serving" else f"{name.replace('.', '_')}_deferred"
         self._table = simulation.results.table(table, COLUMNS)
@@ -179,11 +181,12 @@ class Deferring(OpenLoop):
     def _of_sites(self, gateway: Entrance) -> ForecastView:
         sites = {site.name: site for site in gateway.sites}
         if self.site is not None and self.site not in sites:
-            raise ConfigError(f"client.site: no replica at {self.site!r}; {', '.join(sites)}")
+            raise ConfigError(f"{self._key}.site: no replica at {self.site!r}; {', '.join(sites)}")
         found = list(sites.values()) if self.site is None else [sites[self.site]]
         for site in found:
             if site.clock is not None:
-                site.clock.check(self.shifting, "client.shifting", site.name)
+                site.clock.check(self.shifting, f"{self._key}.shifting", site.name)
+        self._foreseen = " and ".join(f"sites.{site.name}" for site in found)
         if len(found) == 1:
             return found[0].forecast
         if self.of_sites == "least":
@@ -252,7 +255,14 @@ class Deferring(OpenLoop):
 
     def _plan(self, batch: Batch, work_s: float, now_s: float) -> None:
         job = Held(work_s, batch.deadline_s)
-        runs = self.shifting.plan(job, self._forecast, now_s)
+        try:
+            runs = self.shifting.plan(job, self._forecast, now_s)
+        except TraceError as error:
+            raise TraceError(
+                f"{self._key}.wait_s: a batch is planned from {now_s:g} s of the run to its "
+                f"deadline, {job.deadline_s:g} s, by the forecast of {self._foreseen}; {error}; "
+                "give a longer signal, or a shorter wait"
+            ) from None
         _check(runs, job, now_s)
         self._plans += 1
         batch.planned_s = now_s

@@ -176,7 +176,7 @@ def test_one_row_that_is_missing(csv, step_s) -> None:
 
 
 def test_of_two_steps_the_longer_is_a_gap(csv) -> None:
-    """Three rows, an hour apart and two: a row may be missing, unless told. Two of each are none."""
+    """Three rows, an hour apart and two: a row may be missing, unless told."""
     rows = csv("t,v", "2020-01-01T00:00,1", "2020-01-01T01:00,2", "2020-01-01T03:00,3")
     said = r"line 4, .*not within 3600 s of .*; odd\.gaps=hold .*, odd\.longest_step_s=7200 allows"
     with pytest.raises(TraceError, match=said):

@@ -27,8 +27,8 @@ class Job:
 
     `left`: iterations still to do, of `iteration_s` on the least number of GPUs; `runs`: what is
     still planned. `paces`: seconds of that work that a second brings, by number of GPUs, on those
-    that there are; `node_w`: what they draw. `begun`: it has progress that must be restored before
-    it goes on. `late`: it can no longer be done by its deadline.
+    that there are; `node_w`: what it adds to their idle draw. `begun`: it has progress that must be
+    restored before it goes on. `late`: it can no longer be done by its deadline.
     """
 
     __slots__ = (

@@ -145,9 +145,9 @@ class Jobs:
                 f"{self.name}: job {self._arrived} needs {demand.levels[0].gpus} GPUs, there are "
                 f"{there} of {self._pool.spec.name}"
             )
-        paces, power_w = self._pool.paces(levels), self._pool.power_w(levels)
+        paces, added_w = self._pool.paces(levels), self._pool.added_w(levels)
         demand = demand._replace(levels=levels)
-        job = Job(self._arrived, demand, self.iteration_s, paces, power_w)
+        job = Job(self._arrived, demand, self.iteration_s, paces, added_w)
         self._arrived += 1
         self._simulation.facts.emit(JobArrived(self._simulation.now, job))
         self._await_next()

@@ -67,11 +67,11 @@ class Pool:
         without a power cap: less where the lowest cap of the pool slows them."""
         return [level.work_per_s / self._slow(level) for level in levels]
 
-    def power_w(self, levels: Sequence[Level]) -> list[float]:
-        """What a job's GPUs draw at each level, their idle draw included."""
-        idle_w, range_w = self.spec.idle_w, self.spec.peak_w - self.spec.idle_w
+    def added_w(self, levels: Sequence[Level]) -> list[float]:
+        """What a job adds at each level to what its GPUs draw idle, whoever has them."""
+        range_w = self.spec.peak_w - self.spec.idle_w
         most = 1.0 if self._limit is None else self._limit.share
-        return [level.gpus * (idle_w + min(most, level.power_share) * range_w) for level in levels]
+        return [level.gpus * min(most, level.power_share) * range_w for level in levels]
 
     @property
     def _limit(self) -> PowerLimit | None:

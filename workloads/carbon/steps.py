@@ -22,8 +22,8 @@ class Oddities:
 
     grid_s: keep only the rows at multiples of it since 1970 (None: all). longest_step_s: a longer
     step is a gap, in which a row is missing (None: the most common step is the longest; of two as
-    common, more than once each, the longer, up to twice the other). gaps: "error", or "hold": the value before a gap
-    holds through it. duplicates, rows of one time: "error", "first" or "mean".
+    common, more than once each, the longer, up to twice the other). gaps: "error", or "hold": the
+    value before a gap holds through it. duplicates, rows of one time: "error", "first" or "mean".
     negative, values below 0: "error", "zero", or "keep" (a marginal intensity may be negative).
     """
 

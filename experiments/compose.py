@@ -47,6 +47,8 @@ def compose(
 
     register_resolvers()
     words = [_expand(word) for word in overrides]
+    for word, expanded in zip(overrides, words, strict=True):
+        _check_choice(word, expanded, config_dir)
     if config_dir is not None:
         folder = Path(config_dir).resolve()
         if not folder.is_dir():
@@ -78,6 +80,26 @@ def compose(
 def _expand(word: str) -> str:
     key, sign, value = word.partition("=")
     return f"{SHORT[key]}={value}" if sign and key in SHORT else word
+
+
+def _check_choice(word: str, expanded: str, config_dir: str | Path | None) -> None:
+    """Raises ConfigError where a group is given no choice."""
+    from importlib.resources import files
+
+    key, sign, value = expanded.partition("=")
+    if not sign or value.strip() not in ("", "null"):
+        return
+    group = key.lstrip("+").partition("@")[0]
+    own = [] if config_dir is None else [Path(config_dir)]
+    found: set[str] = set()
+    for root in (files("configs"), *own):
+        folder = root / group
+        if folder.is_dir():
+            found |= {each.name[:-5] for each in folder.iterdir() if each.name.endswith(".yaml")}
+    if found:
+        name = word.partition("=")[0]
+        without = f"; ~{name} leaves a part out" if value.strip() and "@" not in key else ""
+        raise ConfigError(f"{word}: names no choice; there are {', '.join(sorted(found))}{without}")
 
 
 def _adds(word: str, name: str) -> bool:
@@ -158,6 +180,13 @@ def _explain(error: Exception, name: str) -> str:
         where = re.search(r"full_key: (\S+)", text)
         key = where.group(1) if where else unknown.group(1)
         return f"{key}: no such setting{_near(key, name)}"
+    elsewhere = re.match(r"(?:In '.*': )?Could not override '([^']+)'\.\s*(.*)", text)
+    if elsewhere:
+        key, place = elsewhere.group(1), elsewhere.group(2).rstrip("?")
+        where = place.removeprefix("Did you mean to override ").removeprefix("one of ")
+        if place != where:
+            return f"{key}: no such choice at this place; it is made as {where}=..."
+        return f"{key}: no such choice here, since nothing of this configuration has that part"
     lines = [line.strip() for line in text.splitlines()]
     drop = ("full_key", "object_type", "reference_type", "Config search path", "provider=", "See ")
     kept = [line for line in lines if line and not line.startswith(drop)]

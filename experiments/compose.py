@@ -182,11 +182,11 @@ def _explain(error: Exception, name: str) -> str:
         return f"{key}: no such setting{_near(key, name)}"
     elsewhere = re.match(r"(?:In '.*': )?Could not override '([^']+)'\.\s*(.*)", text)
     if elsewhere:
-        key, place = elsewhere.group(1), elsewhere.group(2).rstrip("?")
-        where = place.removeprefix("Did you mean to override ").removeprefix("one of ")
-        if place != where:
-            return f"{key}: no such choice at this place; it is made as {where}=..."
-        return f"{key}: no such choice here, since nothing of this configuration has that part"
+        group, place = elsewhere.group(1), elsewhere.group(2).rstrip("?")
+        meant = place.removeprefix("Did you mean to override ").removeprefix("one of ")
+        if meant != place:
+            return f"{group}: no such choice at this place; it is made as {meant}=..."
+        return f"{group}: no such choice here, since nothing of this configuration has that part"
     lines = [line.strip() for line in text.splitlines()]
     drop = ("full_key", "object_type", "reference_type", "Config search path", "provider=", "See ")
     kept = [line for line in lines if line and not line.startswith(drop)]

@@ -126,6 +126,14 @@ def test_sites_of_configs_run(tmp_path: Path) -> None:
         (["carbon.age_years=abc"], "observers.carbon.age_years is 'abc'"),
         (["carbon.embodied.drives_tb=abc"], "carbon.embodied.drives_tb is 'abc'"),
         (["carbon.requests=maybe"], "carbon.requests is 'maybe'; it must be true or false"),
+        (
+            [
+                "sites=from_file",
+                f"{HOME}.intensity.path=a.csv",
+                f"{HOME}.intensity.starts=1/6/2020",
+            ],
+            r"^sites.sites.home.intensity.starts is '1/6/2020'; it must be a date",
+        ),
         (["sites=constant", f"{HOME}.intensity.value=null"], "home.intensity.value is None"),
         ([f"{HOME}.pue.value=.inf"], "home.pue.value is '.inf'"),
         ([f"+{HOME}.outside.value=10"], "sites.home.outside: the site's pue looks at no temper"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import time
@@ -121,6 +122,10 @@ def instantiate(key: str, part: Any) -> Any:
     except HydraException as error:
         cause = error.__cause__
         if isinstance(cause, OrreryError):
+            where = re.search(r"full_key: (\S+)", str(error))
+            if key == "sites" and where and re.match(r"\w+ is ", str(cause)):
+                # A setting's name alone does not say of which site.
+                raise type(cause)(f"{key}.{where.group(1)}.{cause}") from None
             raise cause from None
         raise ConfigError(f"{key}: {_first_line(cause or error)}") from error
 

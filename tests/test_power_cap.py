@@ -16,9 +16,11 @@ from serving_kit import CAPPED_SPEED, IDLE_W, NODE_W, PEAK_W, node_spec, simulat
 from experiments.compose import compose
 from models.capped_cost import CappedCost, PowerLimit
 from models.carbon.power import CappedSpeed
+from models.elastic import Level
 from models.errors import ConfigError
 from models.step_cost import StepCost, WithLast
 from policies.routing.carbon import Carbon
+from policies.shifting.carbon_scaler import CarbonScaler
 from sim.carbon.sites import Sites
 from sim.core.run import run as run_config
 from sim.core.simulation import Simulation
@@ -222,6 +224,16 @@ def test_jobs_are_planned_with_their_cap() -> None:
     drawn_j = 3600.0 * 4.0 * slow * (0.5 * PEAK_W + NODE_W)
     added = [each for each in ran.table("carbon") if each["account"] == "work"]
     assert sum(each["energy_j"] for each in added) == pytest.approx(drawn_j)
+
+
+def test_a_cap_may_make_a_second_gpu_worthless() -> None:
+    """Two GPUs at full draw are 5 % faster than one at a fifth, and slower under a cap."""
+    levels = (Level(1, 1.0, 0.2), Level(2, 1.05, 1.0))
+    caps = [(0.0, f"node0/gpu{i}", 0.5) for i in range(2)]
+    for more, gpus in (([], 2), (caps, 1)):
+        jobs = [job(2.1, 2.05, levels=levels)]
+        ran = jobs_kit.run(jobs, [100.0] * 9, CarbonScaler(), gpus=2, caps=more)
+        assert ran.spans()[0][2] == gpus
 
 
 def test_a_job_that_its_cap_makes_late_is_known_to_be() -> None:

@@ -145,6 +145,7 @@ class Jobs:
                 f"{self.name}: job {self._arrived} needs {demand.levels[0].gpus} GPUs, there are "
                 f"{there} of {self._pool.spec.name}"
             )
+        levels = self._pool.worth_having(levels)
         paces, added_w = self._pool.paces(levels), self._pool.added_w(levels)
         demand = demand._replace(levels=levels)
         job = Job(self._arrived, demand, self.iteration_s, paces, added_w)

@@ -62,6 +62,16 @@ class Pool:
         group.disband()
         self._cluster.release(self._taken.pop(group))
 
+    def worth_having(self, levels: Sequence[Level]) -> tuple[Level, ...]:
+        """Those that a power cap leaves as fast as fewer GPUs, or faster."""
+        found: list[Level] = []
+        fastest = 0.0
+        for level, pace in zip(levels, self.paces(levels), strict=True):
+            if pace >= fastest:
+                fastest = pace
+                found.append(level)
+        return tuple(found)
+
     def paces(self, levels: Sequence[Level]) -> list[float]:
         """Progress in a second at each level, in seconds of work at the least number of GPUs
         without a power cap: less where the lowest cap of the pool slows them."""

@@ -402,7 +402,7 @@ def test_what_leaves_the_nic_as_a_whole_is_copied(rates):
     def look(_):
         now = run.simulation.now
         carrier = run.system.carrier
-        cost = carrier._cost if rates else run.system.path.trips.cost
+        cost = carrier.flow.cost if rates else run.system.path.trips.cost
         busy_s = carrier.busy_s(now)
         seen.append((now, cost.plan.sides, busy_s["pcie up"], busy_s["inserts"]))
 

@@ -229,6 +229,8 @@ class DataPlane:
         self._nic_changed(nic)
         self.recorder = Recorder(simulation, self.name)
         self.provision.take(first)
+        rate = self.traffic.rate_pps
+        self.provision.fetch(rate * cost.host_bytes, cost.busy_cores(rate))
         self.window = Window(simulation, self.carrier, self.provision, cpu.spec.clock_hz)
         if self._warm_up_s:
             simulation.at(self._warm_up_s, self._warm)
@@ -280,7 +282,8 @@ class DataPlane:
         return self.packets  # type: ignore[return-value]
 
     def _provisioned(self) -> None:
-        self.carrier.provide(self.provision.count, self.provision.speed)
+        given = self.provision
+        self.carrier.provide(given.count, given.speed, given.memory_bytes_per_s)
 
     def _nic_changed(self, nic: Device) -> None:
         self.carrier.provide_nic(nic.speed if nic.up else 0.0)

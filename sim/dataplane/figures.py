@@ -40,6 +40,7 @@ class Window:
             "throughput_mpps": rate("left", 1e-6),
             "throughput_gbps": rate("left_bytes", 8e-9),
             "pcie_gbps": rate("crossed_bytes", 8e-9),
+            "memory_gbps": rate("memory_bytes", 8e-9),
             "busy_cores": rate("host_s"),
             "cores": rate("provided_s"),
             "host_cycles_per_packet": since["host_s"] / left * self._clock_hz if left else None,
@@ -73,6 +74,7 @@ class Window:
             "crossed_bytes": totals.crossed_bytes,
             "dropped": totals.all_dropped,
             "host_s": totals.work_s,
+            "memory_bytes": totals.memory_bytes,
             "provided_s": self._provision.provided_s(now),
         }
         read |= {f"busy {name}": value for name, value in self._carrier.busy_s(now).items()}

@@ -133,6 +133,7 @@ class PacketPath:
         """Packets that come from now on follow these trips."""
         self.trips = trips
         self._find = trips.find
+        self._host_takes = trips.host.takes
         self.count_error.use(trips)
         plan = trips.cost.plan
         self.split = plan.split
@@ -276,7 +277,8 @@ class PacketPath:
         if trip.crosses:
             # Chance enough: the packet before is any packet.
             rank = packet.rank if self.own_caches else packet.rank and self._rank_before
-            transit.host_s = self.trips.host_s(kind, rank, packet.size_bytes)
+            takes = self._host_takes(kind, rank, packet.size_bytes)
+            transit.host_s, transit.host_bytes = takes
         if kind_name == "E":
             self._rank_before = packet.rank
         transit.legs = trip.before

@@ -219,9 +219,12 @@ class Runtime:
             for listener in self._told_epochs:
                 listener(fact)
         self._pcie.want((totals.crossing_bytes - before.crossing_bytes) / lasted_s)
+        lost = totals.dropped["ring"] - before.dropped["ring"]
+        pressure = self._pressure(before, totals, lost)
+        moved = (totals.memory_bytes - before.memory_bytes) / lasted_s
+        self._provision.fetch(moved, busy, pressure)
         if not self._fixed:
-            lost = totals.dropped["ring"] - before.dropped["ring"]
-            self._provision.adjust(busy * self._pressure(before, totals, lost), lost > 0.0)
+            self._provision.adjust(busy * pressure, lost > 0.0)
         if self._learn:
             self._refill(now)
             if self._interval_s is None:

@@ -17,6 +17,17 @@ from models.network_functions.plan import Plan
 from models.network_functions.program import Program
 from models.network_functions.traffic import TrafficProfile
 
+#: Resources of `PlanCost.binding` in words.
+_WORDS = {
+    "cores": "NIC cores",
+    "threads": "NIC threads",
+    "inserts": "NIC insertions",
+    "pcie bytes": "PCIe bytes",
+    "pcie packets": "PCIe packets",
+    "mac": "packets at the port",
+    "line": "line rate",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class PlanCost:
@@ -80,6 +91,11 @@ class PlanCost:
         seconds = self._seconds(cores)
         return max(seconds, key=lambda key: seconds[key])
 
+    def bound_by(self, cores: float = inf) -> str:
+        """`binding`, in words."""
+        name = self.binding(cores)
+        return _WORDS.get(name, f"NIC {name}" if name.startswith("memory ") else name)
+
     def _seconds(self, cores: float) -> dict[str, float]:
         """Time of each resource for each packet, of so many host cores with the margin."""
         cores_s = self.host_s / (cores * self.most_utilisation) if self.host_s else 0.0
@@ -135,6 +151,15 @@ class CostModel:
     def capable(self) -> tuple[bool, ...]:
         """For each block, whether the NIC can run it."""
         return self.at_nic.capable
+
+    @property
+    def lacking(self) -> dict[str, str]:
+        """Blocks that stay at the host since the NIC lacks their accelerator, and which."""
+        return {
+            block.name: block.accelerator
+            for block in self.program.blocks
+            if block.accelerator is not None and block.accelerator not in self.nic.accelerators
+        }
 
     def weights(self, offloaded: float) -> Mapping[str, float]:
         """Share of each packet type."""

@@ -167,6 +167,7 @@ class DataPlane:
             learn=learn,
             npu_model=self._npu_model,
         )
+        self.recorder = Recorder(simulation, self.name)
         cost = self.runtime.first()
         hardware = CostModel(
             program=self.program,
@@ -227,7 +228,6 @@ class DataPlane:
             self.carrier = PacketMode(self.path)
         nic.on_change.append(self._nic_changed)
         self._nic_changed(nic)
-        self.recorder = Recorder(simulation, self.name)
         self.provision.take(first)
         rate = self.traffic.rate_pps
         self.provision.fetch(rate * cost.host_bytes, cost.busy_cores(rate))

@@ -92,9 +92,12 @@ class DataPlaneTimeline:
             self._write(event("C", name, pid, 0, start_s, args=args))
 
     def _decided(self, fact: PlanDecided) -> None:
+        if fact.system not in self._pids:
+            # The first plan, compiled before the first packet.
+            return
         thread = self._pids[fact.system], _SEARCH
         times = fact.start_s, fact.end_s
-        args = {"plan": _name(fact.plan), "nodes": fact.nodes}
+        args = {"plan": fact.plan.label, "nodes": fact.nodes}
         self._write(span("search", *thread, *times, cat="search", args=args))
 
     def _carried_out(self, fact: PlanCarriedOut) -> None:
@@ -103,7 +106,7 @@ class DataPlaneTimeline:
         self._plans[fact.system] = fact.end_s, fact.plan
         if before.sides != fact.plan.sides:
             thread = self._pids[fact.system], _CHANGE
-            name = f"{_name(before)} -> {_name(fact.plan)}"
+            name = f"{before.label} -> {fact.plan.label}"
             self._write(span(name, *thread, fact.start_s, fact.end_s, cat="change"))
 
     def _in_force(self, system: str, end_s: float) -> None:
@@ -111,7 +114,7 @@ class DataPlaneTimeline:
         start_s, plan = self._plans[system]
         args = {"sides": plan.sides, "flows": plan.offloaded}
         thread = self._pids[system], _PLAN
-        self._write(span(_name(plan), *thread, start_s, end_s, cat="plan", args=args))
+        self._write(span(plan.label, *thread, start_s, end_s, cat="plan", args=args))
 
     def _moved(self, fact: FlowMoved) -> None:
         pid = self._pids[fact.system]
@@ -137,7 +140,3 @@ class DataPlaneTimeline:
             self._stopped_s = now = self._simulation.now
             name = f"timeline stopped: max_events ({self.max_events}) reached"
             self._trace.end(event("i", name, _DEVICES, 0, now, s="g"))
-
-
-def _name(plan: Plan) -> str:
-    return f"{plan.sides} {plan.offloaded:g}" if plan.split else plan.sides

@@ -121,7 +121,14 @@ def test_rates_are_conserved(case, cores, speed):
     made = NICS[nic]()
     if not isinstance(cost_of(name, sides, traffic, offloaded, made), PlanCost):
         return
-    more = {**more, "burst": 1, "rates": True, "monitor": {"interval_s": 1e-3}, "cores": cores}
+    more = {
+        **more,
+        "steering": None,
+        "burst": 1,
+        "rates": True,
+        "monitor": {"interval_s": 1e-3},
+        "cores": cores,
+    }
     run = Run(
         name, sides, traffic, offloaded=offloaded, nic=made, packets=None, until_s=4e-3,
         limits=limits, log=False, **more,
@@ -651,6 +658,14 @@ def test_flows_that_nobody_ranks_are_learned():
         ({"decide_s": 0.0}, "decide_s is 0.0; it must be a number above 0"),
         ({"warm_up_s": -1.0}, "warm_up_s is -1.0; it must be a number of at least 0"),
         ({"steering": "rss"}, "steering is 'rss'; it must be flow or any"),
+        ({"steering": "flow", "rates": True}, "steering is flow with rates=true: .*steering=any"),
+        ({"decide_s": 1e-3}, "decide_s is 0.001; Fixed keeps its first plan, and learn is false"),
+        (
+            {"decide_s": 0.1, "learn": True, "until_s": 0.1},
+            "decide_s is 0.1; .* below until_s, 0.1",
+        ),
+        ({"sides": "SCS", "offloaded": 3e4}, "offloaded is 30000; the traffic has 20000 flows"),
+        ({"program": "ipsec_gateway", "sides": "NCN"}, "no accelerator aes-gcm for block crypto"),
         ({"cores": 33}, "cores is 33; node0/cpu has 32, give 1 to that many"),
         (
             {"monitor": {"sample": 0}},

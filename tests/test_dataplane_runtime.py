@@ -736,7 +736,8 @@ class Endless:
 
 
 def test_a_data_path_that_is_done_keeps_no_run_alive():
-    run = Run("firewall", "CCC", profile(rate_pps=1e6), packets=500, decide_s=1e-4)
+    policy = Scripted(plan(function("firewall"), "CCC"))
+    run = Run("firewall", None, profile(rate_pps=1e6), policy=policy, packets=500, decide_s=1e-4)
     run.simulation.add(Endless())
     with pytest.raises(Stalled, match="endless"):
         run.simulation.run()

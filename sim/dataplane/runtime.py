@@ -169,7 +169,11 @@ class Runtime:
         plan.check(self.program)
         cost = self._model().cost(plan)
         if isinstance(cost, NoPath):
-            raise CapacityError(f"{self._name}: plan {plan}: {cost.reason}")
+            lacks = (
+                f"; {self.nic.name} has no accelerator {name} for block {block}"
+                for block, name in self._model().lacking.items()
+            )
+            raise CapacityError(f"{self._name}: plan {plan}: {cost.reason}{''.join(lacks)}")
         return cost
 
     def _possible(self, plan: Plan) -> bool:

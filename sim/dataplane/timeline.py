@@ -5,7 +5,7 @@ from __future__ import annotations
 from models.network_functions.plan import Plan
 from sim.core.result import Draft
 from sim.core.simulation import Simulation
-from sim.core.timeline import Event, TraceEvents, event, span
+from sim.core.timeline import Event, TraceEvents, check_drawn, event, span
 from sim.dataplane.dataplane import DataPlane
 from sim.dataplane.facts import EpochEnded, FlowMoved, PlanCarriedOut, PlanDecided
 from sim.hardware.facts import DeviceChanged
@@ -42,6 +42,7 @@ class DataPlaneTimeline:
     def attach(self, simulation: Simulation) -> None:
         """Listen, and open the file."""
         self._simulation = simulation
+        check_drawn(simulation, DataPlane, "data paths")
         self._trace = TraceEvents(simulation.results.folder, self.max_events)
         for kind, listener in (
             (EpochEnded, self._epoch),

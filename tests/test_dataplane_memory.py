@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 from dataplane_kit import Run, profile
+from hypothesis import given
+from hypothesis import strategies as st
 from network_function_kit import agilio, model, part
 
 from models.errors import ConfigError
@@ -15,6 +17,7 @@ from models.network_functions.plan import plan
 from models.network_functions.program_text import program
 from models.network_functions.traffic import PACKET_TYPES
 from models.network_functions.trip import Trips
+from sim.dataplane.host_memory import HostMemory
 
 #: Of 20 000 entries of 64 bytes, equally popular, the last cache holds half.
 EVEN = profile(zipf_exponent=0.0)
@@ -98,6 +101,30 @@ def test_packets_of_all_ranks_move_what_the_model_says_on_average(own_caches):
         ranks = [trips.host.takes(i, rank, 256.0)[1] for rank in range(1, 20_001)]
         assert sum(ranks) / len(ranks) == pytest.approx(mean)
         assert trips.host.takes(i, 0, 512.0)[1] - mean == pytest.approx(4 * 256.0)
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0.0, 2.0), st.floats(0.1, 9.0), st.sampled_from([0.5, 1.0, 4.0])),
+        min_size=1,
+    )
+)
+def test_memory_moves_every_byte_once_and_never_faster_than_it_can(steps):
+    """Waits, sizes, and bandwidths from then on."""
+    memory = HostMemory()
+    memory.provide(0.0, 1.0)
+    time_s = asked = could = 0.0
+    rate = 1.0
+    for wait_s, size, next_rate in steps:
+        time_s, could = time_s + wait_s, could + wait_s * rate
+        end = memory.move(time_s, size)
+        asked += size
+        left = asked - memory.moved(time_s)
+        assert end == pytest.approx(time_s + left / rate)
+        assert memory.moved(time_s) <= min(asked, could) + 1e-9
+        memory.provide(time_s, next_rate)
+        rate = next_rate
+    assert memory.moved(time_s + 1e3) == pytest.approx(asked)
 
 
 def test_wrong_parts_are_named():
@@ -225,3 +252,22 @@ def test_packets_that_end_at_the_nic_leave_all_of_it(rates):
     assert cost.host_bytes == pytest.approx(0.05 * 0.5 * 4 * 64)
     got = shared.load.use.progress(0.02) / 18e-3
     assert got == pytest.approx(1.6e9 - 10e6 * cost.host_bytes / 0.95, rel=0.02)
+
+
+@pytest.mark.parametrize(("sides", "offloaded"), [("C", 0.0), ("S", 10_000.0), ("N", 0.0)])
+def test_host_attention_is_faster_where_packets_end_at_the_nic(sides, offloaded):
+    """Reading a KV cache takes what packets leave: half at least."""
+    shared = Shared(True, sides, offloaded)
+    took = []
+
+    def attend(_):
+        task = shared.cpu.task(
+            core_seconds=2e-3, bytes_to_read=8e6, cores_wanted=16.0, tenant="neo host attention"
+        )
+        began = shared.run.simulation.now
+        task.callbacks.append(lambda _: took.append(shared.run.simulation.now - began))
+
+    shared.run.simulation.at(5e-3, attend)
+    shared.go()
+    wants = 10e6 * priced(sides, offloaded)[1].host_bytes / 0.95
+    assert took == [pytest.approx(8e6 / (1.6e9 - min(wants, 0.8e9)), rel=0.01)]

@@ -211,7 +211,7 @@ def test_packets_get_their_half_of_the_bandwidth_and_the_rest_back(rates, cores)
     assert shared.rate(LEFT, 7.5e-3, 12.5e-3) == pytest.approx(0.8e9 / EACH, rel=0.03)
     assert shared.rate(MOVED, 7.5e-3, 12.5e-3) == pytest.approx(0.8e9, rel=0.01)
     assert shared.rate(READ, 7.5e-3, 12.5e-3) == pytest.approx(1.6e9)
-    assert shared.load.use.progress(0.02) == pytest.approx(0.8e9 * 8e-3)
+    assert shared.load.read_bytes == pytest.approx(0.8e9 * 8e-3)
     assert shared.rate(LEFT, 15.5e-3, 18.5e-3) == pytest.approx(10e6, rel=0.03)
     assert shared.run.system.provision.provided_s(0.02) == pytest.approx(cores * 0.02)
     assert shared.figures["drop_share.ring"] > 0.1
@@ -234,7 +234,7 @@ def test_a_plan_that_moves_less_leaves_more_to_others(rates):
     shared = Shared(rates, "S", 10_000.0, span=(1e-3, 19e-3)).go()
     assert wants < 0.8e9
     assert shared.rate(LEFT, 3.5e-3, 18.5e-3) == pytest.approx(10e6, rel=0.02)
-    got = shared.load.use.progress(0.02) / 18e-3
+    got = shared.load.read_bytes / 18e-3
     assert got == pytest.approx(1.6e9 - wants / 0.95, rel=0.02)
 
 
@@ -250,7 +250,7 @@ def test_packets_that_end_at_the_nic_leave_all_of_it(rates):
     shared = Shared(rates, "N", burst=1, span=(1e-3, 19e-3)).go()
     _, cost = priced("N")
     assert cost.host_bytes == pytest.approx(0.05 * 0.5 * 4 * 64)
-    got = shared.load.use.progress(0.02) / 18e-3
+    got = shared.load.read_bytes / 18e-3
     assert got == pytest.approx(1.6e9 - 10e6 * cost.host_bytes / 0.95, rel=0.02)
 
 

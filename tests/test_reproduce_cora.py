@@ -264,7 +264,7 @@ FAKES = {
     changes.follow: lambda item: followed([1.0] * 500, [0.0] * 500),
     migration.move_both_ways: lambda item: migration.Moved(9, 9, 9, 0, 0, 0, 0),
     migration.leave: lambda item: (2.0, 1.0),
-    tenant.beside: lambda item: (30.0, 2.0),
+    tenant.beside: lambda item: tenant.Shared(30.0, 2.0, 127e9, 1e9),
 }
 
 

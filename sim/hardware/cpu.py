@@ -110,6 +110,11 @@ class CpuLoad:
         """Core-seconds at the specified speed, granted until now."""
         return self.use.progress(self.cpu.simulation.now) * self.use.per_core
 
+    @property
+    def read_bytes(self) -> float:
+        """Bytes of memory, granted until now."""
+        return self.use.progress(self.cpu.simulation.now) * self.use.per_read
+
     def want(self, share: float) -> None:
         """Want `share` times what was wanted at the start from now on."""
         if not share >= 0.0:

@@ -271,3 +271,19 @@ def test_host_attention_is_faster_where_packets_end_at_the_nic(sides, offloaded)
     shared.go()
     wants = 10e6 * priced(sides, offloaded)[1].host_bytes / 0.95
     assert took == [pytest.approx(8e6 / (1.6e9 - min(wants, 0.8e9)), rel=0.01)]
+
+
+@RATES
+def test_what_others_leave_is_known_at_once(rates):
+    """The runtime looks once in 100 ms; the bandwidth of packets follows others meanwhile."""
+    shared = Shared(rates, monitor={"interval_s": 0.1}, span=(5e-3, 13e-3))
+    left = []
+
+    def look(_):
+        left.append(shared.run.system.provision.memory_bytes_per_s)
+
+    for ms in (4, 6, 12, 14):
+        shared.run.simulation.at(ms * 1e-3, look)
+    shared.go()
+    assert left == pytest.approx([1.6e9, 0.8e9, 0.8e9, 1.6e9])
+    assert shared.rate(MOVED, 5.5e-3, 12.5e-3) == pytest.approx(0.8e9, rel=1e-3)

@@ -56,6 +56,7 @@ class Provision:
         )
         self._load.want(0.0)
         self._memory.want(0.0)
+        cpu.on_bandwidth.append(self._granted)
 
     def take(self, count: int) -> None:
         """Poll with so many cores from now on."""

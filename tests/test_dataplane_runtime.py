@@ -442,7 +442,7 @@ def test_a_change_of_plan_that_loses_an_update_is_an_error():
 
     def meddle(_):
         path = run.system.path
-        if path.held is not None and not path.last:
+        if path.arrivals.held is not None and not path.last:
             # Somebody updates a bucket while the last entries are on their way.
             path.entries.changed[(7, 1)] = -1
 

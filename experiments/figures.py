@@ -50,6 +50,12 @@ def headline(result: Result) -> str:
             f"{_number(get('dataplane.busy_cores'))} host cores busy, PCIe "
             f"{_number(get('dataplane.pcie_gbps'))} Gb/s"
         )
+        lacking = get("dataplane.no_accelerator")
+        lines.append(
+            f"plan {get('dataplane.plan')}, whose highest rate is bound by "
+            f"{get('dataplane.bound_by')}"
+            + (f"; at the host for want of an accelerator: {lacking}" if lacking else "")
+        )
     if get("fleet.carbon_g") is not None:
         bought, moved = _number(get("fleet.bought")), _number(get("fleet.moved_in"))
         lines.append(f"{bought} devices bought, {moved} moved on")

@@ -9,6 +9,13 @@ from sim.core.errors import ConfigError
 
 #: Shown where none is asked for, as far as a run has them.
 HEADLINE = (
+    "plan",
+    "bound_by",
+    "throughput_mpps",
+    "drop_share",
+    "busy_cores",
+    "latency_us.mean",
+    "latency_us.p99",
     "ttft_s.mean",
     "ttft_s.p99",
     "tpot_s.mean",

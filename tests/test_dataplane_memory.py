@@ -287,3 +287,17 @@ def test_what_others_leave_is_known_at_once(rates):
     shared.go()
     assert left == pytest.approx([1.6e9, 0.8e9, 0.8e9, 1.6e9])
     assert shared.rate(MOVED, 5.5e-3, 12.5e-3) == pytest.approx(0.8e9, rel=1e-3)
+
+
+@RATES
+@pytest.mark.parametrize("part_", ["smartnic", "cpu"])
+def test_packets_that_moved_nothing_for_a_while_get_their_half_again(rates, part_):
+    """While NIC or host is down packets move nothing, and another takes what they leave: all."""
+    shared = Shared(rates, until_s=0.02, span=(1e-3, 19e-3))
+    cluster, at = shared.run.cluster, shared.run.simulation.at
+    at(5e-3, lambda _: getattr(cluster.nodes[0], part_).fail())
+    at(9e-3, lambda _: getattr(cluster.nodes[0], part_).repair())
+    shared.go()
+    assert shared.rate(MOVED, 6.5e-3, 8.5e-3) == 0.0
+    assert shared.rate(MOVED, 11.5e-3, 18.5e-3) == pytest.approx(0.8e9, rel=0.01)
+    assert shared.rate(LEFT, 11.5e-3, 18.5e-3) == pytest.approx(0.8e9 / EACH, rel=0.03)

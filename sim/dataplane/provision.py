@@ -13,6 +13,8 @@ from sim.hardware.cpu import Cpu
 
 #: Share of the bandwidth there is from which on packets are taken to want more, and how much more.
 _SATURATED, _MORE = 0.99, 2.0
+#: Of the bandwidth, what is nothing but rounding.
+_ROUNDING = 1e-9
 
 
 class Provision:
@@ -86,13 +88,18 @@ class Provision:
     def fetch(self, bytes_per_s: float, busy: float, pressure: float = 1.0) -> None:
         """Take bandwidth for packets that moved so much with `busy` cores at work, and that would
         have moved `pressure` times as much had none been dropped. Where they moved all they could,
-        they may want more: twice as much, up to what their cores can move."""
+        they may want more: twice as much, up to what their cores can move; of those that could move
+        nothing it is not known, and they want their fair share, whatever that is."""
         if busy > 0.0:
             self._core_bytes_per_s = bytes_per_s / busy
+        full = self.cpu.spec.memory_bandwidth_bytes_per_s
         most = self.count * self.cpu.speed * self._core_bytes_per_s
         self._saturated = bytes_per_s >= _SATURATED * self.memory_bytes_per_s
-        wanted = bytes_per_s * (_MORE if self._saturated else pressure / self.margin)
-        self._memory.want(min(wanted, most) / self.cpu.spec.memory_bandwidth_bytes_per_s)
+        more = pressure / self.margin
+        wanted = min(most, bytes_per_s * (max(_MORE, more) if self._saturated else more))
+        if not self.memory_bytes_per_s and pressure > 1.0:
+            wanted = full
+        self._memory.want(wanted / full)
         self._settle()
 
     def provided_s(self, now_s: float) -> float:
@@ -115,9 +122,12 @@ class Provision:
             speed *= min(1.0, self._load.cores / self.count)
         memory = self.cpu.bandwidth
         others = memory.rate - self._memory.bandwidth_bytes_per_s
-        left = max(0.0, memory.capacity - others)
+        rounding = _ROUNDING * memory.capacity
+        left = memory.capacity - others
+        if left <= rounding:
+            left = 0.0
         slower = abs(speed - self.speed) > 1e-12
-        if slower or abs(left - self.memory_bytes_per_s) > 1e-9 * memory.capacity:
+        if slower or abs(left - self.memory_bytes_per_s) > rounding:
             if slower:
                 self.speed = speed
             self.memory_bytes_per_s = left

@@ -243,6 +243,19 @@ def test_a_job_that_its_cap_makes_late_is_known_to_be() -> None:
         assert ran.jobs[0]["status"] == status
 
 
+def test_overheads_that_a_cap_slows_are_planned_so() -> None:
+    """Reading its state takes 6 min at full draw, longer under the cap: it begins earlier, so that
+    work goes on when planned and no deadline is missed."""
+    caps = [(0.0, "node0/gpu0", 0.5)]
+    overheads = {"checkpoint_s": 360.0, "restore_s": 360.0, "overhead_power_share": 1.0}
+    for deadline in (2.9, 3.7, 4.41, 4.47):
+        ran = jobs_kit.run([job(2.0, deadline)], [100.0, 400.0] * 9, caps=caps, **overheads)
+        assert ran["deadlines_missed"] == 0
+        restored = [(from_h, to_h) for from_h, to_h, _, what in ran.spans() if what == "restore"]
+        assert [to_h for _, to_h in restored] == pytest.approx([2.0, 4.0][: len(restored)])
+        assert all(to_h - from_h > 0.13 for from_h, to_h in restored)
+
+
 def test_capped_jobs_run_as_shipped() -> None:
     words = ["experiment=carbon_jobs", "jobs.count=4", "jobs.days=2", "jobs.most_hours=8"]
     full, capped = (run_config(compose([*words, *more])) for more in ([], ["power_cap=0.6"]))

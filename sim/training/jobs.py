@@ -40,9 +40,9 @@ class Jobs:
     planned. Of several that wait, the one of the earliest deadline comes first. A policy plans each
     job as if the GPUs were its alone, as published: where many choose the same clean hours, some
     wait, and may come too late (`deadlines_missed`, `waited_s`). Power caps of when it arrives are
-    planned with. A run under way is not broken off for another plan, and the last run of a plan
-    lasts until the work is done. A job does not pause where that would be shorter than the
-    overheads, or would cost its deadline.
+    planned with (of overheads, those of when it is planned). A run under way is not broken off for
+    another plan, and the last run of a plan lasts until the work is done. A job does not pause
+    where that would be shorter than the overheads, or would cost its deadline.
 
     `iteration_s`: of an iteration on a job's least number of GPUs; runs end with an iteration.
     `checkpoint_s`, `restore_s`, `overhead_power_share`: to write a job's state when it is suspended
@@ -172,14 +172,19 @@ class Jobs:
                 self._end(job, "rejected")
                 return
             job.late = True
-        if runs is None or not keeps_a_way_out(job, runs, self.overheads.pause_s):
+        if runs is None or not keeps_a_way_out(job, runs, self._slowed.pause_s):
             runs = [job.in_one_go(from_s, top)]
         job.runs = runs
         self._simulation.facts.emit(JobPlanned(now, job, runs))
         self._wake_later(job)
 
+    @property
+    def _slowed(self) -> Overheads:
+        """Overheads as long as power caps make them now."""
+        return self.overheads.slowed(self._pool.slow(self.overheads.power_share))
+
     def _restores_s(self, job: Job) -> float:
-        return self.overheads.restore_s if job.begun else 0.0
+        return self._slowed.restore_s if job.begun else 0.0
 
     def _wake_later(self, job: Job) -> None:
         """It waits for its next run, and is to have its state by the start of it."""
@@ -257,12 +262,12 @@ class Jobs:
     def stop(self, stint: Stint) -> float:
         """See `Owner`: a run has come to its end with work left."""
         job, now = stint.job, self._simulation.now
-        ready_s = now + self.overheads.pause_s
+        ready_s = now + self._slowed.pause_s
         runs = job.runs
         on_track = job.planned_s() >= job.work_left_s - ROUNDING_S
         if not on_track or runs[0].start_s < ready_s - ROUNDING_S:
             planned = self._planner.plan(job, ready_s)
-            if planned is None or not keeps_a_way_out(job, planned, self.overheads.pause_s):
+            if planned is None or not keeps_a_way_out(job, planned, self._slowed.pause_s):
                 planned = [self._soonest(stint, ready_s)]
             runs = planned
             self._simulation.facts.emit(JobPlanned(now, job, runs))

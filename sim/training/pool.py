@@ -75,7 +75,7 @@ class Pool:
     def paces(self, levels: Sequence[Level]) -> list[float]:
         """Progress in a second at each level, in seconds of work at the least number of GPUs
         without a power cap: less where the lowest cap of the pool slows them."""
-        return [level.work_per_s / self._slow(level) for level in levels]
+        return [level.work_per_s / self.slow(level.power_share) for level in levels]
 
     def added_w(self, levels: Sequence[Level]) -> list[float]:
         """What a job adds at each level to what its GPUs draw idle, whoever has them."""
@@ -83,12 +83,12 @@ class Pool:
         most = 1.0 if self._limit is None else self._limit.share
         return [level.gpus * min(most, level.power_share) * range_w for level in levels]
 
+    def slow(self, power_share: float) -> float:
+        """Seconds that a second of work takes that would draw such a share of the dynamic range."""
+        work = StepCost(1.0, active_first=power_share)
+        return 1.0 if self._limit is None else CappedCost(work, self._limit, 1.0).first
+
     @property
     def _limit(self) -> PowerLimit | None:
         limits = [gpu.limit for gpu in self.gpus if gpu.limit is not None]
         return min(limits, key=lambda limit: limit.share, default=None)
-
-    def _slow(self, level: Level) -> float:
-        """Seconds that a second of its work takes."""
-        work = StepCost(1.0, active_first=level.power_share)
-        return 1.0 if self._limit is None else CappedCost(work, self._limit, 1.0).first

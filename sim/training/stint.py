@@ -24,6 +24,10 @@ class Overheads(NamedTuple):
         """The shortest pause, or change of the number of GPUs."""
         return self.checkpoint_s + self.restore_s
 
+    def slowed(self, slow: float) -> Overheads:
+        """Where a second of them takes so many."""
+        return Overheads(self.checkpoint_s * slow, self.restore_s * slow, self.power_share)
+
 
 class Owner(Protocol):
     """Whose jobs they are."""

@@ -13,11 +13,12 @@ _NUMBERS = {"float", "int", "float | None", "int | None"}
 
 
 def check_kinds(key: str, part: Any) -> None:
-    """Raises ConfigError, naming the key, for text (or nothing) where a parameter of a `_target_`
-    is annotated as a number, and for anything but true or false where it is a bool."""
+    """Raises ConfigError, naming the key, for text, a list, true or false (or nothing) where a
+    parameter of a `_target_` is annotated as a number, and for anything but true or false where it
+    is a bool."""
     for name, annotation, value in _settings(key, part):
         lacks = value is None and annotation in ("float", "int")
-        if lacks or (annotation in _NUMBERS and isinstance(value, str)):
+        if lacks or (annotation in _NUMBERS and isinstance(value, str | list | bool)):
             raise ConfigError(f"{name} is {value!r}; it must be a number")
         if annotation == "bool" and not isinstance(value, bool):
             raise ConfigError(f"{name} is {value!r}; it must be true or false")

@@ -70,7 +70,8 @@ class Simulation:
         for key, time_s in (("until_s", until_s), ("idle_until_s", idle_until_s)):
             if time_s is None:
                 continue
-            if isinstance(time_s, str) or not 0.0 < time_s < inf:
+            number = isinstance(time_s, int | float) and not isinstance(time_s, bool)
+            if not (number and 0.0 < time_s < inf):
                 raise ConfigError(f"{key}: {time_s!r} is not a time > 0")
         if until_s is not None and idle_until_s is not None and until_s < idle_until_s:
             raise ConfigError(

@@ -301,3 +301,12 @@ def test_packets_that_moved_nothing_for_a_while_get_their_half_again(rates, part
     assert shared.rate(MOVED, 6.5e-3, 8.5e-3) == 0.0
     assert shared.rate(MOVED, 11.5e-3, 18.5e-3) == pytest.approx(0.8e9, rel=0.01)
     assert shared.rate(LEFT, 11.5e-3, 18.5e-3) == pytest.approx(0.8e9 / EACH, rel=0.03)
+
+
+@RATES
+def test_whether_a_ring_has_room_says_nothing_of_what_a_packet_moves(rates):
+    """Packets at the NIC pass, of the others as many as half of the bandwidth moves, which wants
+    what packets for the host move on average: the ring does not choose those that hit the cache."""
+    shared = Shared(rates, "S", 10_000.0, bandwidth=0.5e9, span=(1e-3, 19e-3)).go()
+    each = priced("S", 10_000.0)[1].host_bytes / 0.55
+    assert shared.rate(LEFT, 3.5e-3, 18.5e-3) == pytest.approx(4.5e6 + 0.25e9 / each, rel=0.03)

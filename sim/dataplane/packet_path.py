@@ -27,6 +27,9 @@ from sim.dataplane.transit import HIT, KINDS, LAST, MISS, Transit
 from sim.dataplane.transition import entries_per_flow, moved_bytes
 from workloads.demand import Packet
 
+#: Packets after which the queues have forgotten one.
+_LONG_BEFORE = 1024
+
 
 class PacketPath:
     """The data path, packet by packet, or in bursts of `burst` like packets.
@@ -79,7 +82,8 @@ class PacketPath:
         self.hits: dict[int, int] = {}
         #: Packets up to this one were lost as the NIC failed.
         self._lost = 0
-        self._rank_before = 1
+        #: Of the last packets; 0, as of a flow without one: as the mean.
+        self._ranks = [0] * _LONG_BEFORE
         self.entries = Entries()
         self.count_error = CountError()
         self.counts = Counts(self.burst)
@@ -201,12 +205,14 @@ class PacketPath:
         )
         self.last[flow] = transit
         if trip.crosses:
-            # Chance enough: the packet before is any packet.
-            rank = packet.rank if self.own_caches else packet.rank and self._rank_before
+            # Chance enough: a packet of long before is any packet. The one just before is not:
+            # where it went to the host, it has a place there that this one lacks.
+            before = self._ranks[number % _LONG_BEFORE]
+            rank = packet.rank if self.own_caches else packet.rank and before
             takes = self._host_takes(kind, rank, packet.size_bytes)
             transit.host_s, transit.host_bytes = takes
         if kind_name == "E":
-            self._rank_before = packet.rank
+            self._ranks[number % _LONG_BEFORE] = packet.rank
         transit.legs = trip.before
         if trip.match_before_s:
             self._match(time_s, transit, trip.match_before_s)

@@ -300,13 +300,15 @@ def test_the_command_prints_intervals_and_advice(in_empty_folder, capsys):
 def test_totals_of_runs_that_do_not_last_as_long_are_marked(in_empty_folder, capsys):
     """Half of the arrivals' rate takes twice the time; with one end for all nothing is said."""
     arms = ["-a", "arrivals.rate_rps=8", "-b", "arrivals.rate_rps=4"]
-    metrics = ["--metric", "energy_j", "serving.carbon_g", "carbon_per_request_g", "ttft_s.mean"]
+    totals = ["energy_j", "serving.carbon_g"]
+    shares = ["carbon_per_request_g", "carbon_per_1k_tokens_g", "energy_per_output_token_j"]
+    metrics = ["--metric", *totals, *shares, "ttft_s.mean"]
     words = ["compare", *arms, "-n", "2", *metrics, "--", *SMALL, "workload=fixed"]
     assert main(words) == 0
     said = capsys.readouterr().out
     marked = [line.split()[0] for line in said.splitlines() if line.split()[1:2] == ["#"]]
-    assert marked == ["energy_j", "serving.carbon_g"]
-    (note,) = [line for line in said.splitlines() if line.startswith("#: a total over runs")]
+    assert marked == [*totals, *(f"serving.{name}" for name in shares)]
+    (note,) = [line for line in said.splitlines() if line.startswith("#: a total, or a share of")]
     (word,) = [word for word in note.split() if word.startswith("idle_until_s=")]
     ends = [
         replicate([*SMALL, "workload=fixed", arm], seed)["simulated_s"]

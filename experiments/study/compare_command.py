@@ -163,7 +163,8 @@ def _unlike(comparison: Comparison) -> str:
     if apart_s <= _AS_LONG * max(mean_a, mean_b):
         return ""
     return (
-        f"#: a total over runs that do not last as long: A {seconds(mean_a)} on average, B "
+        "#: a total, or a share of one, over runs that do not last as long: A "
+        f"{seconds(mean_a)} on average, B "
         f"{seconds(mean_b)} (simulated_s), {seconds(apart_s)} apart. It counts what stands "
         "idle in the longer run, and rates are over its time; with "
         f"idle_until_s={ceil(max(*a, *b))} or more for both, all runs end together"

@@ -31,11 +31,15 @@ HEADLINE = (
 )
 #: Shown of runs that have none of those.
 _FEW = 8
-_TOTAL = re.compile(r"(.+\.)?(carbon_g(\..+)?|\w*energy_j|operational_g|embodied_g)")
+_TOTAL = re.compile(
+    r"(.+\.)?(carbon_g(\..+)?|\w*energy_j|operational_g|embodied_g|tcdp_gs"
+    r"|(carbon|energy)_per_(request|output_token|1k_\w*tokens)_[gj])"
+)
 
 
 def is_total(name: str) -> bool:
-    """Whether a metric sums energy or carbon over the run, so that idle time adds to it."""
+    """Whether a metric sums energy or carbon over the run, or shares such a sum out to requests or
+    tokens, so that idle time adds to it."""
     return _TOTAL.fullmatch(name) is not None
 
 

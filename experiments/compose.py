@@ -97,8 +97,7 @@ def _check_choice(word: str, expanded: str, config_dir: str | Path | None) -> No
         if folder.is_dir():
             found |= {each.name[:-5] for each in folder.iterdir() if each.name.endswith(".yaml")}
     if found:
-        name = word.partition("=")[0]
-        without = f"; ~{name} leaves a part out" if value.strip() and "@" not in key else ""
+        without = f"; {word.partition('=')[0]}=none leaves it out" if "none" in found else ""
         raise ConfigError(f"{word}: names no choice; there are {', '.join(sorted(found))}{without}")
 
 

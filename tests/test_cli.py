@@ -91,7 +91,8 @@ def test_a_finished_run_is_replaced_whole(in_empty_folder):
             "shifting: no such choice at this place; it is made as "
             "shifting@client.clients.batch.shifting=...",
         ),
-        (["sites=null"], "two_regions; ~sites leaves a part out"),
+        (["sites=null"], "sites=null: names no choice; there are constant, eia930, "),
+        (["timeline=null"], "none, perfetto; timeline=none leaves it out"),
         (["experiment=fleet", "power_cap=0.7"], "power_cap: no such setting here"),
         (
             ["experiment=cora", "power_cap=0.7"],

@@ -28,8 +28,7 @@ def composed(name: str, words: Sequence[str], folder: Path | None = None) -> Dic
     from omegaconf.errors import OmegaConfBaseException
 
     roots = [Path(str(files("configs"))), *([] if folder is None else [folder])]
-    # Hydra's order of additions and values is that of the words.
-    alone = [] if any(word[:1] in "+~" for word in words) else _values(words, roots)
+    alone = _values(words, roots)
     if alone:
         try:
             return _with_values(_copy(name, [w for w in words if w not in alone], roots), alone)
@@ -39,15 +38,22 @@ def composed(name: str, words: Sequence[str], folder: Path | None = None) -> Dic
 
 
 def _values(words: Sequence[str], roots: Sequence[Path]) -> list[str]:
-    """The words that set a value; others choose files."""
+    """The words that set a value and may come last: others choose files, add or take away."""
     keys = {word: word.partition("=")[0] for word in words}
-    return [
+    found = [
         word
         for word, key in keys.items()
-        if not key.startswith("hydra.")
+        if key[:1] not in "+~"
+        and not key.startswith("hydra.")
         and "@" not in key
         and not any((root / key).is_dir() for root in roots)
     ]
+    changed = [key.lstrip("+~") + "." for key in keys.values() if key[:1] in "+~"]
+    for word in found:
+        key = keys[word] + "."
+        if any(key.startswith(other) or other.startswith(key) for other in changed):
+            return []
+    return found
 
 
 def _with_values(config: DictConfig, words: Sequence[str]) -> DictConfig:

@@ -41,6 +41,8 @@ def groups(tmp_path: Path) -> Path:
         ["workload.parts={}", "seed=2"],
         ["seed=1", "seed=2"],
         ["seed=1", "++seed=2"],
+        ["+engine.mine.a=1", "seed=4", "engine.mine.a=2", "~laws"],
+        ["replicas=2", "~engine", "seed=3"],
         ["++seed=2", "seed=1"],
         ["replicas=4", "+engine.mine=[1,2]", "~series_interval_s", "power_cap=${replicas}"],
         ["hydra.job.name=x", "seed=4"],

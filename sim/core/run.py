@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,11 +80,11 @@ def _resolve(config: Mapping[str, Any] | DictConfig) -> tuple[Any, dict[str, Any
     register_resolvers()
     settings = config if OmegaConf.is_config(config) else OmegaConf.create(dict(config))
     try:
-        missing = sorted(OmegaConf.missing_keys(settings), key=len)
-        if missing:
-            raise ConfigError(f"{missing[0]}: must be given")
         resolved = OmegaConf.to_container(settings, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
+        missing = sorted(OmegaConf.missing_keys(settings), key=len)
+        if missing:
+            raise ConfigError(f"{missing[0]}: must be given") from error
         where = f"{error.full_key}: " if error.full_key else ""
         raise ConfigError(f"{where}{_first_line(error)}") from error
     assert isinstance(resolved, dict)
@@ -186,6 +187,18 @@ def _write_settings(folder: Path, settings: Any, overrides: list[str]) -> None:
 
 
 def _provenance(build_s: float, run_s: float) -> dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "packages": dict(_versions()),
+        "git": _git_revision(),
+        "build_s": round(build_s, 3),
+        "run_s": round(run_s, 3),
+        "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+@cache
+def _versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     versions = {}
@@ -194,16 +207,10 @@ def _provenance(build_s: float, run_s: float) -> dict[str, Any]:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = "not installed"
-    return {
-        "python": platform.python_version(),
-        "packages": versions,
-        "git": _git_revision(),
-        "build_s": round(build_s, 3),
-        "run_s": round(run_s, 3),
-        "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
+    return versions
 
 
+@cache
 def _git_revision() -> str | None:
     """Revision of the checkout that Orrery runs from; None where it is installed."""
     root = Path(__file__).resolve().parents[2]

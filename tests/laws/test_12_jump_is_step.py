@@ -286,6 +286,7 @@ def test_law_12_where_requests_displace_each_other(ordering: str, batching: str)
             kv_blocks=draw.choice([30, 40, 90]),
             host_blocks=draw.choice([0, 20, 200]),
             async_scheduling=draw.random() < 0.3,
+            series_interval_s=1.25,
         )
         jump = scenario.run("jump")
         assert_same(jump, scenario.run("step"))

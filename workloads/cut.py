@@ -9,9 +9,10 @@ import numpy as np
 from models.errors import ConfigError
 from workloads.checks import whole
 from workloads.demand import Demand, Workload
+from workloads.derived import Derived
 
 
-class Cut:
+class Cut(Derived):
     """The demands of `workload`, each prompt cut so that the whole fits `max_total_tokens`.
 
     The whole is prompt, output and what calls return; shorter demands pass unchanged. A demand
@@ -19,16 +20,8 @@ class Cut:
     """
 
     def __init__(self, workload: Workload, max_total_tokens: int) -> None:
-        self.workload = workload
+        super().__init__(workload)
         self.max_total_tokens = whole("max_total_tokens", max_total_tokens, least=2)
-
-    @property
-    def finite(self) -> bool:
-        return self.workload.finite
-
-    @property
-    def count(self) -> int | None:
-        return self.workload.count
 
     def demands(self, rng: np.random.Generator) -> Iterator[Demand]:
         most = self.max_total_tokens

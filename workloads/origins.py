@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from workloads.demand import Demand, Workload
+from workloads.derived import Derived
 from workloads.draws import block_sizes, children, part_of, share_edges
 
 
-class FromRegions:
+class FromRegions(Derived):
     """The demands of `workload`, each sent from a region drawn by chance.
 
     `shares`: of the traffic by region, relative; one region alone sends all. What is drawn has a
@@ -24,18 +25,10 @@ class FromRegions:
         shares: Mapping[str, float],
         source: Mapping[str, str] | None = None,
     ) -> None:
-        self.workload = workload
+        super().__init__(workload)
         self.shares = dict(shares)
         self.source = source
         self._edges = share_edges("FromRegions", self.shares, self.shares)
-
-    @property
-    def finite(self) -> bool:
-        return self.workload.finite
-
-    @property
-    def count(self) -> int | None:
-        return self.workload.count
 
     def demands(self, rng: np.random.Generator) -> Iterator[Demand]:
         within, choice = children(rng, 2)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from workloads.demand import Demand, Workload
+from workloads.demand import Demand
+from workloads.derived import Derived
 
 
 def single_call(demand: Demand) -> Demand:
@@ -20,19 +21,8 @@ def single_call(demand: Demand) -> Demand:
     return demand._replace(output_tokens=second.after_tokens, calls=(first,))
 
 
-class SingleCall:
+class SingleCall(Derived):
     """The demands of `workload`, each with its first call alone (see `single_call`)."""
-
-    def __init__(self, workload: Workload) -> None:
-        self.workload = workload
-
-    @property
-    def finite(self) -> bool:
-        return self.workload.finite
-
-    @property
-    def count(self) -> int | None:
-        return self.workload.count
 
     def demands(self, rng: np.random.Generator) -> Iterator[Demand]:
         return map(single_call, self.workload.demands(rng))

@@ -15,14 +15,33 @@ from policies.batching.halves import Halves
 from policies.ordering.contract import RequestView
 from sim.core.run import build
 
+_STRETCH = 1.5
+
+
+def _summaries(rate_rps: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Summaries on the T4, and with longer outputs that come as much more slowly."""
+    t4 = "experiment=neo_t4"
+    outputs = compose([t4]).workload.output.percentiles
+    longer = ", ".join(f"{share}: {_STRETCH * tokens}" for share, tokens in outputs.items())
+    return (t4, f"arrivals.rate_rps={rate_rps}"), (
+        t4,
+        f"arrivals.rate_rps={rate_rps / _STRETCH}",
+        f"workload.output.percentiles={{{longer}}}",
+    )
+
+
+def _about(*settings: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """1,000 tokens in and 200 out on the A10G, and with longer outputs."""
+    a10g = ("experiment=neo_a10g", *settings)
+    return a10g, (*a10g, f"output_tokens={round(200 * _STRETCH)}")
+
+
 _CASES = {
-    "T4, summaries, 2.5/s": ("experiment=neo_t4", "arrivals.rate_rps=2.5"),
-    "T4, summaries, 3.1/s": ("experiment=neo_t4", "arrivals.rate_rps=3.1"),
-    "A10G, 8xlarge, 1000 + 200": ("experiment=neo_a10g",),
-    "A10G, 16xlarge, 1000 + 200": (
-        "experiment=neo_a10g",
-        "hardware/node@node=g5.16xlarge",
-        "engine.host_swap_bytes=120.0e+9",
+    "T4, summaries, 2.5/s": _summaries(2.5),
+    "T4, summaries, 3.1/s": _summaries(3.1),
+    "A10G, 8xlarge, 1000 + 200": _about(),
+    "A10G, 16xlarge, 1000 + 200": _about(
+        "hardware/node@node=g5.16xlarge", "engine.host_swap_bytes=120.0e+9"
     ),
 }
 _COMMON = ("workload.count=2000", "series_interval_s=null")
@@ -31,22 +50,34 @@ _PER_ITERATION, _PER_REQUEST = 40.0, 1.0
 
 def print_neo(repeats: int) -> None:
     """Bare timeouts per iteration beside the bar, which grows with the requests on the host that
-    decisions look at: medians of rounds in which runs and the bare timeout take turns."""
-    print("NEO, all of a run: arrivals, decisions, iterations, ends; summary and table written")
-    print(f"{'':28}{'iterations':>11}{'seen each':>11}{'per iteration':>15}{'bar':>8}")
-    for name, settings in _CASES.items():
-        seen = _requests_seen(settings)
-        costs = []
+    decisions look at: medians of rounds in which runs and the bare timeout take turns.
+
+    Of all of a run, and of an iteration more: what longer outputs of as many requests add, which
+    leaves out what each request costs by itself (its arrival, prompt, end and row of the table)."""
+    print("NEO: 'all' is arrivals, decisions, iterations, ends, summary and table; 'more' is what")
+    print(f"outputs {_STRETCH:g} times as long add for each iteration, with as many requests")
+    print(f"{'':28}{'iterations':>12}{'seen each':>11}{'all':>8}{'bar':>8}{'more':>8}{'bar':>8}")
+    for name, (base, longer) in _CASES.items():
+        seen, more_seen = _requests_seen(base), _requests_seen(longer)
+        costs, more = [], []
         for _ in range(repeats):
             gc.collect()
             unit_s = bare_timeout_s()
-            run = _serve(settings)
+            run, stretched = _serve(base), _serve(longer)
             costs.append(run.cpu_s / run.iterations / unit_s)
+            added = stretched.iterations - run.iterations
+            more.append((stretched.cpu_s - run.cpu_s) / added / unit_s)
         each = seen / run.iterations
-        bar = _PER_ITERATION + _PER_REQUEST * each
-        cost = statistics.median(costs)
-        print(f"{name:28}{run.iterations:11,d}{each:11.1f}{cost:15.1f}{bar:8.1f}")
+        print(
+            f"{name:28}{run.iterations:12,d}{each:11.1f}"
+            f"{statistics.median(costs):8.1f}{_bar(each):8.1f}"
+            f"{statistics.median(more):8.1f}{_bar((more_seen - seen) / added):8.1f}"
+        )
     print("bar: 40 an iteration and 1 for each request on the host that a decision looks at\n")
+
+
+def _bar(seen: float) -> float:
+    return _PER_ITERATION + _PER_REQUEST * seen
 
 
 def _requests_seen(settings: tuple[str, ...]) -> int:

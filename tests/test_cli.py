@@ -188,9 +188,9 @@ def test_ctrl_c_leaves_nothing_behind(in_empty_folder):
         env=environment(),
     )
     deadline = time.monotonic() + 60
-    while not list(in_empty_folder.glob(".big.*.partial")) and time.monotonic() < deadline:
+    rows = ".big.*.partial/requests.parquet"
+    while not list(in_empty_folder.glob(rows)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130

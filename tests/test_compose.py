@@ -33,19 +33,14 @@ def groups(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "words",
     [
-        ["seed=3", "arrivals.rate_rps=7.5"],
         ["ordering=trail", "predictor=exact", "ordering.lock_share=0.5", "seed=1"],
-        ["workload.count=5", "workload=alpaca"],
+        ["workload.count=5", "workload=alpaca", "arrivals.rate_rps=7.5", "seed=1", "seed=2"],
         ["experiment=neo_t4", "arrivals.rate_rps=2", "engine.kv_blocks=null"],
         ["hardware/gpu@node.gpu=h100-sxm", "node.gpu.source.memory_bytes='by, hand'"],
-        ["workload.parts={}", "seed=2"],
-        ["seed=1", "seed=2"],
-        ["seed=1", "++seed=2"],
+        ["seed=1", "++seed=2", "workload.parts={}"],
+        ["++seed=2", "seed=1", "hydra.job.name=x"],
         ["+engine.mine.a=1", "seed=4", "engine.mine.a=2", "~laws"],
-        ["replicas=2", "~engine", "seed=3"],
-        ["++seed=2", "seed=1"],
         ["replicas=4", "+engine.mine=[1,2]", "~series_interval_s", "power_cap=${replicas}"],
-        ["hydra.job.name=x", "seed=4"],
     ],
 )
 def test_what_is_remembered_is_what_hydra_composes(words: list[str]) -> None:

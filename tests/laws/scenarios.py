@@ -388,7 +388,7 @@ def crowds(draw: st.DrawFn) -> Scenario:
 
 #: A scenario in which a pool of KV blocks for little more than one request is fought over.
 TIGHT = Scenario(
-    series_interval_s=1.25,
+    series_interval_s=2.5,
     requests=(
         (0.0, 9, 14),
         (0.0, 3, 22),

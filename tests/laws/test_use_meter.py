@@ -89,13 +89,13 @@ def check_all(scenario: Scenario, edges_s: list[float]) -> None:
         check_same(used[1], {number: (a, h) for number, (a, h) in by_walk.items()})
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(scenarios(), EDGES)
 def test_shares_in_random_systems(scenario: Scenario, edges_s: list[float]) -> None:
     check_all(scenario, edges_s)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(crowds(), EDGES)
 def test_shares_with_requests_on_the_host(scenario: Scenario, edges_s: list[float]) -> None:
     check_all(scenario, edges_s)

@@ -51,6 +51,8 @@ def compose(
     register_resolvers()
     check_hydra_words(overrides)
     words = [_expand(word) for word in overrides]
+    for word, expanded in zip(overrides, words, strict=True):
+        _check_choice(word, expanded, config_dir)
     folder = None if config_dir is None else groups_folder(config_dir)
     try:
         added = [word for word in overrides if _adds(word, name)]
@@ -79,6 +81,26 @@ def compose(
 def _expand(word: str) -> str:
     key, sign, value = word.partition("=")
     return f"{SHORT[key]}={value}" if sign and key in SHORT else word
+
+
+def _check_choice(word: str, expanded: str, config_dir: str | Path | None) -> None:
+    """Raises ConfigError where a group is given no choice."""
+    from importlib.resources import files
+
+    key, sign, value = expanded.partition("=")
+    if not sign or value.strip() not in ("", "null"):
+        return
+    group = key.lstrip("+").partition("@")[0]
+    own = [] if config_dir is None else [Path(config_dir)]
+    found: set[str] = set()
+    for root in (files("configs"), *own):
+        folder = root / group
+        if folder.is_dir():
+            found |= {each.name[:-5] for each in folder.iterdir() if each.name.endswith(".yaml")}
+    if found:
+        name = word.partition("=")[0]
+        without = f"; ~{name} leaves a part out" if value.strip() and "@" not in key else ""
+        raise ConfigError(f"{word}: names no choice; there are {', '.join(sorted(found))}{without}")
 
 
 def _adds(word: str, name: str) -> bool:

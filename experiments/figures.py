@@ -50,6 +50,12 @@ def headline(result: Result) -> str:
             f"{_number(get('dataplane.busy_cores'))} host cores busy, PCIe "
             f"{_number(get('dataplane.pcie_gbps'))} Gb/s"
         )
+        lacking = get("dataplane.no_accelerator")
+        lines.append(
+            f"plan {get('dataplane.plan')}, whose highest rate is bound by "
+            f"{get('dataplane.bound_by')}"
+            + (f"; at the host for want of an accelerator: {lacking}" if lacking else "")
+        )
     if get("fleet.carbon_g") is not None:
         bought, moved = _number(get("fleet.bought")), _number(get("fleet.moved_in"))
         lines.append(f"{bought} devices bought, {moved} moved on")
@@ -74,10 +80,12 @@ def _carbon(result: Result) -> str:
     get = result.summary.get
     if get("carbon_g") is None:
         return ""
+    facility = get("facility_energy_j")
+    pue = "" if facility is None else f" before PUE, {_number(facility)} J with it"
     each = get("serving.carbon_per_request_g")
-    request = "" if each is None else f", {_number(each)} g per request"
+    request = "" if each is None else f"; {_number(each)} g per request, idle time in it"
     making = _percent(get("carbon.embodied_share"))
-    return f", carbon {_number(get('carbon_g'))} g ({making} for making){request}"
+    return f"{pue}; carbon with PUE {_number(get('carbon_g'))} g ({making} for making){request}"
 
 
 def _seconds(value: object) -> str:

@@ -69,6 +69,13 @@ def explain(error: Exception, name: str, words: Sequence[str], folder: Path | No
         part, _, leaf = key.rpartition(".")
         rest = [word for word in words if word.partition("=")[0] != key]
         return f"{key}: no such setting{_beside(part, leaf, name, rest, folder)}"
+    elsewhere = re.match(r"(?:In '.*': )?Could not override '([^']+)'\.\s*(.*)", text)
+    if elsewhere:
+        group, place = elsewhere.group(1), elsewhere.group(2).rstrip("?")
+        meant = place.removeprefix("Did you mean to override ").removeprefix("one of ")
+        if meant != place:
+            return f"{group}: no such choice at this place; it is made as {meant}=..."
+        return f"{group}: no such choice here, since nothing of this configuration has that part"
     lines = [line.strip() for line in text.splitlines()]
     drop = ("full_key", "object_type", "reference_type", "Config search path", "provider=", "See ")
     kept = [line for line in lines if line and not line.startswith(drop)]

@@ -16,7 +16,22 @@ class CapacityError(OrreryError):
 
 
 class TraceError(OrreryError):
-    """A trace or data file is wrong: names file, line, column and value."""
+    """A trace or data file is wrong: names file, line, column and value.
+
+    hint: what setting would help, with `{key}` before each name of one: whoever knows where the
+    reader's settings stand says so by `under`.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(f"{message}; {hint.replace('{key}', '')}" if hint else message)
+        self.message = message
+        self.hint = hint
+
+    def under(self, key: str) -> TraceError:
+        """The same for a reader whose settings stand under a key."""
+        if not self.hint:
+            return self
+        return TraceError(f"{self.message}; {self.hint.replace('{key}', f'{key}.')}")
 
 
 class LawBroken(OrreryError):

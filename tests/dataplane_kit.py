@@ -8,7 +8,7 @@ from typing import Any
 
 from network_function_kit import agilio, function, part
 
-from models.hardware import SmartNicSpec
+from models.hardware import CpuSpec, SmartNicSpec
 from models.network_functions.plan import Plan
 from models.network_functions.program import Program
 from models.network_functions.traffic import TrafficProfile
@@ -89,6 +89,7 @@ class Run:
         *,
         offloaded: float = 0.0,
         nic: SmartNicSpec | None = None,
+        cpu: CpuSpec | None = None,
         packets: int | None = 4000,
         until_s: float | None = None,
         limits: dict[str, int] | None = None,
@@ -117,6 +118,8 @@ class Run:
             **settings,
         )
         node = replace(part("hardware/node", "smartnic-server"), smartnic=nic or agilio())
+        if cpu is not None:
+            node = replace(node, cpu=cpu)
         self.cluster = Cluster([NodeCount(node, nodes)])
         self.simulation = Simulation(seed=seed, until_s=until_s, cluster=self.cluster, sites=sites)
         self.simulation.add(self.system)

@@ -114,6 +114,7 @@ def run(
     mode: str = "jump",
     seed: int = 0,
     until_s: float | None = None,
+    idle_until_s: float | None = None,
     metered: bool = True,
     observers: Sequence[Any] = (),
     home: dict[str, Any] | None = None,
@@ -125,6 +126,7 @@ def run(
         seed=seed,
         mode=mode,  # type: ignore[arg-type]
         until_s=until_s,
+        idle_until_s=idle_until_s,
         cluster=TroubledCluster([NodeCount(node_spec(gpus), nodes)], faults, caps),
         sites=Sites({"home": site(grid, **home or {})}),
     )

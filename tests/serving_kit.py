@@ -252,6 +252,7 @@ def build(
     seed: int = 0,
     mode: str = "jump",
     until_s: float | None = None,
+    idle_until_s: float | None = None,
     ordering: Callable[[], Any] = Fcfs,
     batching: Callable[[], Any] = ChunkedPrefill,
     routing: Callable[[], Any] = RoundRobin,
@@ -287,6 +288,7 @@ def build(
         seed=seed,
         mode=mode,  # type: ignore[arg-type]
         until_s=until_s,
+        idle_until_s=idle_until_s,
         cluster=cluster,
         sites=sites,
     )

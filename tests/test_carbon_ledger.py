@@ -80,6 +80,7 @@ def test_a_run_by_hand() -> None:
     assert figures["carbon.cue_kg_per_kwh"] == pytest.approx(PUE * 3.6)
     assert figures["carbon.tcdp_gs"] == pytest.approx(4 * (operational_g + embodied_g))
     assert figures["sites.home.energy_j"] == pytest.approx(PUE * figures.number("energy_j"))
+    assert figures["facility_energy_j"] == figures["sites.home.energy_j"]
 
 
 def test_intensity_counts_at_its_time() -> None:

@@ -104,7 +104,9 @@ def test_sites_of_configs_run(tmp_path: Path) -> None:
     lasted_s = result.number("simulated_s")
     assert mean == pytest.approx((10.0 * 100.0 + (lasted_s - 10.0) * 200.0) / lasted_s)
     path.write_text("time,g\n2024-01-01T00:00:00,1\n2024-01-01T01:00:00,2\n2024-01-01T09:00:00,3\n")
-    with pytest.raises(TraceError, match="line 4"):
+    with pytest.raises(
+        TraceError, match=r"line 4.*; sites\.sites\.home\.intensity\.odd\.gaps=hold"
+    ):
         run(compose(["workload.count=5", *at]))
     held = run(compose(["workload.count=5", *at, f"{where}.odd.gaps=hold"]))
     assert held["sites.home.intensity_g_per_kwh.mean"] == pytest.approx(1.0, abs=1.0)
@@ -124,6 +126,14 @@ def test_sites_of_configs_run(tmp_path: Path) -> None:
         (["carbon.age_years=abc"], "^carbon.age_years is 'abc'"),
         (["carbon.embodied.drives_tb=abc"], "carbon.embodied.drives_tb is 'abc'"),
         (["carbon.requests=maybe"], "carbon.requests is 'maybe'; it must be true or false"),
+        (
+            [
+                "sites=from_file",
+                f"{HOME}.intensity.path=a.csv",
+                f"{HOME}.intensity.starts=1/6/2020",
+            ],
+            r"^sites.sites.home.intensity.starts is '1/6/2020'; it must be a date",
+        ),
         (["sites=constant", f"{HOME}.intensity.value=null"], "home.intensity.value is None"),
         ([f"{HOME}.pue.value=.inf"], "home.pue.value is '.inf'"),
         ([f"+{HOME}.outside.value=10"], "sites.home.outside: the site's pue looks at no temper"),

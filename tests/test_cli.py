@@ -86,6 +86,23 @@ def test_a_finished_run_is_replaced_whole(in_empty_folder):
         (["engine.max_seqs=4"], "engine.max_seqs: no such setting"),
         (["model=llama9"], "llama3-8b"),
         (["experiment=neo"], "Could not find 'experiment/neo'"),
+        (["goal="], "goal=: names no choice; there are fewest_cores, highest_rate"),
+        (["goal=highest_rate"], "goal: no such choice here"),
+        (
+            ["client=deferred", "shifting="],
+            "shifting=: names no choice; there are at_once, carbon_ex",
+        ),
+        (
+            ["client=deferred", "shifting=night"],
+            "shifting: no such choice at this place; it is made as "
+            "shifting@client.clients.batch.shifting=...",
+        ),
+        (["sites=null"], "two_regions; ~sites leaves a part out"),
+        (["experiment=fleet", "power_cap=0.7"], "power_cap: no such setting here"),
+        (
+            ["experiment=cora", "power_cap=0.7"],
+            "power_cap = 0.7, but it caps GPUs, and the cluster",
+        ),
         (["engine.kv_blocks=100000000"], "engine.kv_blocks = 100000000: 1 x a100-80-sxm have room"),
         (
             ["experiment=neo_a10g", "model=llama3-70b"],

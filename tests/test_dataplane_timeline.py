@@ -99,6 +99,23 @@ def test_the_timeline_holds_epochs_plans_and_changes(rates):
     assert len(begun) == sum(event["ph"] == "e" for event in timeline.events)
 
 
+@pytest.mark.parametrize(
+    ("words", "draws", "systems"),
+    [
+        (["experiment=cora", "timeline=perfetto", "until_s=0.02"], "a serving system", "dataplane"),
+        (["experiment=cora", "timeline=jobs", "until_s=0.02"], "batch jobs", "dataplane"),
+        (["timeline=dataplane", "workload.count=2"], "data paths", "serving"),
+    ],
+)
+def test_a_timeline_of_another_kind_is_refused(words, draws, systems):
+    """It would be empty."""
+    message = (
+        rf"timeline: this one draws {draws}, of which the run has none \(its systems: {systems}"
+    )
+    with pytest.raises(ConfigError, match=message):
+        run(compose(words))
+
+
 def test_a_timeline_ends_at_its_limit():
     _, short, _ = changing(True, max_events=20)
     assert len(short.events) == 21

@@ -21,7 +21,7 @@ from policies.shifting.contract import Run
 from policies.shifting.lets_wait_awhile import Interruptible, NonInterruptible
 from sim.carbon.ledger import Ledger
 from sim.carbon.outlook import Forecast, MeanForecast
-from sim.core.errors import ConfigError, LawBroken
+from sim.core.errors import ConfigError, LawBroken, TraceError
 from sim.core.run import run as run_config
 from sim.serving.clients import ClosedLoop
 from sim.serving.deferral import Deferring
@@ -308,6 +308,18 @@ def test_sites_are_needed_and_must_be_known() -> None:
         run(client=deferring([0.0], AtOnce(), site="moon"), sites=sites(GRID))
     with pytest.raises(ConfigError, match="name at least one"):
         Together({})
+
+
+def test_a_signal_that_ends_before_a_deadline_is_named() -> None:
+    short = Given([0.0, 30.0], [100.0], "short")
+    said = (
+        r"^client\.wait_s: .* 0 s .* 40 s, by the forecast of sites\.home; short: is known from 0"
+    )
+    with pytest.raises(TraceError, match=said):
+        run(client=deferring([0.0], Interruptible()), sites=sites(short))
+    clients = {"batch": deferring([0.0], Interruptible())}
+    with pytest.raises(TraceError, match=r"^client\.clients\.batch\.wait_s: "):
+        run(client=Together(clients), sites=sites(short))
 
 
 # ---- configurations ----

@@ -283,8 +283,7 @@ class Tenant:
         return {}
 
     def finish(self, results: Any) -> None:
-        now = self.cpu.simulation.now
-        results.figure("tenant.read_bytes", self.load.use.progress(now) * self.load.use.per_read)
+        results.figure("tenant.read_bytes", self.load.read_bytes)
 
 
 def _with_tenant(requests: Requests, policy: str, reach: float, share: float | None) -> Any:

@@ -66,6 +66,29 @@ def test_in_one_piece_and_at_once() -> None:
     assert grams(run([job(3, 7)], GRID, AtOnce())) == pytest.approx(1.0 * HOUR_G)
 
 
+def test_the_scaler_weighs_what_a_job_adds() -> None:
+    """A second GPU doubles the speed at 210 W more than the 70 of the first, their idle 50 W each
+    apart. At 100 and then 250 g/kWh it is cleaner to go on with one, 70 x 250, than to take it,
+    210 x 100; with idle draw, which stays wherever it goes, it would seem not: 120 x 250 against
+    260 x 100. To one end the site emits the less."""
+    levels = (Level(1, 1.0, 0.2), Level(2, 2.0, 0.4))
+    emitted_g = {}
+    for policy in (CarbonScaler(), Both()):
+        ran = run([job(2, 2, levels=levels)], [100.0, 250.0], policy, gpus=2, idle_until_s=4 * HOUR)
+        emitted_g[type(policy)] = ran.result.number("carbon.operational_g")
+        spans = [(0.0, 2.0, 1, "work")] if isinstance(policy, CarbonScaler) else None
+        assert ran.spans() == (spans or [(0.0, 1.0, 2, "work")])
+    saved_g = (2 * 0.4 * 100.0 - 0.2 * (100.0 + 250.0)) * 0.35 * PUE
+    assert emitted_g[Both] - emitted_g[CarbonScaler] == pytest.approx(saved_g)
+
+
+class Both:
+    """Both GPUs at once."""
+
+    def plan(self, job: Any, forecast: Any, now_s: float) -> list[Run]:
+        return [Run(now_s, now_s + job.remaining_s / 2.0, 1)]
+
+
 def test_the_scaler_takes_more_gpus_where_a_gram_brings_more() -> None:
     """Three hours of work, at most two GPUs: four halves in the two cleanest hours less one."""
     levels = scaling().levels(1, 2)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
+import jobs_kit
 import pytest
+from carbon_kit import always, site
 from hypothesis import given
 from hypothesis import strategies as st
-from serving_kit import CAPPED_SPEED, IDLE_W, PEAK_W, node_spec
+from jobs_kit import SHARE, job
+from serving_kit import CAPPED_SPEED, IDLE_W, NODE_W, PEAK_W, node_spec, simulate
 
 from experiments.compose import compose
 from models.capped_cost import CappedCost, PowerLimit
 from models.carbon.power import CappedSpeed
+from models.elastic import Level
 from models.errors import ConfigError
 from models.step_cost import StepCost, WithLast
+from policies.routing.carbon import Carbon
+from policies.shifting.carbon_scaler import CarbonScaler
+from sim.carbon.sites import Sites
 from sim.core.run import run as run_config
 from sim.core.simulation import Simulation
 from sim.hardware.cluster import Cluster, NodeCount
@@ -153,6 +163,91 @@ def test_a_cluster_caps_all_its_gpus_by_the_run_configuration() -> None:
     assert fast.number(key) < slow.number(key) < 2.0**0.4 * fast.number(key)
     with pytest.raises(ConfigError, match=r"power cap: 0\.3 of peak must be in \[0\.5, 1\]"):
         run_config(compose(["power_cap=0.3"]))
+
+
+def test_nodes_may_have_caps_of_their_own() -> None:
+    spec = node_spec(2)
+    nodes = {"west": NodeCount(spec, power_cap=0.5), "east": NodeCount(spec, 2)}
+    cluster = Cluster(nodes, power_cap=0.75, capped_speed=CAPPED_SPEED).build(Simulation())
+    shares = [gpu.limit.share for gpu in cluster.gpus if gpu.limit is not None]
+    assert shares == pytest.approx([150.0 / 350.0] * 2 + [250.0 / 350.0] * 4)
+
+
+def test_a_cap_where_there_is_no_gpu() -> None:
+    bare = replace(node_spec(1), gpus=0, gpu=None)
+    with pytest.raises(ConfigError, match=r"power_cap = 0\.5, but test-node has no GPU to cap"):
+        NodeCount(bare, power_cap=0.5)
+    with pytest.raises(ConfigError, match=r"caps GPUs, and the cluster's nodes \(test-node\) have"):
+        Cluster([NodeCount(bare)], power_cap=0.5).build(Simulation())
+
+
+TWO = ["cluster=two_regions", "sites=two_regions", "client=two_regions", "replicas=2"]
+
+
+def test_regions_are_capped_together_and_apart() -> None:
+    words = [*TWO, "routing=nearest", "workload=fixed", "workload.count=6"]
+    cap = "cluster.nodes.west.power_cap=0.5"
+    found = {}
+    for name, more in {"none": [], "all": ["power_cap=0.5"], "west": [cap]}.items():
+        requests = run_config(compose([*words, *more])).table("requests")
+        found[name] = requests.groupby("origin").e2e_latency_s.mean()
+    assert (found["all"] > found["none"]).all()
+    assert found["west"]["west"] == found["all"]["west"]
+    assert found["west"]["east"] == found["none"]["east"]
+
+
+def test_routing_by_carbon_sees_caps() -> None:
+    """At 130 g/kWh under a cap a request costs less than at 120 without one."""
+    for caps, replica in (([], 1), ([(0.0, "node0/gpu0", 0.5)], 0)):
+        sites = Sites(
+            {
+                "west": site(always(130.0), nodes=["node0"]),
+                "east": site(always(120.0), nodes=["node1"]),
+            }
+        )
+        routing = partial(Carbon, 100.0, 100.0, 1, 4)
+        outcome = simulate([(1.0, 1, 3)], replicas=2, caps=caps, sites=sites, routing=routing)
+        assert outcome.column("replica") == [replica]
+
+
+def test_jobs_are_planned_with_their_cap() -> None:
+    """Four hours of work take 4.83 at half of the power; planned so, in the cleanest of six hours,
+    nothing is planned again and the deadline holds."""
+    left = (0.5 * PEAK_W - IDLE_W) / (PEAK_W - IDLE_W)
+    slow = 1.0 + (0.5**-0.4 - 1.0) / (1.0 - left) * (SHARE - left)
+    caps = [(0.0, "node0/gpu0", 0.5)]
+    grid = [100.0, 100.0, 900.0, 100.0, 100.0, 300.0, 900.0]
+    ran = jobs_kit.run([job(4.0, 6.0)], grid, caps=caps, iteration_s=36.0)
+    (row,) = ran.jobs
+    assert (row["plans"], ran["deadlines_missed"]) == (1, 0)
+    assert row["finish_s"] == pytest.approx(3600.0 * (1.0 + 4.0 * slow), abs=36.0)
+    drawn_j = 3600.0 * 4.0 * slow * (0.5 * PEAK_W + NODE_W)
+    added = [each for each in ran.table("carbon") if each["account"] == "work"]
+    assert sum(each["energy_j"] for each in added) == pytest.approx(drawn_j)
+
+
+def test_a_cap_may_make_a_second_gpu_worthless() -> None:
+    """Two GPUs at full draw are 5 % faster than one at a fifth, and slower under a cap."""
+    levels = (Level(1, 1.0, 0.2), Level(2, 1.05, 1.0))
+    caps = [(0.0, f"node0/gpu{i}", 0.5) for i in range(2)]
+    for more, gpus in (([], 2), (caps, 1)):
+        jobs = [job(2.1, 2.05, levels=levels)]
+        ran = jobs_kit.run(jobs, [100.0] * 9, CarbonScaler(), gpus=2, caps=more)
+        assert ran.spans()[0][2] == gpus
+
+
+def test_a_job_that_its_cap_makes_late_is_known_to_be() -> None:
+    caps = [(0.0, "node0/gpu0", 0.5)]
+    for more, status in ((None, "finished"), (caps, "rejected")):
+        ran = jobs_kit.run([job(4.0, 4.5)], [100.0] * 9, caps=more or [], cannot_meet="reject")
+        assert ran.jobs[0]["status"] == status
+
+
+def test_capped_jobs_run_as_shipped() -> None:
+    words = ["experiment=carbon_jobs", "jobs.count=4", "jobs.days=2", "jobs.most_hours=8"]
+    full, capped = (run_config(compose([*words, *more])) for more in ([], ["power_cap=0.6"]))
+    assert capped["jobs.deadlines_missed"] == 0
+    assert capped["jobs.gpu_s"] > full["jobs.gpu_s"]
 
 
 def test_a_cluster_without_a_model_of_capped_speed_says_so() -> None:

@@ -279,9 +279,9 @@ def test_gaps_in_the_distances(trips: Any, said: str) -> None:
 
 
 def test_an_unknown_origin() -> None:
-    with pytest.raises(ConfigError, match=r"round_trips_s: none from 'north'.*west, east"):
+    with pytest.raises(ConfigError, match=r"from region 'north', and .* from west, east alone"):
         run(client=sent((0.0, 1, 1, "north")), sites=two())
-    with pytest.raises(ConfigError, match="from 'nowhere'"):
+    with pytest.raises(ConfigError, match="comes from no region"):
         run([(0.0, 1, 1)], sites=two())
 
 
@@ -338,16 +338,20 @@ def test_the_shipped_two_regions_run(routing: str) -> None:
         assert (requests.ttft_s > 0.0025).all()
 
 
-def test_two_regions_from_files(tmp_path: Any) -> None:
+@pytest.mark.parametrize("both", [True, False])
+def test_two_regions_from_files(tmp_path: Any, both: bool) -> None:
+    """East begins when west does, unless it says so itself."""
     rows = [f"2020-01-0{d} {h:02d}:00:00,{100 + 10 * h}" for d in (1, 2) for h in range(24)]
     paths = {}
     for name in ("west", "east"):
         paths[name] = tmp_path / f"{name}.csv"
         paths[name].write_text("Time,Intensity\n" + "\n".join(rows) + "\n")
     words = ["cluster=two_regions", "sites=two_files", "client=two_regions", "replicas=2"]
-    for name, path in paths.items():
-        words += [f"sites.sites.{name}.intensity.{key}={value}" for key, value in
-                  (("path", path), ("starts", "2020-01-01"))]  # fmt: skip
+    words += [f"sites.sites.{name}.intensity.path={path}" for name, path in paths.items()]
+    with pytest.raises(ConfigError, match=r"sites\.sites\.west\.intensity\.starts: must be given"):
+        run_config(compose(words))
+    for name in ("west", "east") if both else ("west",):
+        words.append(f"sites.sites.{name}.intensity.starts=2020-01-01")
     result = run_config(compose([*words, "workload.count=20", "routing=carbon"]))
     assert result["sites.west.intensity_g_per_kwh.mean"] == 100.0
 

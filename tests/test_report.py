@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import astuple
 from functools import cache
 from html.parser import HTMLParser
 from itertools import cycle
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from experiments.compose import compose
-from experiments.report import picture, write_report
+from experiments.report import books, picture, write_report
 from experiments.report.formats import amount, number, percent, seconds
 from experiments.report.overview import notices, tiles
 from experiments.report.run_data import ServingRun, read_result, thinned
@@ -268,6 +269,56 @@ def test_a_run_without_serving_shows_its_metrics(folder: Path) -> None:
     assert "1234.5" in page.text
     with pytest.raises(ConfigError, match="no served requests"):
         picture(folder)
+
+
+def test_carbon_by_site_and_requests_by_region(tmp_path: Path) -> None:
+    """Rows of the books and of the requests, added up by hand."""
+    words = [
+        "cluster=two_regions", "sites=two_regions", "client=deferred_two_regions", "replicas=2",
+        "routing=carbon", "workload.count=8", "carbon=requests",
+        "client.clients.batch.workload.workload.count=12", "series_interval_s=null",
+    ]  # fmt: skip
+    result = run(compose(words), tmp_path / "run")
+    page = Page(write_report(tmp_path / "run"))
+    found = {title: rows for title, _, _, rows in map(astuple, books.listings(result, ["serving"]))}
+    ledger, by_site = result.table("carbon"), found["Carbon by site and tenant"]
+    assert [row[0] for row in by_site] == [
+        "west", "west: serving", "west: shared", "east", "east: serving", "east: shared",
+    ]  # fmt: skip
+    for name, *cells in by_site:
+        site, _, tenant = name.partition(": ")
+        own = ledger[(ledger.site == site) & (ledger.tenant.str.contains(tenant))]
+        idle = own[own.account == "idle"]
+        grams = own.operational_g.sum() + own.embodied_g.sum()
+        assert cells == [
+            amount(own.energy_j.sum(), "J"), percent(idle.energy_j.sum() / own.energy_j.sum()),
+            amount(own.operational_g.sum(), "g"), amount(own.embodied_g.sum(), "g"),
+            amount(grams, "g"), percent(grams / result.number("carbon_g")),
+        ]  # fmt: skip
+    rows = found["Requests of serving by kind and region"]
+    held, each = result.table("serving_batch_deferred"), result.table("carbon_requests")
+    requests = result.table("requests").set_index("id")
+    assert sum(int(row[1]) for row in rows) == 28
+    for name, sent, finished, _, waited, late, grams in rows:
+        kind, _, origin = name.partition(" from ")
+        own = requests[(requests.kind == kind) & (requests.origin == origin)]
+        assert (sent, finished) == (f"{len(own)}", f"{len(own)}")
+        let_go = held[held.id.isin(own.index)]
+        if kind == "batch":
+            assert waited == seconds((let_go.released_s - let_go.submitted_s).mean())
+        assert late == ("0" if kind == "batch" else "\u2013")
+        mine = each[each.id.isin(own.index)]
+        assert grams == amount((mine.operational_g + mine.embodied_g).sum() / len(own), "g")
+    for row in (*by_site, *rows):
+        assert all(cell in page.text for cell in row)
+
+
+def test_runs_of_jobs_have_their_carbon_by_site(tmp_path: Path) -> None:
+    words = ["experiment=carbon_jobs", "jobs.count=3", "jobs.days=1", "jobs.most_hours=5"]
+    run(compose(words), tmp_path / "run")
+    text = Page(write_report(tmp_path / "run")).text
+    assert "Carbon by site and tenant" in text
+    assert "home: jobs" in text
 
 
 @pytest.mark.parametrize(

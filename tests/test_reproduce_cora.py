@@ -12,6 +12,7 @@ from experiments.reproduce.papers import paper
 from experiments.reproduce.papers.cora import (
     PAPER,
     anchors,
+    bindings,
     changes,
     cores,
     crossover,
@@ -184,6 +185,25 @@ def packet(time_s, flow, number, kind):
     return PacketLeft(time_s, flow, number, kind, 1e-6)
 
 
+def test_errors_by_what_binds_by_hand():
+    def point(binding, error):
+        return SimpleNamespace(binding=binding, rate_error=error)
+
+    seeds = [
+        [point("pcie bytes", 0.0), point("pcie packets", 0.0), point("memory EMEM", -0.06)],
+        [point("pcie bytes", 0.0), point("pcie packets", 0.02), point("memory EMEM", 0.08)],
+    ]
+    mean, worst = (bindings.by_binding(seeds, which) for which in (0, 1))
+    assert list(mean) == ["PCIe (one server), 2 of 3", "NIC memory engine, 1 of 3"]
+    assert [each.value for each in mean.values()] == pytest.approx([0.5, 7.0])
+    assert [each.value for each in worst.values()] == pytest.approx([1.0, 7.0])
+    # Every resource of the model has its kind.
+    for nic in (AGILIO, BLUEFIELD):
+        cost = cpu_only(Case("ipsec_gateway", nic, traffic(nic)))
+        for name in (*cost.nic.seconds, "host cores", "host memory"):
+            assert bindings.kind(name)
+
+
 def test_misrouted_and_reordered_packets_are_counted():
     moves = [FlowMoved(1.0, 1.1, 7, True, 0, "a"), FlowMoved(2.0, 2.1, 7, False, 0, "a")]
     right = [
@@ -219,7 +239,12 @@ def test_lost_updates_are_counted():
 FAKES = {
     anchors.measure: lambda item: anchors.MEASURED[item],
     model_error.compare: lambda item: SimpleNamespace(
-        rate_error=0.01, mva_error=-0.01, cores_error=0.02, utilisation_error=0.0, own_error=0.4
+        binding="host cores" if item[0].profile.flows > 5e5 else "line",
+        rate_error=0.01,
+        mva_error=-0.01,
+        cores_error=0.02,
+        utilisation_error=0.0,
+        own_error=0.4,
     ),
     cores.run: lambda item: (1.0 + 0.1 * item[1], 0.0),
     sweeps._cuts: lambda item: [
@@ -239,7 +264,7 @@ FAKES = {
     changes.follow: lambda item: followed([1.0] * 500, [0.0] * 500),
     migration.move_both_ways: lambda item: migration.Moved(9, 9, 9, 0, 0, 0, 0),
     migration.leave: lambda item: (2.0, 1.0),
-    tenant.beside: lambda item: (30.0, 2.0),
+    tenant.beside: lambda item: tenant.Shared(30.0, 2.0, 127e9, 1e9),
 }
 
 

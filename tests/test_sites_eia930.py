@@ -96,7 +96,7 @@ def test_a_clock_put_back_is_no_matter_in_utc(write: Write) -> None:
 
 def test_a_missing_hour(write: Write) -> None:
     path = write("2020-01-01T00:00", [(1, 0), None, (0, 1), (0, 1)])
-    with pytest.raises(TraceError, match=r"CISO.csv, line 3, column UTC Time.* gaps=hold"):
+    with pytest.raises(TraceError, match=r"CISO.csv, line 3, column UTC Time.*odd.gaps=hold"):
         run(path, "2020-01-01")
     held = run(path, "2020-01-01", odd={"gaps": "hold"}, lasts_s=10800.0)
     assert mean(held) == pytest.approx((2 * COAL + WIND) / 3)

@@ -163,6 +163,21 @@ def test_metrics_by_name():
         choose(["ttft_s.mean"], names)
 
 
+def test_of_packets_their_own_figures_are_shown(tmp_path, monkeypatch, capsys):
+    """Plan, rate, drops, host cores and latency, with no word of what kind of run it is."""
+    monkeypatch.chdir(tmp_path)
+    words = ["experiment=cora", "until_s=0.002", "warm_up_s=0.0", "traffic.flows=1e4"]
+    sweep([*words, "partition=cpu_only,cora_static"], "ways", workers=0)
+    assert main(["collect", "ways"]) == 0
+    printed = capsys.readouterr().out
+    names = ("plan", "bound_by", "throughput_mpps", "drop_share", "busy_cores", "latency_us.p99")
+    for name in names:
+        assert f"dataplane.{name}" in printed, name
+    assert "dataplane.utilisation" not in printed
+    (row,) = [line for line in printed.splitlines() if line.startswith("cpu_only")]
+    assert " CCC " in row
+
+
 def test_arms_are_named_and_kept(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arms = {

@@ -297,6 +297,27 @@ def test_the_command_prints_intervals_and_advice(in_empty_folder, capsys):
     assert row.resolved == expected.excludes_zero
 
 
+def test_totals_of_runs_that_do_not_last_as_long_are_marked(in_empty_folder, capsys):
+    """Half of the arrivals' rate takes twice the time; with one end for all nothing is said."""
+    arms = ["-a", "arrivals.rate_rps=8", "-b", "arrivals.rate_rps=4"]
+    metrics = ["--metric", "energy_j", "serving.carbon_g", "carbon_per_request_g", "ttft_s.mean"]
+    words = ["compare", *arms, "-n", "2", *metrics, "--", *SMALL, "workload=fixed"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    marked = [line.split()[0] for line in said.splitlines() if line.split()[1:2] == ["#"]]
+    assert marked == ["energy_j", "serving.carbon_g"]
+    (note,) = [line for line in said.splitlines() if line.startswith("#: a total over runs")]
+    (word,) = [word for word in note.split() if word.startswith("idle_until_s=")]
+    ends = [
+        replicate([*SMALL, "workload=fixed", arm], seed)["simulated_s"]
+        for arm in (arms[1], arms[3])
+        for seed in (0, 1)
+    ]
+    assert word == f"idle_until_s={math.ceil(max(ends))}"
+    assert main([*words, word]) == 0
+    assert "#" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -114,7 +114,7 @@ def test_two_columns_whatever_their_names(csv) -> None:
     assert signal.name == "ci.csv: Carbon Intensity"
     three = csv("time,a,b", "2020-01-01,1,2", "2020-01-02,3,4")
     assert read_column(three, "b", "time").values == pytest.approx([2, 4])
-    with pytest.raises(TraceError, match=r"columns time, a, b; say which is the value"):
+    with pytest.raises(TraceError, match=r"line 1: has the columns time, a, b; value names"):
         read_column(three)
     with pytest.raises(TraceError, match="has no column c"):
         read_column(three, "c", "time")
@@ -173,6 +173,52 @@ def test_one_row_that_is_missing(csv, step_s) -> None:
     assert read_column(csv("t,v", *rows)).values.size == 6
     with pytest.raises(TraceError, match=rf"line 5, .*within {step_s:g} s of .* of line 4"):
         read_column(csv("t,v", *rows[:3], *rows[4:]))
+
+
+def test_of_two_steps_the_longer_is_a_gap(csv) -> None:
+    """Three rows, an hour apart and two: a row may be missing, unless told."""
+    rows = csv("t,v", "2020-01-01T00:00,1", "2020-01-01T01:00,2", "2020-01-01T03:00,3")
+    said = r"line 4, .*not within 3600 s of .*; odd\.gaps=hold .*, odd\.longest_step_s=7200 allows"
+    with pytest.raises(TraceError, match=said):
+        read_column(rows)
+    for odd in (Oddities(gaps="hold"), Oddities(longest_step_s=7200.0)):
+        assert np.diff(read_column(rows, odd=odd).edges_s).tolist() == [3600.0, 7200.0, 3600.0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (
+            ["t;v", "2020-01-01;1,5"],
+            r"line 1: 't;v' has semicolons between its columns; a CSV has c",
+        ),
+        (["t\tv", "2020-01-01\t1"], r"line 1: 't\\tv' has tabs between its columns"),
+        (
+            ["t,v", "2020-01-01,1", "31/01/2020 10:00,2"],
+            r"line 3, column t: '31/01/2020 10:00' is not a time of ISO 8601, such as 2020-",
+        ),
+        (["t,z,v", "2020-01-01,x,1"], r"line 1: has the columns t, z, v; value names the one of v"),
+    ],
+)
+def test_what_would_be_right(csv, lines, says) -> None:
+    with pytest.raises(TraceError, match=says):
+        read_column(csv(*lines))
+
+
+def test_a_time_that_daylight_saving_skips_is_told_apart(csv) -> None:
+    path = csv("t,v", "2020-03-29T00:30,1", "2020-03-29T01:30,2")
+    with pytest.raises(
+        TraceError, match=r"not a time of Europe/London, where daylight .*; see zone"
+    ):
+        read_column(path, zone="Europe/London")
+
+
+def test_the_time_is_the_first_column(csv) -> None:
+    path = csv("t,zone,v", "2020-01-01,x,1", "2020-01-02,x,2")
+    assert read_column(path, "v").values.tolist() == [1.0, 2.0]
+    swapped = csv("v,t", "1,2020-01-01", "2,2020-01-02", name="swapped.csv")
+    assert read_column(swapped, "v").values.tolist() == [1.0, 2.0]
+    assert read_column(swapped, time="t").values.tolist() == [1.0, 2.0]
 
 
 def test_shorter_steps_are_no_gaps(csv) -> None:
@@ -427,5 +473,5 @@ def test_california_as_it_stands() -> None:
 def test_a_first_row_is_not_taken_for_the_names_of_columns(tmp_path: Path) -> None:
     path = tmp_path / "bare.csv"
     path.write_text("2024-03-01T00:00:00,100\n2024-03-01T01:00:00,200\n2024-03-01T02:00:00,300\n")
-    with pytest.raises(TraceError, match=r"bare.csv: line 1 holds a row .*must name the columns"):
+    with pytest.raises(TraceError, match=r"bare.csv, line 1: holds a row .*must name the columns"):
         read_column(path)

@@ -57,10 +57,13 @@ class Cells:
         self.path = path
         self.unit = unit
 
-    def wrong(self, number: int, column: str, value: object, wanted: str) -> TraceError:
-        """The error of one cell, which is not `wanted`."""
+    def wrong(
+        self, number: int, column: str, value: object, wanted: str, hint: str = ""
+    ) -> TraceError:
+        """The error of one cell, which is not `wanted`; `hint` as of `TraceError`."""
         return TraceError(
-            f"{self.path}, {self.unit} {number}, column {column}: {shown(value)} is not {wanted}"
+            f"{self.path}, {self.unit} {number}, column {column}: {shown(value)} is not {wanted}",
+            hint,
         )
 
     def tokens(self, number: int, column: str, value: object) -> int:

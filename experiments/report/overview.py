@@ -97,7 +97,7 @@ def tiles(run: ServingRun) -> list[Tile]:
         Tile(
             "Energy of GPUs",
             amount(get("energy_j"), "J"),
-            f"mean {amount(_mean_w(run), 'W')}; {_with_hosts(run)}",
+            f"before PUE; mean {amount(_mean_w(run), 'W')}; {_with_hosts(run)}",
         ),
         Tile(
             "Energy per token",
@@ -123,15 +123,18 @@ def tiles(run: ServingRun) -> list[Tile]:
 
 def _carbon(run: ServingRun) -> list[Tile]:
     """Carbon, where it is accounted for."""
-    whole = known(run.result.summary.get("carbon_g"))
+    get = run.result.summary.get
+    whole = known(get("carbon_g"))
     if whole is None:
         return []
-    making = run.result.summary.get("carbon.embodied_share")
+    making, each = get("carbon.embodied_share"), run.figure("request_carbon_g.mean")
+    alone = "" if each is None else f"; without idle time {amount(each, 'g')}"
     return [
-        Tile("Carbon", amount(whole, "g"), f"of the cluster; making {percent(making)}"),
+        Tile("Carbon", amount(whole, "g"), f"of the cluster, with PUE; making {percent(making)}"),
         Tile(
             "Carbon per request",
             amount(run.figure("carbon_per_request_g"), "g"),
+            f"idle time of its GPUs in it{alone}; "
             f"{amount(run.figure('carbon_per_1k_tokens_g'), 'g')} per 1,000 tokens",
         ),
     ]
@@ -262,5 +265,8 @@ def _mean_w(run: ServingRun) -> float | None:
 
 
 def _with_hosts(run: ServingRun) -> str:
-    whole = known(run.result.summary.get("energy_j"))
-    return f"cluster {amount(whole, 'J')}" if whole is not None else DASH
+    whole, facility = (
+        known(run.result.summary.get(key)) for key in ("energy_j", "facility_energy_j")
+    )
+    with_pue = "" if facility is None else f", with PUE {amount(facility, 'J')}"
+    return f"cluster {amount(whole, 'J')}{with_pue}" if whole is not None else DASH

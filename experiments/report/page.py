@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.report import carbon, latency, load, overview, settings, theme, use
+from experiments.report import books, carbon, latency, load, overview, settings, theme, use
 from experiments.report.formats import plain, plural, seconds
 from experiments.report.panel import Panel
 from experiments.report.run_data import ServingRun, read_result, systems
@@ -67,10 +67,11 @@ def _render(result: Result, folder: Path) -> str:
     )
     return template.render(
         title=settings.title(chosen) or folder.resolve().name,
-        subtitle=_subtitle(runs, chosen),
+        subtitle=_subtitle(runs, chosen, result),
         light=theme.variables(dark=False),
         dark=theme.variables(dark=True),
         systems=shown,
+        listings=books.listings(result, names),
         choices=settings.in_short(chosen),
         command=command,
         yaml=settings.in_full(folder),
@@ -79,16 +80,29 @@ def _render(result: Result, folder: Path) -> str:
     )
 
 
-def _subtitle(runs: list[ServingRun], chosen: dict[str, Any]) -> str:
+def _subtitle(runs: list[ServingRun], chosen: dict[str, Any], result: Result) -> str:
     parts = []
     for run in runs:
         name = f"{run.name}: " if len(runs) > 1 else ""
         parts.append(f"{name}{plural(run.count('requests_arrived'), 'request')}")
     if runs:
         parts.append(f"{seconds(runs[0].simulated_s)} simulated")
+    parts += _plans(result)
     if chosen.get("seed") is not None:
         parts.append(f"seed {chosen['seed']}")
     return " · ".join(parts)
+
+
+def _plans(result: Result) -> list[str]:
+    """The plan of each data path, and what binds it."""
+    return [
+        f"plan {result.summary.get(f'{system}.plan')}, bound by {bound_by}"
+        for system, bound_by in (
+            (key.removesuffix(".bound_by"), value)
+            for key, value in result.summary.items()
+            if key.endswith(".bound_by")
+        )
+    ]
 
 
 def _system(run: ServingRun, named: bool, first: bool) -> dict[str, Any]:

@@ -76,14 +76,19 @@ def _collect(arguments: argparse.Namespace) -> int:
 
 def _text(frame: pd.DataFrame, settings: list[str], metrics: list[str]) -> str:
     """A row a run: the settings that vary, then the metrics."""
-    from experiments.report.formats import number
     from experiments.study.tables import text_table
 
     varied = [key for key in settings if frame[key].nunique(dropna=False) > 1]
     same = [f"{key}={frame[key].iloc[0]}" for key in settings if key not in varied]
     rows = [
-        [*(str(row[key]) for key in varied), *(number(row[key]) for key in metrics)]
+        [*(str(row[key]) for key in varied), *(_shown(row[key]) for key in metrics)]
         for row in frame.to_dict("records")
     ]
     table = text_table([*varied, *metrics], rows, left=len(varied))
     return "\n".join([*([f"all with {' '.join(same)}"] if same else []), table])
+
+
+def _shown(value: object) -> str:
+    from experiments.report.formats import number
+
+    return value if isinstance(value, str) else number(value)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from math import floor, log10
+from math import ceil, floor, log10
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from sim.core.errors import ConfigError
@@ -26,6 +27,8 @@ examples:
 
 Settings before -a, or after --, hold for both arms. Without -a, A has the defaults.
 """
+#: Arms whose lengths differ by more, as a share of the longer, say so beside their totals.
+_AS_LONG = 0.01
 
 
 def add_to(commands: Any) -> None:
@@ -109,7 +112,10 @@ def _compare(arguments: argparse.Namespace) -> int:
     shown = choose(arguments.metric, names) if arguments.metric else headline(names)
     shown = names if arguments.all else shown
     print("\n".join(_heading(arguments, comparison, warm_up)))
-    print(_table(comparison, shown, arguments.detect, bool(warm_up)))
+    unlike = _unlike(comparison)
+    print(_table(comparison, shown, arguments.detect, bool(warm_up), bool(unlike)))
+    if unlike:
+        print(unlike)
     print("\n".join(_advice(comparison, shown, arguments, bool(warm_up))))
     if arguments.out:
         from experiments.study.tables import write_table
@@ -139,21 +145,49 @@ def _heading(arguments: argparse.Namespace, comparison: Comparison, warm_up: War
     ]
 
 
-def _table(comparison: Comparison, names: list[str], detect: str, warm: bool) -> str:
+def _unlike(comparison: Comparison) -> str:
+    """What is to be known of totals where the arms' runs differ in length; nothing where they last
+    about as long, seed by seed if they are paired."""
+    from experiments.report.formats import seconds
+
+    a, b = (
+        [float(value) for value in comparison.values[arm].get("simulated_s", ()) if value]
+        for arm in ("A", "B")
+    )
+    if not (a and b):
+        return ""
+    mean_a, mean_b = fmean(a), fmean(b)
+    apart_s = abs(mean_b - mean_a)
+    if comparison.paired:
+        apart_s = fmean(abs(y - x) for x, y in zip(a, b, strict=True))
+    if apart_s <= _AS_LONG * max(mean_a, mean_b):
+        return ""
+    return (
+        f"#: a total over runs that do not last as long: A {seconds(mean_a)} on average, B "
+        f"{seconds(mean_b)} (simulated_s), {seconds(apart_s)} apart. It counts what stands "
+        "idle in the longer run, and rates are over its time; with "
+        f"idle_until_s={ceil(max(*a, *b))} or more for both, all runs end together"
+    )
+
+
+def _table(comparison: Comparison, names: list[str], detect: str, warm: bool, unlike: bool) -> str:
     from experiments.study.tables import text_table
 
     headings = ["metric", "A", "B", "B - A", "of A", "resolved", f"seeds for {detect}"]
-    rows = [_row(comparison[name], warm) for name in names]
+    rows = [_row(comparison[name], warm, unlike) for name in names]
     return text_table(headings, rows)
 
 
-def _row(contrast: Contrast, warm: bool) -> list[str]:
+def _row(contrast: Contrast, warm: bool, unlike: bool) -> list[str]:
     from experiments.report.formats import DASH
+    from experiments.study.metrics import is_total
     from experiments.study.warm_up import WarmUp
 
     name = contrast.metric
     if warm and not WarmUp.covers(name):
         name += " *"
+    if unlike and is_total(contrast.metric):
+        name += " #"
     if contrast.a is None or contrast.b is None or contrast.difference is None:
         return [name, contrast.why_not, *[DASH] * 5]
     share = contrast.share

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from sim.core.errors import ConfigError
 
 #: Shown where none is asked for, as far as a run has them.
 HEADLINE = (
+    "plan",
+    "bound_by",
+    "throughput_mpps",
+    "drop_share",
+    "busy_cores",
+    "latency_us.mean",
+    "latency_us.p99",
     "ttft_s.mean",
     "ttft_s.p99",
     "tpot_s.mean",
@@ -23,6 +31,12 @@ HEADLINE = (
 )
 #: Shown of runs that have none of those.
 _FEW = 8
+_TOTAL = re.compile(r"(.+\.)?(carbon_g(\..+)?|\w*energy_j|operational_g|embodied_g)")
+
+
+def is_total(name: str) -> bool:
+    """Whether a metric sums energy or carbon over the run, so that idle time adds to it."""
+    return _TOTAL.fullmatch(name) is not None
 
 
 def headline(names: Sequence[str]) -> list[str]:

@@ -21,8 +21,9 @@ class CpuSpec:
     cores_per_chiplet: cores behind one path to memory (all of them on a monolithic die).
     chiplet_bandwidth_bytes_per_s: what one such path carries; None where it is no limit.
     idle_w, peak_w: power without work and at full load (thermal design power).
-    caches: of data, nearest first; memory_cycles: latency of a read that misses them all. Given
-    where work is priced by its reads, as of network functions.
+    caches: of data, nearest first; memory_cycles: latency of a read that misses them all;
+    line_bytes: what such a read moves. Given where work is priced by its reads, as of network
+    functions.
     source: key -> document, for every number.
     """
 
@@ -39,10 +40,16 @@ class CpuSpec:
     source: Mapping[str, str]
     caches: Sequence[CacheLevel] = ()
     memory_cycles: float | None = None
+    line_bytes: float | None = None
 
     def __post_init__(self) -> None:
         if self.caches and self.memory_cycles is None:
             raise ConfigError(f"cpu {self.name}: caches are given, memory_cycles is not")
+        if self.memory_cycles is not None and self.line_bytes is None:
+            raise ConfigError(
+                f"cpu {self.name}: memory_cycles is given, line_bytes is not; give what a read "
+                "from memory moves, such as 64"
+            )
         check_caches(f"cpu {self.name}", self.caches, self.memory_cycles or 0.0)
         check("cpu", self, may_be_zero=("idle_w", "peak_w"))
         if self.idle_w > self.peak_w:

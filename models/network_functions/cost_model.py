@@ -17,14 +17,26 @@ from models.network_functions.plan import Plan
 from models.network_functions.program import Program
 from models.network_functions.traffic import TrafficProfile
 
+#: Resources of `PlanCost.binding` in words.
+_WORDS = {
+    "cores": "NIC cores",
+    "threads": "NIC threads",
+    "inserts": "NIC insertions",
+    "pcie bytes": "PCIe bytes",
+    "pcie packets": "PCIe packets",
+    "mac": "packets at the port",
+    "line": "line rate",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class PlanCost:
     """What a plan costs for each packet of the traffic.
 
     paths: by packet type. weights: share of each type. host_cycles, host_s: of a core, moves of
-    entries included. inserts: entries that the host inserts or moves at the NIC. nic: the NIC's
-    demands. most_utilisation: of any resource, where a rate is to be held.
+    entries included. host_bytes, memory_s: of the host's memory, and at its full bandwidth.
+    inserts: entries that the host inserts or moves at the NIC. nic: the NIC's demands.
+    most_utilisation: of any resource, where a rate is to be held.
     """
 
     plan: Plan
@@ -32,6 +44,8 @@ class PlanCost:
     weights: Mapping[str, float]
     host_cycles: float
     host_s: float
+    host_bytes: float
+    memory_s: float
     inserts: float
     nic: NicCost
     most_utilisation: float
@@ -67,16 +81,25 @@ class PlanCost:
         return self.nic_utilisation(rate_pps) <= self.most_utilisation * (1.0 + 1e-12)
 
     def highest_rate_pps(self, cores: float = inf) -> float:
-        """Highest rate of the NIC at full use and of that many host cores with the margin."""
-        return 1.0 / max(self.nic_s, self._host_share(cores))
+        """Highest rate of the NIC and the host's memory at full use and of that many host cores
+        with the margin."""
+        return 1.0 / max(self._seconds(cores).values())
 
     def binding(self, cores: float = inf) -> str:
-        """The resource that sets the highest rate; "host cores" for those of the host."""
-        name = max(self.nic.seconds, key=lambda key: self.nic.seconds[key])
-        return "host cores" if self._host_share(cores) > self.nic.seconds[name] else name
+        """The resource that sets the highest rate; "host cores" and "host memory" for those of the
+        host."""
+        seconds = self._seconds(cores)
+        return max(seconds, key=lambda key: seconds[key])
 
-    def _host_share(self, cores: float) -> float:
-        return self.host_s / (cores * self.most_utilisation) if self.host_s else 0.0
+    def bound_by(self, cores: float = inf) -> str:
+        """`binding`, in words."""
+        name = self.binding(cores)
+        return _WORDS.get(name, f"NIC {name}" if name.startswith("memory ") else name)
+
+    def _seconds(self, cores: float) -> dict[str, float]:
+        """Time of each resource for each packet, of so many host cores with the margin."""
+        cores_s = self.host_s / (cores * self.most_utilisation) if self.host_s else 0.0
+        return {**self.nic.seconds, "host cores": cores_s, "host memory": self.memory_s}
 
 
 class CostModel:
@@ -128,6 +151,15 @@ class CostModel:
     def capable(self) -> tuple[bool, ...]:
         """For each block, whether the NIC can run it."""
         return self.at_nic.capable
+
+    @property
+    def lacking(self) -> dict[str, str]:
+        """Blocks that stay at the host since the NIC lacks their accelerator, and which."""
+        return {
+            block.name: block.accelerator
+            for block in self.program.blocks
+            if block.accelerator is not None and block.accelerator not in self.nic.accelerators
+        }
 
     def weights(self, offloaded: float) -> Mapping[str, float]:
         """Share of each packet type."""
@@ -181,12 +213,15 @@ class CostModel:
         if isinstance(nic, NoPath):
             return nic
         cycles = self.host_cycles(found, sides, offloaded)
+        memory_bytes = self.host.memory_bytes(found, weights)
         return PlanCost(
             plan=plan,
             paths=found,
             weights=weights,
             host_cycles=cycles,
             host_s=cycles / self.cpu.clock_hz,
+            host_bytes=memory_bytes,
+            memory_s=memory_bytes / self.cpu.memory_bandwidth_bytes_per_s,
             inserts=inserts,
             nic=nic,
             most_utilisation=self.stack.most_utilisation,

@@ -47,3 +47,20 @@ def read_cycles(
         cycles += (share - below) * cache.cycles
         below = share
     return cycles + (1.0 - below) * memory_cycles
+
+
+def missed_share(caches: Sequence[CacheLevel], state: State, profile: TrafficProfile) -> float:
+    """Share of accesses to a state that no cache serves, so that they go to memory."""
+    if not caches:
+        return 1.0
+    return 1.0 - cached_share(caches[-1].bytes / state.entry_bytes, state, profile)
+
+
+def latency(
+    caches: Sequence[CacheLevel], heads: Sequence[float], memory_cycles: float, rank: float
+) -> float:
+    """Latency of a read of a flow's entry; `heads`: flows whose entries each cache holds."""
+    for cache, head in zip(caches, heads, strict=True):
+        if rank <= head:
+            return cache.cycles
+    return memory_cycles

@@ -31,6 +31,11 @@ class Plan:
         """Whether any state is split by flow."""
         return SPLIT in self.sides
 
+    @property
+    def label(self) -> str:
+        """The sides, and the number of offloaded flows where a state is split."""
+        return f"{self.sides} {self.offloaded:g}" if self.split else self.sides
+
     def counts_flows(self, program: Program) -> bool:
         """Whether the NIC has an entry for every flow, with a counter."""
         return any(

@@ -7,38 +7,18 @@ since caches hold the entries of popular flows.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import inf
 from typing import NamedTuple
 
-from models.hardware.cache_level import CacheLevel
 from models.network_functions.cost_model import CostModel, PlanCost
-from models.network_functions.locality import cached_flows
+from models.network_functions.host_visits import HostVisits
+from models.network_functions.legs import Draft, Leg
+from models.network_functions.locality import cached_flows, latency
 from models.network_functions.nic_states import MATCH_TABLES
 from models.network_functions.path import Path
 from models.network_functions.plan import BOTH, SPLIT
 from models.network_functions.traffic import PACKET_TYPES
-
-
-class Segment(NamedTuple):
-    """Work of a NIC's core, then a wait of its thread.
-
-    uses: engine, its service time, and the backlog of the engine that the thread need not wait for
-    (0 for reads; writes and additions are posted). issue_s_per_byte: of the packet, more.
-    """
-
-    issue_s: float
-    wait_s: float
-    uses: tuple[tuple[int, float, float], ...]
-    issue_s_per_byte: float = 0.0
-
-
-class Leg(NamedTuple):
-    """Work of one thread of a core, then of an accelerator (an engine; -1 for none)."""
-
-    segments: tuple[Segment, ...]
-    accelerator: int
-    accelerator_s_per_byte: float
 
 
 class Trip(NamedTuple):
@@ -64,7 +44,7 @@ class Trips:
     burst: packets that a trip stands for; all times are so many times as long. posted: operations
     that an engine takes into its queue before a thread that posts one has to wait. own_caches: the
     host's caches hold what packets at the host want, not what those of all traffic would.
-    engines: names, as of `NicCost.seconds`, of what trips use by position.
+    engines: names, as of `NicCost.seconds`, of what trips use by position. host: the visits there.
     """
 
     def __init__(
@@ -97,33 +77,13 @@ class Trips:
             [self._trip(kind, rank) for rank in (*self._breaks, inf)] for kind in PACKET_TYPES
         ]
         self._means = [self._trip(kind, 0.0) for kind in PACKET_TYPES]
-        self._host_heads = {
-            state.name: [
-                self._host_head(cache.bytes / state.entry_bytes, i) for cache in model.cpu.caches
-            ]
-            for i, state in enumerate(model.program.states)
-        }
-        heads = {head for row in self._host_heads.values() for head in row}
-        self._host_breaks = sorted(head for head in heads if head < model.profile.flows)
-        self._host_s = [
-            [self._host(cost.paths[kind], rank) for rank in (*self._host_breaks, inf)]
-            for kind in PACKET_TYPES
-        ]
-        self._host_means = [self._host(cost.paths[kind], 0.0) for kind in PACKET_TYPES]
+        self.host = HostVisits(model, cost, burst=burst, own_caches=own_caches)
 
     def find(self, kind: int, rank: int) -> Trip:
         """The trip of a packet type (a position in PACKET_TYPES) of a flow of that rank."""
         if rank:
             return self._trips[kind][bisect_left(self._breaks, rank)]
         return self._means[kind]
-
-    def host_s(self, kind: int, rank: int, size_bytes: float) -> float:
-        """Time of a host core for a packet whose entries are as popular as that rank."""
-        if rank:
-            fixed_s, byte_s = self._host_s[kind][bisect_left(self._host_breaks, rank)]
-        else:
-            fixed_s, byte_s = self._host_means[kind]
-        return fixed_s + byte_s * size_bytes
 
     def _thresholds(self) -> list[float]:
         """Ranks at which any time on the NIC changes."""
@@ -142,15 +102,6 @@ class Trips:
     def _head(self, entries: float, state: int) -> float:
         here = self._offloaded if self._sides[state] == SPLIT else None
         return cached_flows(entries, self.model.program.states[state], self.model.profile, here)
-
-    def _host_head(self, entries: float, state: int) -> float:
-        """Ranks whose entries a cache of the host holds; of its own, none that are at the NIC."""
-        profile, known = self.model.profile, self.model.program.states[state]
-        if self._sides[state] != SPLIT or not self.own_caches:
-            return cached_flows(entries, known, profile)
-        away = min(self._offloaded, profile.flows)
-        head = away + entries * profile.flows / known.entries_of(profile)
-        return head if head < profile.flows else inf
 
     def _trip(self, kind: str, rank: float) -> Trip:
         path = self.cost.paths[kind]
@@ -180,23 +131,6 @@ class Trips:
             for name, uses in program.blocks[b].uses.items()
             if name in copied
         )
-
-    def _host(self, path: Path, rank: float) -> tuple[float, float]:
-        """Time of a host core for a packet, and for each of its bytes."""
-        if not path.crosses:
-            return 0.0, 0.0
-        model = self.model
-        latency: Mapping[str, float] = model.host.latency
-        if rank:
-            assert model.cpu.memory_cycles is not None
-            latency = {
-                name: _latency(model.cpu.caches, heads, model.cpu.memory_cycles, rank)
-                for name, heads in self._host_heads.items()
-            }
-        cycle_s = self.burst / model.cpu.clock_hz
-        cycles = model.host.path_cycles(path, self._sides, latency)
-        per_byte = sum(model.program.blocks[b].cycles_per_byte for b in path.host)
-        return (cycles - per_byte * model.profile.packet_bytes) * cycle_s, per_byte * cycle_s
 
     def _inserts(self, path: Path) -> float:
         """Entries that the host, or the NIC itself, puts into its tables for one packet."""
@@ -241,7 +175,7 @@ class Trips:
     ) -> tuple[Leg, ...]:
         model = self.model
         nic, demand, levels = model.nic, model.at_nic, self.cost.nic.levels
-        draft = _Draft(self.burst / nic.clock_hz, self.posted, self.burst)
+        draft = Draft(self.burst / nic.clock_hz, self.posted, self.burst)
         if first:
             draft.issue += nic.overhead_cycles
             if kind != "EH" and self._probed >= 0:
@@ -274,7 +208,7 @@ class Trips:
         return draft.legs()
 
     def _use(
-        self, draft: _Draft, name: str, reads: float, writes: float = 0.0, adds: float = 0.0
+        self, draft: Draft, name: str, reads: float, writes: float = 0.0, adds: float = 0.0
     ) -> None:
         level = self._levels[self.cost.nic.levels[name]]
         key = f"memory {level.name}"
@@ -296,59 +230,4 @@ class Trips:
             )
         entry = self.model.program.states[i].entry_bytes
         heads = [self._head(cache.bytes / entry, i) for cache in level.caches]
-        return _latency(level.caches, heads, level.read_cycles, rank)
-
-
-def _latency(
-    caches: Sequence[CacheLevel], heads: Sequence[float], memory_cycles: float, rank: float
-) -> float:
-    """Latency of a read of a flow's entry; `heads`: flows whose entries each cache holds."""
-    for cache, head in zip(caches, heads, strict=True):
-        if rank <= head:
-            return cache.cycles
-    return memory_cycles
-
-
-class _Draft:
-    """Legs in the making."""
-
-    def __init__(self, cycle_s: float, posted: int, burst: int) -> None:
-        self.issue = self.byte_cycles = 0.0
-        self._cycle_s = cycle_s
-        self._posted = posted
-        self._burst = burst
-        self._uses: dict[int, list[float]] = {}
-        self._segments: list[Segment] = []
-        self._legs: list[Leg] = []
-
-    def use(self, engine: int, service_s: float, waited: bool, operation_s: float) -> None:
-        """Operations of an engine by the end of the present segment."""
-        if service_s > 0.0:
-            slack = self._posted * operation_s * self._burst
-            entry = self._uses.setdefault(engine, [0.0, slack])
-            entry[0] += service_s * self._burst
-            entry[1] = 0.0 if waited else min(entry[1], slack)
-
-    def wait(self, cycles: float) -> None:
-        """The segment ends with a wait."""
-        uses = tuple((engine, *entry) for engine, entry in self._uses.items())
-        issue_s, byte_s = self.issue * self._cycle_s, self.byte_cycles * self._cycle_s
-        self._segments.append(Segment(issue_s, cycles * self._cycle_s, uses, byte_s))  # type: ignore[arg-type]
-        self.issue = self.byte_cycles = 0.0
-        self._uses = {}
-
-    def accelerate(self, engine: int, s_per_byte: float) -> None:
-        """The leg ends at an accelerator."""
-        self._close(engine, s_per_byte)
-
-    def legs(self) -> tuple[Leg, ...]:
-        """All legs."""
-        if self.issue or self.byte_cycles or self._uses or self._segments:
-            self._close(-1, 0.0)
-        return tuple(self._legs)
-
-    def _close(self, engine: int, s_per_byte: float) -> None:
-        if self.issue or self.byte_cycles or self._uses:
-            self.wait(0.0)
-        self._legs.append(Leg(tuple(self._segments), engine, s_per_byte))
-        self._segments = []
+        return latency(level.caches, heads, level.read_cycles, rank)

@@ -31,6 +31,8 @@ class Adaptive(Compiled):
     where no such plan is in force.
     """
 
+    keeps_plan = False
+
     def __init__(
         self,
         goal: Goal,
@@ -156,6 +158,8 @@ class Adaptive(Compiled):
 class Oracle(Compiled):
     """The best plan for the profile at every decision, taken at once: an upper bound where the
     system gives it the true profile and moves entries for free."""
+
+    keeps_plan = False
 
     def decide(self, view: PartitionView, now_s: float) -> Decision:
         found = self.search(view)

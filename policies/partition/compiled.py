@@ -48,6 +48,7 @@ class Compiled:
 
     #: A packet that needs the host is processed wholly there.
     whole = False
+    keeps_plan = True
 
     def __init__(self, goal: Goal, npu_model: str = "asymptotic") -> None:
         self.goal = goal

@@ -103,7 +103,8 @@ class Decision:
 class Partition(Protocol):
     """Decides the plan. Asked once before the first packet, then at each decision interval.
 
-    Raises CapacityError where its family has no plan for the program."""
+    A policy whose first plan stays whatever it is asked says so by `keeps_plan = True`. Raises
+    CapacityError where its family has no plan for the program."""
 
     def decide(self, view: PartitionView, now_s: float) -> Decision:
         """What changes now."""

@@ -9,6 +9,8 @@ from policies.partition.contract import Decision, PartitionView
 class CpuOnly:
     """All states and blocks at the host; the NIC forwards."""
 
+    keeps_plan = True
+
     def decide(self, view: PartitionView, now_s: float) -> Decision:
         if view.plan is not None:
             return Decision()

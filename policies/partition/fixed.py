@@ -6,21 +6,23 @@ from collections.abc import Sequence
 
 from models.checks import at_least
 from models.errors import ConfigError
-from models.network_functions.plan import CPU, plan
+from models.network_functions.plan import plan
 from policies.partition.contract import Decision, PartitionView
 
 
 class Fixed:
-    """The plan with these sides (a letter for each state, see `models.network_functions.plan`;
-    None for all at the host), so many offloaded flows where one is split, and all blocks but those
-    of `at_host` on the NIC."""
+    """The plan with these sides (a letter for each state, see `models.network_functions.plan`), so
+    many offloaded flows where one is split, and all blocks but those of `at_host` on the NIC."""
+
+    keeps_plan = True
 
     def __init__(
         self, sides: str | None = None, offloaded: float = 0.0, at_host: Sequence[str] = ()
     ) -> None:
-        if not (sides is None or isinstance(sides, str)):
+        if not isinstance(sides, str):
             raise ConfigError(
-                f"partition: sides is {sides!r}; it must be letters, one for each state, or null"
+                f"partition: sides is {sides!r}; give a letter for each state of the program, such "
+                "as partition.sides=SCS for nat (partition=cpu_only has all at the host)"
             )
         if isinstance(at_host, str) or not all(isinstance(each, str) for each in at_host):
             raise ConfigError(
@@ -33,5 +35,9 @@ class Fixed:
     def decide(self, view: PartitionView, now_s: float) -> Decision:
         if view.plan is not None:
             return Decision()
-        sides = CPU * len(view.program.states) if self.sides is None else self.sides
-        return Decision(plan=plan(view.program, sides, self.offloaded, self.at_host))
+        if self.offloaded > view.profile.flows:
+            raise ConfigError(
+                f"partition: offloaded is {self.offloaded:g}; the traffic has "
+                f"{view.profile.flows:g} flows, give at most so many"
+            )
+        return Decision(plan=plan(view.program, self.sides, self.offloaded, self.at_host))

@@ -18,6 +18,8 @@ class NicOnly:
     npu_model: as of the cost model.
     """
 
+    keeps_plan = True
+
     def __init__(self, npu_model: str = "asymptotic") -> None:
         self.npu_model = npu_model
 

@@ -14,8 +14,9 @@ class CarbonScaler:
     """Gives an elastic job nodes step by step, each time where the next node does the most work for
     its carbon, until the work is planned; optimal where that falls with the number of nodes.
 
-    A slot's first step is the least number of nodes and counts the job's whole power at it. Of the
-    last step as much is taken as the work needs. Of equals the earliest slot, then fewer nodes.
+    A slot's first step is the least number of nodes and counts the job's whole power at it: what it
+    adds, as idle draw of nodes that stay on is not avoided by giving them back. Of the last step as
+    much is taken as the work needs. Of equals the earliest slot, then fewer nodes.
     """
 
     def plan(self, job: JobView, forecast: ForecastView, now_s: float) -> list[Run]:

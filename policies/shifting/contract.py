@@ -43,7 +43,8 @@ class JobView(Protocol):
 
     @property
     def node_w(self) -> Sequence[float]:
-        """Power of the whole job by number of nodes, as above."""
+        """Power of the whole job by number of nodes, as above: what it adds to what they draw
+        idle, as long as they draw that whoever has them."""
         ...
 
 

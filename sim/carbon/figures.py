@@ -80,6 +80,9 @@ def summarise(
     totals.check(energy_j)
     it_j, operational_g, embodied_g = totals.whole()
     whole = Footprint(operational_g=operational_g, embodied_g=embodied_g, it_energy_j=it_j)
+    # What the computers draw is the run's `energy_j`; carbon is of this, with PUE in it.
+    periods = [one.settled for own in totals.periods.values() for one in own]
+    results.figure("facility_energy_j", fsum(settled.load_j for settled in periods))
     results.figure("carbon_g", whole.total_g)
     results.figure("carbon.operational_g", operational_g)
     results.figure("carbon.embodied_g", embodied_g)

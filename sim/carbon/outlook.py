@@ -8,6 +8,7 @@ import numpy as np
 
 from models.carbon.forecast import noisy_forecast
 from models.carbon.signal import Floats, StepSignal, together
+from policies.routing.contract import SiteView
 from policies.shifting.contract import ForecastView
 from sim.carbon.site import Site
 
@@ -60,6 +61,23 @@ class MeanForecast:
             return parts[0]
         edges, values = together([StepSignal(*part) for part in parts])
         return edges, np.mean(values, axis=0)
+
+
+class LeastForecast:
+    """Intensity x PUE of several sites: the least of each moment, which work that may go to any of
+    them finds there. PUE is that of the time from which it is asked."""
+
+    def __init__(self, sites: Sequence[SiteView]) -> None:
+        self._sites = list(sites)
+
+    def pieces(self, from_s: float, to_s: float) -> tuple[Floats, Floats]:
+        """Edges and values of an interval. Raises TraceError beyond a signal's end."""
+        parts = [site.forecast.pieces(from_s, to_s) for site in self._sites]
+        if from_s == to_s:
+            return parts[0]
+        edges, values = together([StepSignal(*part) for part in parts])
+        factors = [site.pue(from_s) for site in self._sites]
+        return edges, np.min([f * v for f, v in zip(factors, values, strict=True)], axis=0)
 
 
 class Outlook:

@@ -13,6 +13,7 @@ from models.carbon.clock import Clock
 from models.carbon.pue import Pue
 from models.carbon.signal import StepSignal
 from models.carbon.units import S_PER_HOUR
+from models.errors import TraceError
 from sim.core.errors import ConfigError
 
 
@@ -112,8 +113,11 @@ class Site:
         def signal(source: SignalSource, part: str) -> StepSignal:
             if not hasattr(source, "on_clock"):
                 raise ConfigError(f"{place}.{part}: {source!r} is no source of a signal")
-            # The grid's has the site's name.
-            return source.on_clock(stream(place if part == "intensity" else f"{place}.{part}"))
+            try:
+                # The grid's has the site's name.
+                return source.on_clock(stream(place if part == "intensity" else f"{place}.{part}"))
+            except TraceError as error:
+                raise error.under(f"sites.{place}.{part}") from None
 
         self.grid = signal(self.intensity, "intensity")
         if self.marginal is not None:
@@ -122,7 +126,7 @@ class Site:
             if not self.pue.by_temperature:
                 raise ConfigError(
                     f"{place}.outside: the site's pue looks at no temperature; choose "
-                    f"carbon/pue@{place}.pue=temperature, or give none"
+                    f"carbon/pue@sites.{place}.pue=temperature, or give none"
                 )
             self._outside_c = signal(self.outside, "outside")
         self._farm_shares = [signal(farm.output, f"farms.{i}") for i, farm in enumerate(self.farms)]

@@ -65,10 +65,9 @@ class Sites:
         for name, site in zip(self._names, self.sites, strict=True):
             site.begin(name, simulation.stream)
         self._check_dates()
-        until_s = simulation.until_s
-        if until_s is not None:
+        for until_s in (simulation.until_s, simulation.idle_until_s):
             for site in self.sites:
-                if until_s > site.end_s:
+                if until_s is not None and until_s > site.end_s:
                     raise self._ends(site, until_s)
         self._place(cluster)
         self._drawn_j = [self._energy_j(i, simulation.now) for i in range(len(self.sites))]
@@ -100,9 +99,12 @@ class Sites:
         if self.round_trips_s is None:
             return 0.0
         if origin not in self.round_trips_s:
+            comes = f"region {origin!r}" if origin else "no region"
             raise ConfigError(
-                f"sites.round_trips_s: none from {origin or 'nowhere'!r}, where a request comes "
-                f"from; there are {', '.join(self.round_trips_s)} (see workloads.origins)"
+                f"client: a request comes from {comes}, and sites.round_trips_s has the distances "
+                f"from {', '.join(self.round_trips_s)} alone; choose client=two_regions or "
+                "deferred_two_regions, or say where requests come from (an origin column of a "
+                "table, or workloads.origins.FromRegions)"
             )
         return self.round_trips_s[origin][site]
 

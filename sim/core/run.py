@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import time
@@ -21,7 +22,7 @@ from sim.core.simulation import Simulation
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-_SIMULATION_KEYS = ("seed", "mode", "until_s")
+_SIMULATION_KEYS = ("seed", "mode", "until_s", "idle_until_s")
 
 
 def run(
@@ -33,10 +34,10 @@ def run(
 ) -> Result:
     """Simulate what `config` describes.
 
-    `config` holds `simulation` (seed, mode, until_s), `cluster`, `sites`, `systems` and
-    `observers`, each part with the `_target_` that Hydra instantiates. With a `folder` the result
-    is written there, whole or not at all: an error or Ctrl-C leaves nothing behind, and what the
-    folder held of an earlier run is replaced at the end. Raises ConfigError for settings that
+    `config` holds `simulation` (seed, mode, until_s, idle_until_s), `cluster`, `sites`, `systems`
+    and `observers`, each part with the `_target_` that Hydra instantiates. With a `folder` the
+    result is written there, whole or not at all: an error or Ctrl-C leaves nothing behind, and what
+    the folder held of an earlier run is replaced at the end. Raises ConfigError for settings that
     cannot be.
     """
     settings, plain = _resolve(config)
@@ -75,12 +76,14 @@ def build(config: Mapping[str, Any] | DictConfig, folder: Path | None = None) ->
 def _resolve(config: Mapping[str, Any] | DictConfig) -> tuple[Any, dict[str, Any]]:
     """The configuration as given and as plain values. Raises ConfigError where it has gaps."""
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+    from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
     register_resolvers()
     settings = config if OmegaConf.is_config(config) else OmegaConf.create(dict(config))
     try:
         resolved = OmegaConf.to_container(settings, resolve=True, throw_on_missing=True)
+    except InterpolationToMissingValueError as error:
+        raise ConfigError(f"{_first_line(error).rpartition(': ')[2]}: must be given") from error
     except OmegaConfBaseException as error:
         missing = sorted(OmegaConf.missing_keys(settings), key=len)
         if missing:
@@ -135,6 +138,10 @@ def instantiate(key: str, part: Any, written: Any = None) -> Any:
         if type(cause) is ConfigError:
             raise ConfigError(explained(cause, error, key, part, written or {})) from None
         if isinstance(cause, OrreryError):
+            where = re.search(r"full_key: (\S+)", str(error))
+            if key == "sites" and where and re.match(r"\w+ is ", str(cause)):
+                # A setting's name alone does not say of which site.
+                raise type(cause)(f"{key}.{where.group(1)}.{cause}") from None
             raise cause from None
         if isinstance(cause, TypeError):
             said = explained(cause, error, key, part, written or {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -48,7 +49,9 @@ class Simulation:
     or "step" (every step an event: the reference). `over`: the run has ended.
 
     `until_s` ends the run at that time even if work is left; without it the run ends when every
-    system is done, and `Stalled` is raised when events run out before.
+    system is done, and `Stalled` is raised when events run out before. `idle_until_s`: a run whose
+    systems are done before that time goes on to it, so that what stands there draws idle power as
+    long in all runs that are compared.
     """
 
     def __init__(
@@ -57,19 +60,28 @@ class Simulation:
         seed: int = 0,
         mode: Literal["jump", "step"] = "jump",
         until_s: float | None = None,
+        idle_until_s: float | None = None,
         cluster: Cluster | None = None,
         folder: Path | None = None,
         sites: Sites | None = None,
     ) -> None:
         if mode not in ("jump", "step"):
             raise ConfigError(f"mode: {mode!r} is neither 'jump' nor 'step'")
-        if until_s is not None and not until_s > 0:
-            raise ConfigError(f"until_s: {until_s!r} is not a time > 0")
+        for key, time_s in (("until_s", until_s), ("idle_until_s", idle_until_s)):
+            if time_s is None:
+                continue
+            if isinstance(time_s, str) or not 0.0 < time_s < inf:
+                raise ConfigError(f"{key}: {time_s!r} is not a time > 0")
+        if until_s is not None and idle_until_s is not None and until_s < idle_until_s:
+            raise ConfigError(
+                f"idle_until_s: {idle_until_s!r}, but until_s ends the run at {until_s!r} s"
+            )
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise ConfigError(f"seed: {seed!r} is not a whole number >= 0")
         self.seed = seed
         self.mode = mode
         self.until_s = until_s
+        self.idle_until_s = idle_until_s
         self.env = Environment()
         self.cluster = cluster
         self.sites = sites
@@ -81,6 +93,7 @@ class Simulation:
         self._streams = Streams(seed)
         self._samplers = 0
         self._on_started: list[Callable[[], None]] = []
+        self._idle = False
         self._ended = self.env.event()
 
     @property
@@ -163,16 +176,22 @@ class Simulation:
         self.systems.append(system)
 
     def check_done(self) -> None:
-        """A system has finished something: end the run if all of them are done."""
-        if not self._ended.triggered and all(system.done() for system in self.systems):
+        """A system has finished something: end the run if all of them are done, and `idle_until_s`
+        has come."""
+        if self._ended.triggered or not all(system.done() for system in self.systems):
+            return
+        if self.idle_until_s is None or self.now >= self.idle_until_s:
             self._ended.succeed()
+        elif not self._idle:
+            self._idle = True
+            self.at(self.idle_until_s, self._time_up, SAMPLE)
 
     def on_started(self, callback: Callable[[], None]) -> None:
         """Call `callback` when all systems have started, before the first event."""
         self._on_started.append(callback)
 
     def run(self) -> None:
-        """Run until every system is done (or `until_s`)."""
+        """Run until every system is done (or `until_s`), and to `idle_until_s` at least."""
         if not self.systems:
             raise ConfigError("systems: nothing to simulate")
         if self.cluster is not None:

@@ -7,9 +7,12 @@ import json
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sim.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sim.core.simulation import Simulation
 
 #: Events kept before they are compressed and written.
 _BUFFER = 4096
@@ -28,6 +31,21 @@ def span(name: str, pid: int, tid: int, start_s: float, end_s: float, **fields: 
     """A complete event: something that lasted."""
     lasts = microseconds(end_s) - microseconds(start_s)
     return event("X", name, pid, tid, start_s, dur=lasts, **fields)
+
+
+def check_drawn(simulation: Simulation, kind: type, what: str) -> None:
+    """Raise ConfigError once the systems have started, if none is of the kind that a timeline
+    draws: it would be empty."""
+
+    def check() -> None:
+        if not any(isinstance(system, kind) for system in simulation.systems):
+            names = ", ".join(system.name for system in simulation.systems)
+            raise ConfigError(
+                f"timeline: this one draws {what}, of which the run has none (its systems: "
+                f"{names}); `orrery list timeline` shows the others"
+            )
+
+    simulation.on_started(check)
 
 
 def microseconds(time_s: float) -> int:

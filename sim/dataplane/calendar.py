@@ -33,6 +33,11 @@ class Calendar:
         self._wake_s = float("inf")
         self._running = False
 
+    @property
+    def now_s(self) -> float:
+        """The simulation's time; what runs here may be ahead of it."""
+        return self._env.now
+
     def push(self, time_s: float, handler: Handler, argument: Any = None) -> None:
         """Call `handler(time_s, argument)` then."""
         heappush(self.heap, (time_s, next(self.order), handler, argument))

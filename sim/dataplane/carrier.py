@@ -18,8 +18,9 @@ from sim.dataplane.transition import PricedStage
 class Totals(NamedTuple):
     """Counts from the start of a run. new, ended: flows. crossed_bytes: of packets that crossed
     PCIe; crossing_bytes: with what the bus adds, and of entries that moved. work_s: of host cores,
-    at full speed. established: packets neither first nor last of their flow; hits: of these, of
-    flows whose entries of split states are at the NIC."""
+    at full speed; memory_bytes: to and from the host's memory, for packets. established: packets
+    neither first nor last of their flow; hits: of these, of flows whose entries of split states are
+    at the NIC."""
 
     arrived: float
     arrived_bytes: float
@@ -31,6 +32,7 @@ class Totals(NamedTuple):
     crossing_bytes: float
     dropped: Mapping[str, float]
     work_s: float
+    memory_bytes: float
     established: float
     hits: float
 
@@ -85,8 +87,9 @@ class Carrier(Protocol):
         """Merge the copies of counters that both sides keep."""
         ...
 
-    def provide(self, count: int, speed: float) -> None:
-        """Serve with so many host cores of that speed from now on."""
+    def provide(self, count: int, speed: float, memory_bytes_per_s: float) -> None:
+        """Serve with so many host cores of that speed, and so much of the memory's bandwidth, from
+        now on."""
         ...
 
     def provide_nic(self, speed: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from models.network_functions.traffic import CLASS_OF, PACKET_TYPES
@@ -34,6 +36,18 @@ class Latencies:
         self.total_s = 0.0
         self.kept: list[float] = []
         self._bins: dict[int, int] = {}
+
+    @classmethod
+    def of_all(cls, parts: Iterable[Latencies]) -> Latencies:
+        """Those of several together."""
+        whole = cls()
+        for part in parts:
+            part.fold()
+            whole.count += part.count
+            whole.total_s += part.total_s
+            for where, number in part._bins.items():
+                whole._bins[where] = whole._bins.get(where, 0) + number
+        return whole
 
     def fold(self) -> None:
         """Put what is kept into the histogram."""

@@ -41,13 +41,13 @@ class DataPlane:
     the first packet. partition: decides the plan, and again each `decide_s` (None: never). stack,
     limits, monitor: settings. cores: of the host, at most (None: all). fixed_cores: polled all the
     time (None: as many as are needed). steering: "flow" gives each core a queue of its own (RSS),
-    "any" one queue for all. burst: packets that move together (see `PacketPath`), the workload's
-    too. window: so many packets are under way all the time, to find the highest rate. learn: flows
-    for the NIC are learned by the runtime, as those of a capture are in any case; else popular ones
-    are known by their rank. Either way those that have a rank at the start are at the NIC then, as
-    if they had been learned before. own_caches: see `PacketPath`. rates: follow rates instead of
-    packets (see `RateMode`), with one queue at the host whatever `steering` says. informed: the
-    policy sees the traffic as it is, and what it changes takes no time and no work, for an oracle.
+    "any" one queue for all, as rates have it (None: what is usual). burst: packets that move
+    together (see `PacketPath`), the workload's too. window: so many packets are under way all the
+    time, to find the highest rate. learn: flows for the NIC are learned by the runtime, as those of
+    a capture are in any case; else popular ones are known by their rank. Either way those that have
+    a rank at the start are at the NIC then, as if they had been learned before. own_caches: see
+    `PacketPath`. rates: follow rates instead of packets (see `RateMode`). informed: the policy sees
+    the traffic as it is, and what it changes takes no time and no work, for an oracle.
     warm_up_s: figures are of what comes later.
     """
 
@@ -63,7 +63,7 @@ class DataPlane:
         monitor: MonitorSettings,
         cores: int | None = None,
         fixed_cores: int | None = None,
-        steering: str = "flow",
+        steering: str | None = None,
         burst: int = 1,
         window: int | None = None,
         decide_s: float | None = None,
@@ -111,9 +111,23 @@ class DataPlane:
         self._monitor = monitor
         self._cores = whole_or_none("cores", cores)
         self._fixed = whole_or_none("fixed_cores", fixed_cores)
-        self._steering = steering
+        if steering not in (None, "flow", "any"):
+            raise ConfigError(f"steering is {steering!r}; it must be flow or any, or null")
+        if rates and steering == "flow":
+            raise ConfigError(
+                "steering is flow with rates=true: rates have one queue for all host cores; take "
+                "steering=any or steering=null"
+            )
+        self._steering = steering or ("any" if rates else "flow")
         self._window = whole_or_none("window", window)
         self._decide_s = None if decide_s is None else positive("decide_s", decide_s)
+        learns = learn or getattr(packets, "phases", None) is None
+        if decide_s is not None and not learns and getattr(partition, "keeps_plan", False):
+            raise ConfigError(
+                f"decide_s is {decide_s!r}; {type(partition).__name__} keeps its first plan, and "
+                "learn is false, so that nothing would be decided; take decide_s=null or "
+                "partition=cora"
+            )
         self._learn = learn
         self._own_caches = own_caches
         if flag("informed", informed) and not (rates and not learn):
@@ -142,6 +156,12 @@ class DataPlane:
                 f"warm_up_s is {self._warm_up_s!r}; it must be below until_s, "
                 f"{simulation.until_s!r}, or no figure is left"
             )
+        until_s, decide_s = simulation.until_s, self._decide_s
+        if until_s is not None and decide_s is not None and decide_s >= until_s:
+            raise ConfigError(
+                f"decide_s is {decide_s!r}; it must be below until_s, {until_s!r}, or nothing is "
+                "ever decided; decide_s=null keeps the first plan"
+            )
         most = cpu.spec.cores if self._cores is None else self._cores
         if self._fixed is not None and self._fixed > most:
             raise ConfigError(f"fixed_cores is {self._fixed}; packets may use {most}, see cores")
@@ -167,6 +187,7 @@ class DataPlane:
             learn=learn,
             npu_model=self._npu_model,
         )
+        self.recorder = Recorder(simulation, self.name)
         cost = self.runtime.first()
         hardware = CostModel(
             program=self.program,
@@ -227,8 +248,9 @@ class DataPlane:
             self.carrier = PacketMode(self.path)
         nic.on_change.append(self._nic_changed)
         self._nic_changed(nic)
-        self.recorder = Recorder(simulation, self.name)
         self.provision.take(first)
+        rate = self.traffic.rate_pps
+        self.provision.fetch(rate * cost.host_bytes, cost.busy_cores(rate))
         self.window = Window(simulation, self.carrier, self.provision, cpu.spec.clock_hz)
         if self._warm_up_s:
             simulation.at(self._warm_up_s, self._warm)
@@ -280,7 +302,8 @@ class DataPlane:
         return self.packets  # type: ignore[return-value]
 
     def _provisioned(self) -> None:
-        self.carrier.provide(self.provision.count, self.provision.speed)
+        given = self.provision
+        self.carrier.provide(given.count, given.speed, given.memory_bytes_per_s)
 
     def _nic_changed(self, nic: Device) -> None:
         self.carrier.provide_nic(nic.speed if nic.up else 0.0)

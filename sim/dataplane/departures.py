@@ -108,15 +108,15 @@ class Departures:
             if self.path.split and self.path.moves.install(time_s, transit):
                 return follower
         self.gone(time_s)
-        if self.path.held is not None:
-            self.path.check_drained(time_s)
+        if self.path.arrivals.held is not None:
+            self.path.arrivals.check_drained(time_s)
         return follower
 
     def gone(self, time_s: float) -> None:
         """A packet is no more under way."""
         if self.path.window is not None:
-            self.path.pull(time_s)
-        if self.path.exhausted and not self.path.under_way.count:
+            self.path.arrivals.pull(time_s)
+        if self.path.arrivals.exhausted and not self.path.under_way.count:
             self._ended(time_s)
 
 

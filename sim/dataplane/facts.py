@@ -39,12 +39,14 @@ class FlowMoved(NamedTuple):
 
 class PlanDecided(NamedTuple):
     """A plan was asked for, and decided after a search of so many nodes; it is carried out from
-    `end_s` on."""
+    `end_s` on. The first is compiled before the first packet, at no time. bound_by: what sets its
+    highest rate by the cost model, in words."""
 
     start_s: float
     end_s: float
     plan: Plan
     nodes: int
+    bound_by: str
     system: str
 
 

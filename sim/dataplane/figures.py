@@ -6,6 +6,7 @@ from models.network_functions.traffic import PACKET_TYPES
 from sim.core.result import Value
 from sim.core.simulation import Simulation
 from sim.dataplane.carrier import Carrier
+from sim.dataplane.counts import Latencies
 from sim.dataplane.provision import Provision
 
 
@@ -27,7 +28,7 @@ class Window:
         self._before = self._read()
 
     def figures(self) -> dict[str, Value]:
-        """Rates, drops by place, host cores, utilisations, latencies by type of packet."""
+        """Rates, drops by place, host cores, utilisations, latencies of all packets and by type."""
         now = self._read()
         since = {key: value - self._before.get(key, 0.0) for key, value in now.items()}
         lasted_s, arrived, left = since["time_s"], since["arrived"], since["left"]
@@ -40,6 +41,7 @@ class Window:
             "throughput_mpps": rate("left", 1e-6),
             "throughput_gbps": rate("left_bytes", 8e-9),
             "pcie_gbps": rate("crossed_bytes", 8e-9),
+            "memory_gbps": rate("memory_bytes", 8e-9),
             "busy_cores": rate("host_s"),
             "cores": rate("provided_s"),
             "host_cycles_per_packet": since["host_s"] / left * self._clock_hz if left else None,
@@ -54,12 +56,11 @@ class Window:
                 figures[f"drop_share.{name}"] = value / arrived if arrived else None
             elif head == "busy":
                 figures[f"utilisation.{name}"] = rate(key)
-        for kind, latencies in zip(PACKET_TYPES, self._carrier.latencies, strict=False):
-            figures[f"latency_us.{kind}.mean"] = _micro(latencies.mean_s)
-            for share in (0.5, 0.99):
-                figures[f"latency_us.{kind}.p{share * 100:g}"] = _micro(
-                    latencies.percentile_s(share)
-                )
+        by_type = self._carrier.latencies
+        if by_type:
+            figures |= _latencies("latency_us", Latencies.of_all(by_type))
+        for kind, latencies in zip(PACKET_TYPES, by_type, strict=False):
+            figures |= _latencies(f"latency_us.{kind}", latencies)
         return figures
 
     def _read(self) -> dict[str, float]:
@@ -73,11 +74,19 @@ class Window:
             "crossed_bytes": totals.crossed_bytes,
             "dropped": totals.all_dropped,
             "host_s": totals.work_s,
+            "memory_bytes": totals.memory_bytes,
             "provided_s": self._provision.provided_s(now),
         }
         read |= {f"busy {name}": value for name, value in self._carrier.busy_s(now).items()}
         read |= {f"dropped {place}": value for place, value in totals.dropped.items()}
         return read
+
+
+def _latencies(name: str, latencies: Latencies) -> dict[str, Value]:
+    found: dict[str, Value] = {f"{name}.mean": _micro(latencies.mean_s)}
+    for share in (0.5, 0.99):
+        found[f"{name}.p{share * 100:g}"] = _micro(latencies.percentile_s(share))
+    return found
 
 
 def _micro(seconds: float | None) -> float | None:

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+from math import inf
+
 
 class HostFluid:
     """Host cores and the work that waits for them: packets in their rings, `ring` for each core
     at most, and moves of entries.
 
-    work_s: of cores at full speed, done until now."""
+    work_s: of cores at full speed, done until now. memory_bytes: to and from memory until now, of
+    which packets may have memory_bytes_per_s."""
 
     def __init__(self, ring: float) -> None:
         self.count, self.speed = 0, 1.0
         self.waiting_s = self.moving_s = self.work_s = 0.0
+        self.memory_bytes, self.memory_bytes_per_s = 0.0, inf
         self._ring = ring
 
-    def serve(self, packets_s: float, packet_s: float, moving_s: float, lasts_s: float) -> float:
-        """Work of packets, `packet_s` each, and of moves; returns packets that are dropped."""
+    def serve(
+        self,
+        packets_s: float,
+        packet_s: float,
+        moving_s: float,
+        lasts_s: float,
+        packet_bytes: float = 0.0,
+    ) -> float:
+        """Work of packets, `packet_s` each, and of moves; `packet_bytes`: of memory, each. Returns
+        packets that are dropped."""
         waiting_s, moving_s = self.waiting_s + packets_s, self.moving_s + moving_s
         whole_s = waiting_s + moving_s
         done_s = min(whole_s, self.count * self.speed * lasts_s)
-        self.work_s += done_s
-        left = 1.0 - done_s / whole_s if whole_s else 0.0
-        waiting_s, self.moving_s = left * waiting_s, left * moving_s
+        left = packets_left = 1.0 - done_s / whole_s if whole_s else 0.0
+        wanted = waiting_s / packet_s * packet_bytes if packet_s else 0.0
+        if wanted:
+            packets_left = max(left, 1.0 - self.memory_bytes_per_s * lasts_s / wanted)
+        self.memory_bytes += (1.0 - packets_left) * wanted
+        self.work_s += done_s - (packets_left - left) * waiting_s
+        waiting_s, self.moving_s = packets_left * waiting_s, left * moving_s
         kept_s = waiting_s
         if packet_s:
             kept_s = min(waiting_s, self._ring * max(1, self.count) * packet_s)

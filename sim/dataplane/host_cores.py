@@ -8,6 +8,7 @@ from heapq import heapify, heappush, heapreplace
 
 from models.errors import ConfigError
 from sim.dataplane.calendar import Calendar
+from sim.dataplane.host_memory import HostMemory
 from sim.dataplane.stations import Area
 from sim.dataplane.transit import Transit
 
@@ -21,7 +22,8 @@ class HostCores:
     steering: "flow" gives each core a queue and each flow a core, by a hash (RSS); "any" has one
     queue for all cores. A queue has `limit` places for each core, from the start of a packet's
     transfer to the end of its service. leave(time_s, packet): called when a packet is served.
-    speed: of a core, where the host gives less than whole ones; 0 where it is down.
+    speed: of a core, where the host gives less than whole ones; 0 where it is down. memory: what
+    packets may have of its bandwidth; a core whose packet waits for it polls on.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class HostCores:
         self.jobs = Area()
         self.stayed_s = 0.0
         self.served = 0
+        self.memory = HostMemory()
         self._heap = calendar.heap
         self._order = calendar.order
         self._leave = leave
@@ -66,7 +69,7 @@ class HostCores:
 
     def room(self, packet: Transit) -> bool:
         """Take a place in the packet's queue; False where that is full."""
-        if self.speed <= 0.0:
+        if self.speed <= 0.0 or not (self.memory.bytes_per_s or not packet.host_bytes):
             return False
         places = self._places
         own = self.steering == "flow"
@@ -87,6 +90,9 @@ class HostCores:
         if start < here_s:
             start = here_s
         end = start + service_s / self.speed
+        moved_s = self.memory.move(here_s, packet.host_bytes)
+        if end < moved_s:
+            end = moved_s
         if self.steering == "flow":
             free[queue] = end
         else:

@@ -64,7 +64,11 @@ class Moves:
 
     def go_on(self, time_s: float) -> None:
         """Begin what may begin."""
-        while self._asked and self._asked_now < self.path.limits.moves and self.path.held is None:
+        while (
+            self._asked
+            and self._asked_now < self.path.limits.moves
+            and self.path.arrivals.held is None
+        ):
             flow, to_nic = self._asked.popleft()
             path = self.path
             at_nic, goes_on = flow in path.entries.at_nic, path.known(flow)
@@ -92,7 +96,7 @@ class Moves:
     def room(self, time_s: float) -> bool:
         """Whether the NIC takes another flow: its table, and the insertion channel."""
         path = self.path
-        waits = path.held is not None or path.channel.waiting(time_s) > path.limits.inserts
+        waits = path.arrivals.held is not None or path.channel.waiting(time_s) > path.limits.inserts
         return self._fits() and not waits
 
     def _fits(self) -> bool:
@@ -111,7 +115,7 @@ class Moves:
         move = self.begin(time_s, flow, True, path.burst)
         if path.window is None:
             return False
-        move.then = path.gone
+        move.then = path.departures.gone
         return True
 
     def end(self, time_s: float, flows: Sequence[int]) -> None:
@@ -207,5 +211,5 @@ class Moves:
             # It ended on the way.
             self._remove(move.flow)
         self.go_on(time_s)
-        path.check_drained(time_s)
+        path.arrivals.check_drained(time_s)
         self.check_idle(time_s)

@@ -58,6 +58,7 @@ class PacketMode:
             + self.path.crossing.moved_bytes,
             {place: float(sum(dropped)) for place, dropped in counts.dropped.items()},
             self.path.host.busy_s(now_s),
+            self.path.host.memory.moved(now_s),
             counts.left[HIT] + counts.left[MISS],
             counts.left[HIT],
         )
@@ -144,10 +145,12 @@ class PacketMode:
         if left:
             self.path.calendar.push(end, self._add_up, left)
 
-    def provide(self, count: int, speed: float) -> None:
-        """Serve with so many host cores of that speed from now on."""
+    def provide(self, count: int, speed: float, memory_bytes_per_s: float) -> None:
+        """Serve with so many host cores of that speed, and so much of the memory's bandwidth, from
+        now on."""
         self.path.host.resize(max(1, count))
         self.path.host.speed = speed
+        self.path.host.memory.provide(self.path.calendar.now_s, memory_bytes_per_s)
 
     def provide_nic(self, speed: float) -> None:
         """The NIC works at that speed from now on; 0: it has failed."""

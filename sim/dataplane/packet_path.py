@@ -9,6 +9,7 @@ from math import inf
 from models.network_functions.plan import NIC, SPLIT
 from models.network_functions.trip import Trips
 from sim.core.simulation import Simulation
+from sim.dataplane.arrivals import Arrivals
 from sim.dataplane.calendar import Calendar
 from sim.dataplane.count_error import CountError
 from sim.dataplane.counts import Counts
@@ -76,30 +77,24 @@ class PacketPath:
         #: Packets of each flow that end at the NIC since the last decision, as its entry's counter
         #: there says; none where no state there has an entry for each flow.
         self.hits: dict[int, int] = {}
-        self.nic_up = True
         #: Packets up to this one were lost as the NIC failed.
         self._lost = 0
-        self.held: list[Packet] | None = None
-        self._drained: Callable[[float], None] | None = None
         self._rank_before = 1
         self.entries = Entries()
         self.count_error = CountError()
         self.counts = Counts(self.burst)
         self.last: dict[int, Transit] = {}
         self.under_way = Area()
-        self.exhausted = False
         self.told_moves = simulation.listeners(FlowMoved)
-        self._packets = packets
         self.departures = departures = Departures(simulation, self, ended)
         self._out, self._drop = departures.out, departures.drop
-        self._drop_packet, self.gone = departures.drop_packet, departures.gone
         self._number = 0
         spec = trips.model.nic
         unbounded = window is not None
         self.stations = stations = Stations(trips, limits.inserts, unbounded)
-        self.wire, self.match = stations.wire, stations.match
+        self.match = stations.match
         self.channel = stations.channel
-        self._wire_s = stations.wire_s
+        self.arrivals = Arrivals(self, packets)
         self.cores = NicCores(
             self.calendar,
             spec.cores,
@@ -133,6 +128,7 @@ class PacketPath:
         """Packets that come from now on follow these trips."""
         self.trips = trips
         self._find = trips.find
+        self._host_takes = trips.host.takes
         self.count_error.use(trips)
         plan = trips.cost.plan
         self.split = plan.split
@@ -148,7 +144,7 @@ class PacketPath:
     def start(self, time_s: float) -> None:
         """Let the packets come."""
         for _ in range(self.window or 1):
-            self.pull(time_s)
+            self.arrivals.pull(time_s)
 
     def known(self, flow: int) -> bool:
         """Whether a flow may still have packets."""
@@ -161,85 +157,16 @@ class PacketPath:
     @property
     def idle(self) -> bool:
         """Whether no packet is left to come or under way."""
-        return self.exhausted and not self.under_way.count
-
-    # In
-
-    def pull(self, time_s: float) -> None:
-        """The next packet of the workload, as it will have come in whole."""
-        while True:
-            packet = next(self._packets, None)
-            if packet is None:
-                self.exhausted = True
-                return
-            if packet.over:
-                self.moves.end(time_s, packet.over)
-            if self.window is not None:
-                packet = packet._replace(time_s=time_s)
-            wire_s = self._wire_s(packet.size_bytes)
-            self.counts.arrive(packet)
-            if self.wire.free_s - packet.time_s > self.limits.wire * wire_s and not self.window:
-                self._drop_packet(packet.time_s, packet, "wire")
-                continue
-            self.under_way.change(max(time_s, packet.time_s), 1)
-            heap = self.calendar.heap
-            end = self.wire.serve(packet.time_s, wire_s)
-            if heap:
-                heappush(heap, (end, next(self.calendar.order), self._enter, packet))
-            else:
-                self.calendar.push(end, self._enter, packet)
-            return
-
-    def _enter(self, time_s: float, packet: Packet) -> None:
-        if self.window is None:
-            self.pull(time_s)
-        moves = self.moves
-        if not self.nic_up:
-            self.under_way.change(time_s, -1)
-            self._drop_packet(time_s, packet, "down")
-            self.gone(time_s)
-            return
-        if self.held is not None:
-            full = len(self.held) >= self.limits.nic and self.window is None
-            if not full:
-                self.held.append(packet)
-        elif moves.under_way and packet.flow in moves.under_way:
-            full = not moves.hold(packet)
-        else:
-            self.steer(time_s, packet)
-            return
-        if full:
-            self.under_way.change(time_s, -1)
-            self._drop_packet(time_s, packet, "moving")
-            self.gone(time_s)
+        return self.arrivals.exhausted and not self.under_way.count
 
     def set_speed(self, speed: float) -> None:
         """The NIC works at another speed from now on; at 0 it has failed: what is under way is
         lost where it comes next to the NIC, what comes is dropped. Its tables stay."""
-        self.nic_up = speed > 0.0
-        if self.nic_up:
+        self.arrivals.nic_up = speed > 0.0
+        if speed > 0.0:
             self.cores.slow = 1.0 / speed
         else:
             self._lost = self._number
-
-    def hold_all(self, time_s: float, then: Callable[[float], None]) -> None:
-        """Hold what comes from now on; call `then` once nothing else is under way."""
-        self.held = []
-        self._drained = then
-        self.check_drained(time_s)
-
-    def release_all(self, time_s: float) -> None:
-        """Let what was held go on."""
-        held, self.held = self.held or [], None
-        for packet in held:
-            self.moves.pass_on(time_s, packet)
-        self.moves.go_on(time_s)
-
-    def check_drained(self, time_s: float) -> None:
-        """Go on with what waits for that, if nothing is under way."""
-        if not self.last and not self.moves.under_way and self._drained is not None:
-            then, self._drained = self._drained, None
-            then(time_s)
 
     def steer(self, time_s: float, packet: Packet) -> None:
         """A packet begins its way, as its flow and the plan say."""
@@ -276,7 +203,8 @@ class PacketPath:
         if trip.crosses:
             # Chance enough: the packet before is any packet.
             rank = packet.rank if self.own_caches else packet.rank and self._rank_before
-            transit.host_s = self.trips.host_s(kind, rank, packet.size_bytes)
+            takes = self._host_takes(kind, rank, packet.size_bytes)
+            transit.host_s, transit.host_bytes = takes
         if kind_name == "E":
             self._rank_before = packet.rank
         transit.legs = trip.before

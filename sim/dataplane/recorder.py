@@ -7,7 +7,7 @@ from sim.dataplane.facts import EpochEnded, PlanDecided
 
 
 class Recorder:
-    """Writes each epoch and each new plan as a row."""
+    """Writes each epoch and each plan as a row, the first among them: made before it is decided."""
 
     def __init__(self, simulation: Simulation, name: str) -> None:
         self._name = name
@@ -32,6 +32,7 @@ class Recorder:
                 "sides": "string",
                 "offloaded": "float64",
                 "nodes": "int64",
+                "bound_by": "string",
             },
         )
         simulation.facts.subscribe(EpochEnded, self._epoch)
@@ -45,5 +46,5 @@ class Recorder:
     def _plan(self, fact: PlanDecided) -> None:
         plan = fact.plan
         if fact.system == self._name:
-            row = (fact.start_s, fact.end_s, plan.sides, plan.offloaded, fact.nodes)
-            self._plans.append(row)
+            times = fact.start_s, fact.end_s
+            self._plans.append((*times, plan.sides, plan.offloaded, fact.nodes, fact.bound_by))

@@ -63,6 +63,8 @@ class Runtime:
         self._limits = limits
         self.cores: float = float(cores)
         self.plan: Plan | None = None
+        #: What sets the plan's highest rate, as it was decided.
+        self.bound_by = ""
         self.overloaded = False
         self.hit_share: float | None = None
         self.decisions = 0
@@ -135,7 +137,10 @@ class Runtime:
         if decision.plan is None:
             raise CapacityError(f"{self._name}: the policy gives no plan to begin with")
         self.nodes += decision.nodes
-        return self._follow(decision.plan)
+        cost = self._follow(decision.plan)
+        now = self._simulation.now
+        self._tell(PlanDecided(now, now, decision.plan, decision.nodes, self.bound_by, self._name))
+        return cost
 
     def start(
         self,
@@ -164,7 +169,11 @@ class Runtime:
         plan.check(self.program)
         cost = self._model().cost(plan)
         if isinstance(cost, NoPath):
-            raise CapacityError(f"{self._name}: plan {plan}: {cost.reason}")
+            lacks = (
+                f"; {self.nic.name} has no accelerator {name} for block {block}"
+                for block, name in self._model().lacking.items()
+            )
+            raise CapacityError(f"{self._name}: plan {plan}: {cost.reason}{''.join(lacks)}")
         return cost
 
     def _possible(self, plan: Plan) -> bool:
@@ -183,13 +192,20 @@ class Runtime:
 
     def figures(self) -> dict[str, Value]:
         """Figures at the end of a run."""
-        return {
+        assert self.plan is not None
+        figures: dict[str, Value] = {
+            "plan": self.plan.label,
+            "bound_by": self.bound_by,
             "offloaded_flows": self._carrier.offloaded,
             "decisions": self.decisions,
             "plans": self.plans,
             "search_nodes": self.nodes,
             "search_s": self.search_s,
         }
+        lacking = self._model().lacking
+        if lacking:
+            figures["no_accelerator"] = ", ".join(f"{b} ({name})" for b, name in lacking.items())
+        return figures
 
     def _next(self, number: int) -> None:
         self._epochs = number
@@ -219,9 +235,12 @@ class Runtime:
             for listener in self._told_epochs:
                 listener(fact)
         self._pcie.want((totals.crossing_bytes - before.crossing_bytes) / lasted_s)
+        lost = totals.dropped["ring"] - before.dropped["ring"]
+        pressure = self._pressure(before, totals, lost)
+        moved = (totals.memory_bytes - before.memory_bytes) / lasted_s
+        self._provision.fetch(moved, busy, pressure)
         if not self._fixed:
-            lost = totals.dropped["ring"] - before.dropped["ring"]
-            self._provision.adjust(busy * self._pressure(before, totals, lost), lost > 0.0)
+            self._provision.adjust(busy * pressure, lost > 0.0)
         if self._learn:
             self._refill(now)
             if self._interval_s is None:
@@ -293,10 +312,7 @@ class Runtime:
             assert before is not None
             way, _ = self._way(before, plan)
             cost = self._follow(plan)
-            if self._told_plans:
-                fact = PlanDecided(asked_s, now, plan, decision.nodes, self._name)
-                for listener in self._told_plans:
-                    listener(fact)
+            self._tell(PlanDecided(asked_s, now, plan, decision.nodes, self.bound_by, self._name))
             carried_out = partial(self._carried_out, now, plan)
             if plan.sides == before.sides and plan.split and plan.on_nic == before.on_nic:
                 self._carrier.retune(now, cost)
@@ -324,8 +340,13 @@ class Runtime:
         for listener in self._told_changes:
             listener(PlanCarriedOut(start_s, end_s, plan, self._name))
 
+    def _tell(self, fact: PlanDecided) -> None:
+        for listener in self._told_plans:
+            listener(fact)
+
     def _follow(self, plan: Plan) -> PlanCost:
         cost = self.price(plan)
         self.plan = plan
+        self.bound_by = cost.bound_by(self.cores)
         self.plans += 1
         return cost

@@ -70,7 +70,7 @@ class Switch:
         self._again()
         self._rounds += 1
         if sum(self._left) <= few or self._rounds > ROUNDS:
-            self.path.hold_all(time_s, self._last)
+            self.path.arrivals.hold_all(time_s, self._last)
         else:
             self.path.calendar.push(time_s, self._copy)
 
@@ -112,7 +112,7 @@ class Switch:
         path.entries.changed = None
         path.entries.redeal(self.members)
         path.use(self.trips)
-        path.release_all(time_s)
+        path.arrivals.release_all(time_s)
         self._done(time_s)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from models.network_functions.plan import Plan
 from sim.core.result import Draft
 from sim.core.simulation import Simulation
-from sim.core.timeline import Event, TraceEvents, event, span
+from sim.core.timeline import Event, TraceEvents, check_drawn, event, span
 from sim.dataplane.dataplane import DataPlane
 from sim.dataplane.facts import EpochEnded, FlowMoved, PlanCarriedOut, PlanDecided
 from sim.hardware.facts import DeviceChanged
@@ -42,6 +42,7 @@ class DataPlaneTimeline:
     def attach(self, simulation: Simulation) -> None:
         """Listen, and open the file."""
         self._simulation = simulation
+        check_drawn(simulation, DataPlane, "data paths")
         self._trace = TraceEvents(simulation.results.folder, self.max_events)
         for kind, listener in (
             (EpochEnded, self._epoch),
@@ -92,9 +93,12 @@ class DataPlaneTimeline:
             self._write(event("C", name, pid, 0, start_s, args=args))
 
     def _decided(self, fact: PlanDecided) -> None:
+        if fact.system not in self._pids:
+            # The first plan, compiled before the first packet.
+            return
         thread = self._pids[fact.system], _SEARCH
         times = fact.start_s, fact.end_s
-        args = {"plan": _name(fact.plan), "nodes": fact.nodes}
+        args = {"plan": fact.plan.label, "nodes": fact.nodes}
         self._write(span("search", *thread, *times, cat="search", args=args))
 
     def _carried_out(self, fact: PlanCarriedOut) -> None:
@@ -103,7 +107,7 @@ class DataPlaneTimeline:
         self._plans[fact.system] = fact.end_s, fact.plan
         if before.sides != fact.plan.sides:
             thread = self._pids[fact.system], _CHANGE
-            name = f"{_name(before)} -> {_name(fact.plan)}"
+            name = f"{before.label} -> {fact.plan.label}"
             self._write(span(name, *thread, fact.start_s, fact.end_s, cat="change"))
 
     def _in_force(self, system: str, end_s: float) -> None:
@@ -111,7 +115,7 @@ class DataPlaneTimeline:
         start_s, plan = self._plans[system]
         args = {"sides": plan.sides, "flows": plan.offloaded}
         thread = self._pids[system], _PLAN
-        self._write(span(_name(plan), *thread, start_s, end_s, cat="plan", args=args))
+        self._write(span(plan.label, *thread, start_s, end_s, cat="plan", args=args))
 
     def _moved(self, fact: FlowMoved) -> None:
         pid = self._pids[fact.system]
@@ -137,7 +141,3 @@ class DataPlaneTimeline:
             self._stopped_s = now = self._simulation.now
             name = f"timeline stopped: max_events ({self.max_events}) reached"
             self._trace.end(event("i", name, _DEVICES, 0, now, s="g"))
-
-
-def _name(plan: Plan) -> str:
-    return f"{plan.sides} {plan.offloaded:g}" if plan.split else plan.sides

@@ -9,7 +9,8 @@ from models.network_functions.traffic import CLASS_OF, PACKET_TYPES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from models.network_functions.trip import Leg, Segment, Trip
+    from models.network_functions.legs import Leg, Segment
+    from models.network_functions.trip import Trip
 
 #: Positions in PACKET_TYPES: of an offloaded flow, of another, and by class.
 HIT, MISS = PACKET_TYPES.index("EH"), PACKET_TYPES.index("EM")
@@ -22,7 +23,8 @@ class Transit:
 
     kind: position in PACKET_TYPES. number: of its arrival. entered_s: when it had arrived whole.
     Then where it is: `legs` of the present visit of the NIC, the `segments` of the present leg, at
-    `step`, on `core`. previous, follower: packets of the same flow around it, for their order.
+    `step`, on `core`. host_s, host_bytes: what its visit of the host takes. previous, follower:
+    packets of the same flow around it, for their order.
     """
 
     __slots__ = (
@@ -33,6 +35,7 @@ class Transit:
         "flow",
         "follower",
         "gone",
+        "host_bytes",
         "host_s",
         "kind",
         "leg",
@@ -54,6 +57,7 @@ class Transit:
     step: int
     core: int
     host_s: float
+    host_bytes: float
     queue: tuple[int, list[int]]
     served_s: tuple[float, float]
     waits_s: float

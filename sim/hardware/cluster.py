@@ -22,15 +22,21 @@ from sim.hardware.topology import Fabric, Star
 
 
 class NodeCount:
-    """So many nodes of one template."""
+    """So many nodes of one template. `power_cap`: of their GPUs, as a share of peak power; None:
+    the cluster's."""
 
-    __slots__ = ("count", "spec")
+    __slots__ = ("count", "power_cap", "spec")
 
-    def __init__(self, spec: NodeSpec, count: int = 1) -> None:
+    def __init__(self, spec: NodeSpec, count: int = 1, power_cap: float | None = None) -> None:
         if count < 1:
             raise ConfigError(f"nodes: {count} of {spec.name}; at least 1")
+        if power_cap is not None and spec.gpu is None:
+            raise ConfigError(
+                f"nodes: power_cap = {power_cap!r}, but {spec.name} has no GPU to cap"
+            )
         self.spec = spec
         self.count = count
+        self.power_cap = power_cap
 
 
 class Node:
@@ -98,8 +104,9 @@ class Cluster:
 
     `nodes`: a sequence (names node0, node1, ...) or a mapping from a name to nodes of that kind
     (names like prefill0, prefill1, decode0). `network`: the fabric that joins them; one switch
-    by default. `power_cap`: of every GPU, as a share of its peak power; None for none;
-    `capped_speed`: what a cap leaves of a GPU's speed. The parts exist from `build` on.
+    by default. `power_cap`: of every GPU whose nodes have none of their own, as a share of its peak
+    power; None for none; `capped_speed`: what a cap leaves of a GPU's speed. The parts exist from
+    `build` on.
     """
 
     def __init__(
@@ -128,16 +135,25 @@ class Cluster:
         fabric = self._fabric if self._fabric is not None else Star()
         network = self._network = Network(simulation)
         self.nodes = []
-        for name, spec in templates:
+        for name, counted in templates:
             port = fabric.port(network, len(self.nodes))
+            spec = counted.spec
             self.nodes.append(Node(simulation, spec, name, network, port, self._capped_speed))
         self._node_of = {gpu: node for node in self.nodes for gpu in node.gpus}
         self.gpus = list(self._node_of)
         self._free = dict.fromkeys(self.gpus)
         self._holder = {}
-        if self._power_cap is not None:
-            for gpu in self.gpus:
-                gpu.cap(self._power_cap)
+        if self._power_cap is not None and not self.gpus:
+            kinds = ", ".join(sorted({node.spec.name for node in self.nodes}))
+            raise ConfigError(
+                f"power_cap = {self._power_cap!r}, but it caps GPUs, and the cluster's nodes "
+                f"({kinds}) have none"
+            )
+        for node, (_, counted) in zip(self.nodes, templates, strict=True):
+            cap = self._power_cap if counted.power_cap is None else counted.power_cap
+            if cap is not None:
+                for gpu in node.gpus:
+                    gpu.cap(cap)
         return self
 
     @property
@@ -222,15 +238,15 @@ class Cluster:
         simulation = self.network.simulation
         simulation.facts.emit(HoldersChanged(simulation.now))
 
-    def _templates(self) -> list[tuple[str, NodeSpec]]:
+    def _templates(self) -> list[tuple[str, NodeCount]]:
         if isinstance(self._ordered, Mapping):
             return [
-                (f"{name}{i}", counted.spec)
+                (f"{name}{i}", counted)
                 for name, counted in self._ordered.items()
                 for i in range(counted.count)
             ]
-        specs = [counted.spec for counted in self._ordered for _ in range(counted.count)]
-        return [(f"node{i}", spec) for i, spec in enumerate(specs)]
+        each = [counted for counted in self._ordered for _ in range(counted.count)]
+        return [(f"node{i}", counted) for i, counted in enumerate(each)]
 
 
 def _pcie(nic: SmartNic) -> LinkSpec:

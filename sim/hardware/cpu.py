@@ -110,6 +110,11 @@ class CpuLoad:
         """Core-seconds at the specified speed, granted until now."""
         return self.use.progress(self.cpu.simulation.now) * self.use.per_core
 
+    @property
+    def read_bytes(self) -> float:
+        """Bytes of memory, granted until now."""
+        return self.use.progress(self.cpu.simulation.now) * self.use.per_read
+
     def want(self, share: float) -> None:
         """Want `share` times what was wanted at the start from now on."""
         if not share >= 0.0:
@@ -161,7 +166,10 @@ class Cpu(Device):
         self.sharing = Sharing(simulation)
         self.cores = Resource(f"{name}/cores", spec.cores)
         self.bandwidth = Resource(f"{name}/memory", spec.memory_bandwidth_bytes_per_s)
-        self.cores.on_rate = self.bandwidth.on_rate = self._draw
+        self.cores.on_rate = self._draw
+        self.bandwidth.on_rate = self._moved
+        #: Called after the bandwidth in use has changed.
+        self.on_bandwidth: list[Callable[[], None]] = []
         self.reservations: list[Reservation] = []
         self.listeners = simulation.listeners(TaskEnded)
         self.on_change.append(self._rescale)
@@ -332,6 +340,11 @@ class Cpu(Device):
             for use in mine:
                 self.sharing.set_bounds(use, cap=use.bound(self.speed))
         self._draw()
+
+    def _moved(self) -> None:
+        self._draw()
+        for called in self.on_bandwidth:
+            called()
 
     def _draw(self) -> None:
         """Bring the power up to date."""

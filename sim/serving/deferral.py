@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
+from typing import Literal
 
 import simpy
 
 from policies.shifting.contract import ForecastView, Run, Shifting
-from sim.carbon.outlook import MeanForecast
+from sim.carbon.outlook import LeastForecast, MeanForecast
 from sim.core.environment import BOUNDARY, NORMAL, Alarm
-from sim.core.errors import ConfigError, LawBroken
+from sim.core.errors import ConfigError, LawBroken, TraceError
 from sim.core.result import Value
 from sim.core.simulation import Simulation
 from sim.serving.clients import Arrivals, Entrance, OpenLoop
@@ -61,14 +62,15 @@ class Deferring(OpenLoop):
     """Requests that may wait: handed in at their times, done `wait_s` later.
 
     Those handed in within `gather_s` are one batch, with the deadline of its first. `shifting`
-    plans each batch by the forecast of `site` (None: the mean of the replicas' sites); its job is
-    all that is held and due by then, released at `rate_rps`. In a batch's runs its requests go, one
-    each beat of that rate, of several batches those due first; a beat is left out while the
-    replicas have `most_unfinished` requests or more, whosever they are, so that others keep their
-    latency. Where a plan ends with requests held, and each `replan_s` while a batch waits, it is
-    planned anew. Once no slack is left, requests go on at the rate that meets all deadlines,
-    however many there are. All are released `serve_s` before their deadlines, the time kept for
-    serving them.
+    plans each batch by the forecast of `site` (None: of all where replicas stand, `of_sites` says
+    which: their "mean", or the "least" intensity x PUE of each moment, for a routing that sends
+    requests there); its job is all that is held and due by then, released at `rate_rps`. In a
+    batch's runs its requests go, one each beat of that rate, of several batches those due first; a
+    beat is left out while the replicas have `most_unfinished` requests or more, whosever they are,
+    so that others keep their latency. Where a plan ends with requests held, and each `replan_s`
+    while a batch waits, it is planned anew. Once no slack is left, requests go on at the rate that
+    meets all deadlines, however many there are. All are released `serve_s` before their deadlines,
+    the time kept for serving them (and for their way there and back).
 
     A request arrives at the gateway when it is released; the table `deferred` tells how long each
     was held, and when it finished (null: it was rejected, or not done when the run ended). Raises
@@ -88,6 +90,7 @@ class Deferring(OpenLoop):
         serve_s: float = 0.0,
         replan_s: float | None = None,
         site: str | None = None,
+        of_sites: Literal["mean", "least"] = "mean",
     ) -> None:
         super().__init__(workload, arrivals)
         for key, value in (("gather_s", gather_s), ("serve_s", serve_s)):
@@ -104,6 +107,8 @@ class Deferring(OpenLoop):
             raise ConfigError(f"client.most_unfinished: {most_unfinished!r} must be at least 1")
         if replan_s is not None and not replan_s > 0.0:
             raise ConfigError(f"client.replan_s: {replan_s!r} must be > 0, or null")
+        if of_sites not in ("mean", "least"):
+            raise ConfigError(f"client.of_sites: {of_sites!r} is neither mean nor least")
         self.shifting = shifting
         self.wait_s = wait_s
         self.rate_rps = rate_rps
@@ -112,6 +117,7 @@ class Deferring(OpenLoop):
         self.serve_s = serve_s
         self.replan_s = inf if replan_s is None else replan_s
         self.site = site
+        self.of_sites = of_sites
         self._gathering: Batch | None = None
         self._batches: list[Batch] = []
         self._released: dict[int, _Times] = {}
@@ -121,6 +127,8 @@ class Deferring(OpenLoop):
         self._sending: _Times | None = None
 
     def start(self, simulation: Simulation, gateway: Entrance, name: str) -> None:
+        # As it is called in settings: alone, or one of several.
+        self._key = "client" if "." not in name else f"client.clients.{name.rpartition('.')[2]}"
         self._forecast = self._of_sites(gateway)
         table = "deferred" if name == "serving" else f"{name.replace('.', '_')}_deferred"
         self._table = simulation.results.table(table, COLUMNS)
@@ -173,13 +181,17 @@ class Deferring(OpenLoop):
     def _of_sites(self, gateway: Entrance) -> ForecastView:
         sites = {site.name: site for site in gateway.sites}
         if self.site is not None and self.site not in sites:
-            raise ConfigError(f"client.site: no replica at {self.site!r}; {', '.join(sites)}")
+            raise ConfigError(f"{self._key}.site: no replica at {self.site!r}; {', '.join(sites)}")
         found = list(sites.values()) if self.site is None else [sites[self.site]]
         for site in found:
             if site.clock is not None:
-                site.clock.check(self.shifting, "client.shifting", site.name)
-        forecasts = [site.forecast for site in found]
-        return forecasts[0] if len(forecasts) == 1 else MeanForecast(forecasts)
+                site.clock.check(self.shifting, f"{self._key}.shifting", site.name)
+        self._foreseen = " and ".join(f"sites.{site.name}" for site in found)
+        if len(found) == 1:
+            return found[0].forecast
+        if self.of_sites == "least":
+            return LeastForecast(found)
+        return MeanForecast([site.forecast for site in found])
 
     def _ahead(self, demands: Iterator[Demand]) -> Iterator[Demand]:
         """They will be submitted in another order."""
@@ -243,7 +255,14 @@ class Deferring(OpenLoop):
 
     def _plan(self, batch: Batch, work_s: float, now_s: float) -> None:
         job = Held(work_s, batch.deadline_s)
-        runs = self.shifting.plan(job, self._forecast, now_s)
+        try:
+            runs = self.shifting.plan(job, self._forecast, now_s)
+        except TraceError as error:
+            raise TraceError(
+                f"{self._key}.wait_s: a batch is planned from {now_s:g} s of the run to its "
+                f"deadline, {job.deadline_s:g} s, by the forecast of {self._foreseen}; {error}; "
+                "give a longer signal, or a shorter wait"
+            ) from None
         _check(runs, job, now_s)
         self._plans += 1
         batch.planned_s = now_s

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 
+from models.capped_cost import CappedCost
 from models.prediction import Predictor
 from models.tool_calls.durations import DurationPredictor
 from policies.routing.contract import Routing, SiteView
@@ -100,10 +101,13 @@ class Gateway:
     def iteration(
         self, replica: int, decodes: int, context_tokens: int, prompt_tokens: int
     ) -> tuple[float, float]:
-        """Seconds, and joules above idle, of an iteration on a replica's hardware."""
+        """Seconds, and joules above idle, of an iteration on a replica's hardware, under its power
+        cap."""
         chosen = self.replicas[replica]
         chunks = ((0, prompt_tokens),) if prompt_tokens else ()
         cost = chosen.cost.step(decodes, context_tokens, chunks, decodes + len(chunks))
+        if chosen.group.limit is not None:
+            cost = CappedCost(cost, chosen.group.limit, 1.0 / chosen.group.slow)
         above_w = sum(device.meter.peak_w - device.meter.idle_w for device in chosen.group.devices)
         return cost.step(0), cost.active_step(0) * above_w
 

@@ -8,7 +8,7 @@ from sim.core.errors import ConfigError
 from sim.core.facts import Listener
 from sim.core.result import Draft
 from sim.core.simulation import Simulation
-from sim.core.timeline import Event, TraceEvents, event, span
+from sim.core.timeline import Event, TraceEvents, check_drawn, event, span
 from sim.hardware.facts import DeviceChanged
 from sim.serving.facts import (
     Iterations,
@@ -67,6 +67,7 @@ class Timeline:
     def attach(self, simulation: Simulation) -> None:
         """Subscribe to facts and open the file."""
         self._simulation = simulation
+        check_drawn(simulation, Serving, "a serving system")
         self._trace = TraceEvents(simulation.results.folder, self.max_events)
         for fact, listener in (
             (RequestArrived, self._request_arrived),

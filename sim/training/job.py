@@ -26,8 +26,9 @@ class Job:
     """One job.
 
     `left`: iterations still to do, of `iteration_s` on the least number of GPUs; `runs`: what is
-    still planned. `begun`: it has progress that must be restored before it goes on. `late`: it can
-    no longer be done by its deadline.
+    still planned. `paces`: seconds of that work that a second brings, by number of GPUs, on those
+    that there are; `node_w`: what it adds to their idle draw. `begun`: it has progress that must be
+    restored before it goes on. `late`: it can no longer be done by its deadline.
     """
 
     __slots__ = (
@@ -43,6 +44,7 @@ class Job:
         "lost",
         "node_w",
         "overhead_gpu_s",
+        "paces",
         "plans",
         "runs",
         "start_s",
@@ -52,13 +54,19 @@ class Job:
     )
 
     def __init__(
-        self, number: int, demand: JobDemand, iteration_s: float, node_w: Sequence[float]
+        self,
+        number: int,
+        demand: JobDemand,
+        iteration_s: float,
+        paces: Sequence[float],
+        node_w: Sequence[float],
     ) -> None:
         self.id = number
         self.demand = demand
         self.left = max(1, math.ceil(demand.work_s / iteration_s - ROUNDING_S))
         # A job shorter than so many whole iterations has somewhat shorter ones.
         self.iteration_s = demand.work_s / self.left
+        self.paces = paces
         self.node_w = node_w
         self.runs: list[Run] = []
         self.status = "waiting"
@@ -69,7 +77,7 @@ class Job:
 
     @property
     def work_left_s(self) -> float:
-        """Seconds of work on its least number of GPUs."""
+        """Seconds of work on its least number of GPUs, which no power cap slows."""
         return self.left * self.iteration_s
 
     @property
@@ -79,15 +87,14 @@ class Job:
 
     def outlook(self) -> Outlook:
         """What a policy sees."""
-        rates = [level.work_per_s for level in self.demand.levels]
-        return Outlook(self.work_left_s, self.demand.deadline_s, rates, self.node_w)
+        least = self.paces[0]
+        rates = [pace / least for pace in self.paces]
+        return Outlook(self.work_left_s / least, self.demand.deadline_s, rates, self.node_w)
 
     def planned_s(self) -> float:
         """Work that the runs still planned would do."""
-        levels = self.demand.levels
-        return sum(levels[r.level].work_per_s * (r.end_s - r.start_s) for r in self.runs)
+        return sum(self.paces[run.level] * (run.end_s - run.start_s) for run in self.runs)
 
     def in_one_go(self, from_s: float, level: int) -> Run:
         """All that is left, from a time on."""
-        lasts_s = self.work_left_s / self.demand.levels[level].work_per_s
-        return Run(from_s, from_s + lasts_s, level)
+        return Run(from_s, from_s + self.work_left_s / self.paces[level], level)

@@ -39,9 +39,10 @@ class Jobs:
     soon as there are and its new plan says so. Where some are free, it begins with fewer than
     planned. Of several that wait, the one of the earliest deadline comes first. A policy plans each
     job as if the GPUs were its alone, as published: where many choose the same clean hours, some
-    wait, and may come too late (`deadlines_missed`, `waited_s`). A run under way is
-    not broken off for another plan, and the last run of a plan lasts until the work is done. A job
-    does not pause where that would be shorter than the overheads, or would cost its deadline.
+    wait, and may come too late (`deadlines_missed`, `waited_s`). Power caps of when it arrives are
+    planned with. A run under way is not broken off for another plan, and the last run of a plan
+    lasts until the work is done. A job does not pause where that would be shorter than the
+    overheads, or would cost its deadline.
 
     `iteration_s`: of an iteration on a job's least number of GPUs; runs end with an iteration.
     `checkpoint_s`, `restore_s`, `overhead_power_share`: to write a job's state when it is suspended
@@ -144,8 +145,10 @@ class Jobs:
                 f"{self.name}: job {self._arrived} needs {demand.levels[0].gpus} GPUs, there are "
                 f"{there} of {self._pool.spec.name}"
             )
-        power_w = self._pool.power_w(levels)
-        job = Job(self._arrived, demand._replace(levels=levels), self.iteration_s, power_w)
+        levels = self._pool.worth_having(levels)
+        paces, added_w = self._pool.paces(levels), self._pool.added_w(levels)
+        demand = demand._replace(levels=levels)
+        job = Job(self._arrived, demand, self.iteration_s, paces, added_w)
         self._arrived += 1
         self._simulation.facts.emit(JobArrived(self._simulation.now, job))
         self._await_next()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from policies.shifting.contract import Run, Shifting
-from sim.core.errors import CapacityError, ConfigError, LawBroken
+from sim.core.errors import CapacityError, ConfigError, LawBroken, TraceError
 from sim.training.forecast import Forecast
 from sim.training.job import ROUNDING_S, Job, Outlook
 
@@ -29,6 +29,12 @@ class Planner:
             runs = list(self.shifting.plan(outlook, self.forecast.view, from_s))
         except CapacityError:
             return None
+        except TraceError as error:
+            raise TraceError(
+                f"job {job.id} is planned from {from_s:g} s of the run to its deadline, "
+                f"{outlook.deadline_s:g} s, by the forecast of its site; {error}; give a longer "
+                "signal, or earlier deadlines"
+            ) from None
         _check(job, outlook, runs, from_s)
         return runs
 
@@ -39,7 +45,7 @@ def keeps_a_way_out(job: Job, runs: list[Run], pause_s: float) -> bool:
     first, top = runs[0], len(job.demand.levels) - 1
     if len(runs) == 1 or first.level == top:
         return True
-    rate, most = (job.demand.levels[level].work_per_s for level in (first.level, top))
+    rate, most = job.paces[first.level], job.paces[top]
     left_s = job.work_left_s - rate * (first.end_s - first.start_s)
     return left_s <= most * (job.demand.deadline_s - first.end_s - pause_s) + ROUNDING_S
 

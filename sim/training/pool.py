@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from models.capped_cost import CappedCost, PowerLimit
 from models.elastic import Level
+from models.step_cost import StepCost
 from sim.carbon.site import Site
 from sim.core.errors import ConfigError
 from sim.core.simulation import Simulation
@@ -60,7 +62,33 @@ class Pool:
         group.disband()
         self._cluster.release(self._taken.pop(group))
 
-    def power_w(self, levels: Sequence[Level]) -> list[float]:
-        """What a job's GPUs draw at each level, their idle draw included."""
-        idle_w, range_w = self.spec.idle_w, self.spec.peak_w - self.spec.idle_w
-        return [level.gpus * (idle_w + level.power_share * range_w) for level in levels]
+    def worth_having(self, levels: Sequence[Level]) -> tuple[Level, ...]:
+        """Those that a power cap leaves as fast as fewer GPUs, or faster."""
+        found: list[Level] = []
+        fastest = 0.0
+        for level, pace in zip(levels, self.paces(levels), strict=True):
+            if pace >= fastest:
+                fastest = pace
+                found.append(level)
+        return tuple(found)
+
+    def paces(self, levels: Sequence[Level]) -> list[float]:
+        """Progress in a second at each level, in seconds of work at the least number of GPUs
+        without a power cap: less where the lowest cap of the pool slows them."""
+        return [level.work_per_s / self._slow(level) for level in levels]
+
+    def added_w(self, levels: Sequence[Level]) -> list[float]:
+        """What a job adds at each level to what its GPUs draw idle, whoever has them."""
+        range_w = self.spec.peak_w - self.spec.idle_w
+        most = 1.0 if self._limit is None else self._limit.share
+        return [level.gpus * min(most, level.power_share) * range_w for level in levels]
+
+    @property
+    def _limit(self) -> PowerLimit | None:
+        limits = [gpu.limit for gpu in self.gpus if gpu.limit is not None]
+        return min(limits, key=lambda limit: limit.share, default=None)
+
+    def _slow(self, level: Level) -> float:
+        """Seconds that a second of its work takes."""
+        work = StepCost(1.0, active_first=level.power_share)
+        return 1.0 if self._limit is None else CappedCost(work, self._limit, 1.0).first

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sim.core.simulation import Simulation
-from sim.core.timeline import TraceEvents, event, span
+from sim.core.timeline import TraceEvents, check_drawn, event, span
 from sim.hardware.facts import DeviceChanged
 from sim.training.facts import JobEnded, JobRan
+from sim.training.jobs import Jobs
 
 _GPUS, _JOBS = 1, 2
 
@@ -22,6 +23,7 @@ class JobTimeline:
     def attach(self, simulation: Simulation) -> None:
         """Listen."""
         self._simulation = simulation
+        check_drawn(simulation, Jobs, "batch jobs")
         self._trace = TraceEvents(simulation.results.folder, self._max_events)
         self._rows: dict[str, int] = {}
         self._full = False

@@ -221,9 +221,10 @@ def _client(folder: Path, client: str, workload: str, arrivals: str) -> Any:
 
 
 def _pairs() -> list[tuple[str, str, str]]:
-    """Each client, workload and arrival process at least once (one that defers needs sites, and
-    has its test elsewhere)."""
-    others = [client for client in names("client") if client not in ("open_loop", "deferred")]
+    """Each client, workload and arrival process at least once (those that defer need sites, and
+    have their tests elsewhere)."""
+    elsewhere = ("open_loop", "deferred", "deferred_two_regions")
+    others = [client for client in names("client") if client not in elsewhere]
     closed = [(client, "chat", "poisson") for client in others]
     timed = [("open_loop", workload, "trace") for workload in ("azure", "table")]
     processes = [("open_loop", "chat", name) for name in names("arrivals") if name != "trace"]

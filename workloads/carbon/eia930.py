@@ -89,7 +89,7 @@ def read_generation(
             )
     stamps = Stamps("UTC", FORMATS)
     columns = [rows.columns[at] for at in where.values()]
-    steps = StepRows(Cells(file), TIME, columns, hourly(odd))
+    steps = StepRows(Cells(file), stamps, TIME, columns, hourly(odd))
     for line, row in own:
         end_s = stamps.seconds(row[when])
         start_s = None if end_s is None else end_s - S_PER_HOUR

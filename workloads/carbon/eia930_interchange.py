@@ -55,7 +55,9 @@ def read_imports(
     for row in rows:
         if row[at[AUTHORITY]] != authority:
             continue
-        steps = flows.setdefault(row[at[NEIGHBOUR]], StepRows(Cells(file), TIME, [FLOW], odd))
+        steps = flows.setdefault(
+            row[at[NEIGHBOUR]], StepRows(Cells(file), stamps, TIME, [FLOW], odd)
+        )
         end_s = stamps.seconds(row[at[TIME]])
         start_s = None if end_s is None else end_s - S_PER_HOUR
         steps.add(rows.line, row[at[TIME]], start_s, [row[at[FLOW]].replace(",", "")])

@@ -44,7 +44,7 @@ def read_electricity_maps(
     value = _column(file, rows.columns, VALUES[factors], factors)
     at, of = rows.columns.index(time), rows.columns.index(value)
     stamps = Stamps("UTC")
-    steps = StepRows(Cells(file), time, [value], odd)
+    steps = StepRows(Cells(file), stamps, time, [value], odd)
     for row in rows:
         steps.add(rows.line, row[at], stamps.seconds(row[at]), [row[of]])
     return steps.signals()[value]

@@ -46,6 +46,16 @@ class Stamps:
         self._repeated.add(local)
         return first.timestamp()
 
+    def wanted(self, text: str) -> tuple[str, str]:
+        """What a text that is no time would have to be, and a hint (see `TraceError`)."""
+        if self._parse(text) is not None:
+            return f"a time of {self.zone.key}, where daylight saving skips it", "see {key}zone"
+        if self.formats:
+            now = datetime(2020, 1, 31, 18)
+            return f"a time such as {now.strftime(self.formats[0])}", ""
+        says = "a time of ISO 8601, such as 2020-01-31T18:00 or 2020-01-31 18:00:00+01:00"
+        return says, "of a CSV {key}time names the column of times"
+
     def _parse(self, text: str) -> datetime | None:
         if not self.formats:
             try:

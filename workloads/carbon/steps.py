@@ -10,6 +10,7 @@ from math import isfinite
 
 from models.carbon.signal import StepSignal
 from models.errors import ConfigError, TraceError
+from workloads.carbon.stamps import Stamps
 from workloads.cells import Cells
 from workloads.checks import positive
 from workloads.text import number_in
@@ -21,8 +22,8 @@ class Oddities:
 
     grid_s: keep only the rows at multiples of it since 1970 (None: all). longest_step_s: a longer
     step is a gap, in which a row is missing (None: the most common step is the longest; of two as
-    common the longer, up to twice the other). gaps: "error", or "hold": the value before a gap
-    holds through it. duplicates, rows of one time: "error", "first" or "mean".
+    common, more than once each, the longer, up to twice the other). gaps: "error", or "hold": the
+    value before a gap holds through it. duplicates, rows of one time: "error", "first" or "mean".
     negative, values below 0: "error", "zero", or "keep" (a marginal intensity may be negative).
     """
 
@@ -46,13 +47,17 @@ class Oddities:
 
 
 STRICT = Oddities()
+#: Before the names of its settings in hints.
+_ODD = "{key}odd."
 
 
 @dataclass(slots=True)
 class StepRows:
-    """Collects the rows of a file, in order of time, one value for each of `columns`."""
+    """Collects the rows of a file, in order of time as `stamps` reads it, one value for each of
+    `columns`."""
 
     cells: Cells
+    stamps: Stamps
     time_column: str
     columns: Sequence[str]
     odd: Oddities = STRICT
@@ -63,10 +68,11 @@ class StepRows:
     _same: int = 1
 
     def add(self, line: int, stamp: str, time_s: float | None, texts: Sequence[str]) -> None:
-        """One row. Raises TraceError with file, line, column and value."""
+        """One row; its time is None where `stamp` is none. Raises TraceError with file, line,
+        column and value."""
         if time_s is None:
-            wanted = "a time of this zone (one that daylight saving skips is none)"
-            raise self.cells.wrong(line, self.time_column, stamp, wanted)
+            wanted, hint = self.stamps.wanted(stamp)
+            raise self.cells.wrong(line, self.time_column, stamp, wanted, hint)
         if self.odd.grid_s is not None and time_s % self.odd.grid_s:
             return
         row = [
@@ -93,9 +99,12 @@ class StepRows:
             raise TraceError(f"{self.cells.path}: holds {len(times)} rows; a signal needs two")
         widths = [b - a for a, b in pairwise(times)]
         counts = Counter(widths)
-        most = [width for width, count in counts.items() if count == max(counts.values())]
+        often = max(counts.values())
+        most = [width for width, count in counts.items() if count == often]
         common = min(most)
-        longest = self.odd.longest_step_s or min(max(most), 2.0 * common)
+        # A step that comes once may be a row that is missing.
+        mixed = min(max(most), 2.0 * common) if often > 1 else common
+        longest = self.odd.longest_step_s or mixed
         if self.odd.gaps == "error":
             for i, width in enumerate(widths):
                 if width > longest:
@@ -103,8 +112,9 @@ class StepRows:
                         self._lines[i + 1],
                         self.time_column,
                         self._texts[i + 1],
-                        f"within {longest:g} s of {self._texts[i]} of line {self._lines[i]}; say "
-                        "gaps=hold to let the value before it hold",
+                        f"within {longest:g} s of {self._texts[i]} of line {self._lines[i]}",
+                        f"{_ODD}gaps=hold lets the value before it hold, {_ODD}longest_step_s="
+                        f"{width:g} allows such steps",
                     )
         edges = [*times, times[-1] + common]
         return {
@@ -116,8 +126,9 @@ class StepRows:
 
     def _again(self, line: int, stamp: str, row: list[float]) -> None:
         if self.odd.duplicates == "error":
-            wanted = f"a new time: line {self._lines[-1]} has it too; say duplicates=first or mean"
-            raise self.cells.wrong(line, self.time_column, stamp, wanted)
+            wanted = f"a new time: line {self._lines[-1]} has it too"
+            hint = f"{_ODD}duplicates=first takes that one, {_ODD}duplicates=mean the mean"
+            raise self.cells.wrong(line, self.time_column, stamp, wanted, hint)
         if self.odd.duplicates == "mean":
             self._same += 1
             share = 1.0 / self._same
@@ -131,7 +142,7 @@ class StepRows:
             raise self.cells.wrong(line, column, text, "a number")
         if value < 0.0 and self.odd.negative != "keep":
             if self.odd.negative == "error":
-                wanted = "at least 0; say negative=zero, or keep where it is marginal"
-                raise self.cells.wrong(line, column, text, wanted)
+                hint = f"{_ODD}negative=zero makes it 0, {_ODD}negative=keep is for marginal ones"
+                raise self.cells.wrong(line, column, text, "at least 0", hint)
             return 0.0
         return value

@@ -41,6 +41,8 @@ SCALER = {
     "CarbonScaler": "carbon_scaler",
 }
 SEEDS = 4
+#: After the last deadline of the elastic jobs, and after those that miss it.
+END_S = 16 * 86_400.0
 
 #: Grams and joules (of the site, PUE included) that jobs add to what stands there anyway.
 Added = tuple[float, float]
@@ -111,7 +113,7 @@ def figures(result: Result) -> dict[str, float]:
     run with carbon=ledger.
 
     What stands there draws the same whatever they do, so that sites over equal times differ by what
-    is added; a run ends with its last job. Books of jobs hold what the GPUs that they have would
+    is added. Books of jobs hold what the GPUs that they have would
     draw without work too: that goes to the account `idle`, and not away, when they are given back.
     """
     books = result.table("carbon")
@@ -132,11 +134,9 @@ Elastic = dict[str, list[dict[str, float]]]
 
 
 def _elastic(workers: Workers) -> Elastic:
-    """Elastic jobs on a made-up grid, with what pauses cost."""
-    settings = {
-        name: [EXPERIMENT, TENANTS, f"shifting={policy}", "cluster.nodes.node.count=6"]
-        for name, policy in SCALER.items()
-    }
+    """Elastic jobs on a made-up grid, with what pauses cost; all runs end together."""
+    common = [EXPERIMENT, TENANTS, "cluster.nodes.node.count=6", f"idle_until_s={END_S}"]
+    settings = {name: [*common, f"shifting={policy}"] for name, policy in SCALER.items()}
     return sweep(settings, range(SEEDS), figures, workers)
 
 

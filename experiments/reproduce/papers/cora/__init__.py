@@ -9,6 +9,7 @@ from experiments.reproduce.claim import Claim, Paper, Plot, Study
 from experiments.reproduce.estimate import Estimate
 from experiments.reproduce.papers.cora import (
     anchors,
+    bindings,
     cores,
     crossover,
     migration,
@@ -96,6 +97,7 @@ PAPER = Paper(
             for attribute, what in _WHAT.items()
             for name, measure, most in (("mean", _mean, 10.0), ("worst", _worst, 20.0))
         ],
+        *bindings.claims(ERRORS),
         Claim(
             id="unpopular-flows",
             where="not in the paper",

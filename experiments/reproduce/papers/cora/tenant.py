@@ -1,9 +1,9 @@
-"""Host cores that a plan frees, as another tenant of the host feels them."""
+"""Host cores and memory bandwidth that a plan frees, as other tenants of the host feel them."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from experiments.reproduce.accepted import Band, Finding
 from experiments.reproduce.claim import Claim, Study
@@ -25,6 +25,7 @@ from policies.partition.goals import FewestCores
 from sim.core.simulation import Simulation
 from sim.dataplane.dataplane import DataPlane
 from sim.hardware.cluster import Cluster, NodeCount
+from sim.hardware.cpu import CpuLoad
 from workloads.packets.zipf_flows import ZipfFlows
 
 SEEDS = (1, 2, 3)
@@ -35,9 +36,19 @@ _BURST, _UNTIL_S, _FROM_S = 16, 10e-3, 1e-3
 _CORE_SECONDS = 0.12
 
 
-def beside(task: tuple[Point, int]) -> tuple[float, float]:
+class Shared(NamedTuple):
     """Cores that another tenant of the host has on average until its work is done, and those that
-    packets have at the end."""
+    packets have at the end; bytes a second of memory that a third has, which wants all, and those
+    that packets move."""
+
+    cores: float
+    own_cores: float
+    bytes_per_s: float
+    own_bytes_per_s: float
+
+
+def beside(task: tuple[Point, int]) -> Shared:
+    """Packets, work on all cores and a reader of memory on one host."""
     point, seed = task
     found, shared = parts(point.nic), parts(AGILIO)
     system = DataPlane(
@@ -55,6 +66,7 @@ def beside(task: tuple[Point, int]) -> tuple[float, float]:
     simulation = Simulation(seed=seed, until_s=_UNTIL_S, cluster=cluster)
     simulation.add(system)
     took: list[float] = []
+    loads: list[CpuLoad] = []
 
     def begin(_: object) -> None:
         cpu = cluster.nodes[0].cpu
@@ -63,15 +75,23 @@ def beside(task: tuple[Point, int]) -> tuple[float, float]:
         )
         assert task.callbacks is not None
         task.callbacks.append(lambda _: took.append(simulation.now - _FROM_S))
+        wanted = cpu.spec.memory_bandwidth_bytes_per_s
+        loads.append(cpu.load(bandwidth_wanted_bytes_per_s=wanted, tenant="reader"))
 
     simulation.at(_FROM_S, begin)
     simulation.run()
     simulation.finish()
-    return _CORE_SECONDS / took[0], float(system.provision.count)
+    (load,) = loads
+    return Shared(
+        _CORE_SECONDS / took[0],
+        float(system.provision.count),
+        load.read_bytes / (_UNTIL_S - _FROM_S),
+        system.carrier.totals(_UNTIL_S).memory_bytes / _UNTIL_S,
+    )
 
 
 #: By NIC, program and way, for each seed.
-Beside = dict[tuple[str, str, str], list[tuple[float, float]]]
+Beside = dict[tuple[str, str, str], list[Shared]]
 
 
 def study(workers: Workers) -> Beside:
@@ -88,7 +108,7 @@ def study(workers: Workers) -> Beside:
 
 def _cores(found: Beside, place: tuple[str, str]) -> dict[str, Estimate]:
     return {
-        way: mean_interval([cores for cores, _ in found[(*place, way)]])
+        way: mean_interval([each.cores for each in found[(*place, way)]])
         for way in WAYS
         if (*place, way) in found
     }
@@ -99,7 +119,9 @@ def _more(found: Beside) -> dict[str, Estimate]:
     values = {}
     for nic, name in PLACES:
         runs = zip(found[nic, name, CORA], found[nic, name, CPU_ONLY], strict=True)
-        values[f"{name}, {nic}"] = mean_interval([100.0 * (a / b - 1.0) for (a, _), (b, _) in runs])
+        values[f"{name}, {nic}"] = mean_interval(
+            [100.0 * (a.cores / b.cores - 1.0) for a, b in runs]
+        )
     return values
 
 
@@ -108,8 +130,31 @@ def _apart(found: Beside) -> Estimate:
     whole = float(parts(AGILIO)["node"].host_cpu.cores)
     by_seed = zip(*found.values(), strict=True)
     return mean_interval(
-        [round(max(abs(cores - (whole - own)) for cores, own in runs), 9) for runs in by_seed]
+        [
+            round(max(abs(each.cores - (whole - each.own_cores)) for each in runs), 9)
+            for runs in by_seed
+        ]
     )
+
+
+def _memory(found: Beside) -> Estimate:
+    """Least share of what packets leave of the memory's bandwidth that the reader has."""
+    whole = parts(AGILIO)["node"].host_cpu.memory_bandwidth_bytes_per_s
+    by_seed = zip(*found.values(), strict=True)
+    return mean_interval(
+        [
+            100.0 * min(each.bytes_per_s / (whole - each.own_bytes_per_s) for each in runs)
+            for runs in by_seed
+        ]
+    )
+
+
+def _moved(found: Beside) -> dict[str, Estimate]:
+    """GB/s of memory that packets move, by NIC, program and way."""
+    return {
+        f"{name}, {nic}, {way}": mean_interval([each.own_bytes_per_s / 1e9 for each in runs])
+        for (nic, name, way), runs in found.items()
+    }
 
 
 TENANTS = Study("another tenant", study)
@@ -137,6 +182,29 @@ CLAIMS: list[Claim[Any, Any]] = [
         study=TENANTS,
         measure=_more,
         unit="%",
+    ),
+    Claim(
+        id="tenant-memory",
+        where=_WHERE,
+        what="least part of the memory bandwidth that packets leave which a tenant gets that "
+        "reads all it can, twelve plans",
+        published="100: what is not used is free for others",
+        accepted=Band(low=99.5, high=100.5),
+        study=TENANTS,
+        measure=_memory,
+        unit="%",
+    ),
+    Claim(
+        id="packets-memory",
+        where=_WHERE,
+        what="memory bandwidth of the host that packets take meanwhile, of 128 GB/s",
+        published="-",
+        accepted=Finding(),
+        study=TENANTS,
+        measure=_moved,
+        unit="GB/s",
+        note="Packets themselves go through the last cache; what moves are entries of tables that "
+        "miss it",
     ),
     *(
         Claim(

@@ -81,13 +81,16 @@ def _resolve(config: Mapping[str, Any] | DictConfig) -> tuple[Any, dict[str, Any
     register_resolvers()
     settings = config if OmegaConf.is_config(config) else OmegaConf.create(dict(config))
     try:
-        resolved = OmegaConf.to_container(settings, resolve=True, throw_on_missing=True)
+        try:
+            resolved = OmegaConf.to_container(settings, resolve=True, throw_on_missing=True)
+        except OmegaConfBaseException as error:
+            missing = sorted(OmegaConf.missing_keys(settings), key=len)
+            if missing:
+                raise ConfigError(f"{missing[0]}: must be given") from error
+            raise
     except InterpolationToMissingValueError as error:
         raise ConfigError(f"{_first_line(error).rpartition(': ')[2]}: must be given") from error
     except OmegaConfBaseException as error:
-        missing = sorted(OmegaConf.missing_keys(settings), key=len)
-        if missing:
-            raise ConfigError(f"{missing[0]}: must be given") from error
         where = f"{error.full_key}: " if error.full_key else ""
         raise ConfigError(f"{where}{_first_line(error)}") from error
     assert isinstance(resolved, dict)

@@ -9,7 +9,7 @@ run: $(VENV)/.installed
 	$(BIN)/orrery run
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m experiments.benchmarks

@@ -107,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         "carbon/pue@sites.sites.home.pue=temperature.",
     )
     listing.add_argument("group", nargs="?", metavar="GROUP", help="e.g. model, gpu, ordering")
+    listing.add_argument("--config-dir", metavar="DIR", help="folder whose choices are listed too")
     listing.set_defaults(do=_list)
 
     validate = commands.add_parser(
@@ -159,6 +160,9 @@ def _run(arguments: argparse.Namespace) -> int:
     print(f"result: {folder}")
     if report is not None:
         print(f"report: {report}")
+    timeline = folder / "timeline.json.gz"
+    if timeline.is_file():
+        print(f"timeline: {timeline} (open it at https://ui.perfetto.dev)")
     return 0
 
 
@@ -177,7 +181,7 @@ def _new_folder() -> Path:
 def _list(arguments: argparse.Namespace) -> int:
     from experiments.catalogue import print_catalogue
 
-    return print_catalogue(arguments.group)
+    return print_catalogue(arguments.group, arguments.config_dir)
 
 
 def _validate(arguments: argparse.Namespace) -> int:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from experiments.own_groups import groups_folder
+from experiments.wrong_keys import check_hydra_words, explain, near, top_key, top_keys
 from sim.core.errors import ConfigError
 from sim.core.run import register_resolvers
 
@@ -39,33 +41,30 @@ def compose(
     `config_dir`: a folder of the user's own groups, searched after the shipped ones. Raises
     ConfigError for a key or choice that does not exist.
     """
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_module
     from hydra.errors import HydraException
+    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
+    from experiments.composition import composed
+
     register_resolvers()
+    check_hydra_words(overrides)
     words = [_expand(word) for word in overrides]
     for word, expanded in zip(overrides, words, strict=True):
         _check_choice(word, expanded, config_dir)
-    if config_dir is not None:
-        folder = Path(config_dir).resolve()
-        if not folder.is_dir():
-            raise ConfigError(f"--config-dir: {config_dir} is not a folder")
-        words.append(f"hydra.searchpath=['file://{folder}']")
+    folder = None if config_dir is None else groups_folder(config_dir)
     try:
-        with initialize_config_module("configs", version_base="1.3"):
-            added = [word for word in overrides if _adds(word, name)]
-            if added:
-                # To what the experiment has, then.
-                rest = [word for word in words if not word.startswith("+")]
-                present = hydra_compose(name, overrides=rest)
-                for word in added:
-                    _check_addition(word, name, present)
-            config = hydra_compose(name, overrides=words)
+        added = [word for word in overrides if _adds(word, name)]
+        if added:
+            # To what the experiment has, then.
+            rest = [word for word in words if not word.startswith("+")]
+            present = composed(name, rest, folder)
+            for word in added:
+                _check_addition(word, name, present)
+        config = composed(name, words, folder)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_explain(error, name)) from error
+        raise ConfigError(explain(error, name, words, folder)) from error
     except YAMLError as error:
         raise ConfigError(" ".join(str(error).split())) from error
     if "systems" in config:
@@ -74,6 +73,8 @@ def compose(
         value = config.get(key, 1)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ConfigError(f"{key}: {value!r} is not a whole number >= 1")
+    if OmegaConf.select(config, "workload.count") == 0:
+        raise ConfigError("workload.count: 0 leaves nothing to simulate; give at least 1")
     return config
 
 
@@ -104,18 +105,14 @@ def _check_choice(word: str, expanded: str, config_dir: str | Path | None) -> No
 def _adds(word: str, name: str) -> bool:
     """Whether a word adds to something that the shipped configuration alone does not have."""
     key = word.partition("=")[0]
-    return key.startswith("+") and not key.startswith("++") and _top(key) not in _top_keys(name)
-
-
-def _top(key: str) -> str:
-    return key.lstrip("+").split("@")[-1].split(".")[0].split("/")[0]
+    return key.startswith("+") and not key.startswith("++") and top_key(key) not in top_keys(name)
 
 
 def _check_addition(word: str, name: str, present: DictConfig) -> None:
     """`+key=value` may add to a part, but a new top-level key would mean nothing to anyone."""
-    top = _top(word.partition("=")[0])
+    top = top_key(word.partition("=")[0])
     if top not in present:
-        raise ConfigError(f"{top}: no such setting, so nothing would read it{_near(top, name)}")
+        raise ConfigError(f"{top}: no such setting, so nothing would read it{near(top, name)}")
 
 
 def _check_read(words: Sequence[str], config: DictConfig) -> None:
@@ -147,48 +144,3 @@ def _names(part: object) -> set[str]:
     if isinstance(part, list):
         return {name for value in part for name in _names(value)}
     return set(_REFERENCE.findall(part)) if isinstance(part, str) else set()
-
-
-def _top_keys(name: str) -> set[str]:
-    """Top-level keys and groups of a shipped configuration."""
-    from importlib.resources import files
-
-    from omegaconf import DictConfig, OmegaConf
-
-    config = OmegaConf.load(str(files("configs") / f"{name}.yaml"))
-    assert isinstance(config, DictConfig)
-    keys = {str(key) for key in config} - {"defaults"}
-    for entry in config.get("defaults", []):
-        for group in [entry] if isinstance(entry, str) else entry:
-            keys.add(str(group).split()[-1].split("@")[-1].split(".")[0].split("/")[0])
-    return keys - {"_self_"}
-
-
-def _near(key: str, name: str) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(key, sorted(_top_keys(name)), n=2)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
-
-
-def _explain(error: Exception, name: str) -> str:
-    """The lines of a Hydra message that help, on one line."""
-    text = str(error.__cause__ or error)
-    unknown = re.match(r"Key '([^']+)' (?:is not in struct|not in)", text)
-    if unknown:
-        where = re.search(r"full_key: (\S+)", text)
-        key = where.group(1) if where else unknown.group(1)
-        return f"{key}: no such setting{_near(key, name)}"
-    elsewhere = re.match(r"(?:In '.*': )?Could not override '([^']+)'\.\s*(.*)", text)
-    if elsewhere:
-        group, place = elsewhere.group(1), elsewhere.group(2).rstrip("?")
-        meant = place.removeprefix("Did you mean to override ").removeprefix("one of ")
-        if meant != place:
-            return f"{group}: no such choice at this place; it is made as {meant}=..."
-        return f"{group}: no such choice here, since nothing of this configuration has that part"
-    lines = [line.strip() for line in text.splitlines()]
-    drop = ("full_key", "object_type", "reference_type", "Config search path", "provider=", "See ")
-    kept = [line for line in lines if line and not line.startswith(drop)]
-    if str(error) not in text and error.__cause__ is not None:
-        kept.insert(0, str(error).splitlines()[0])
-    return " ".join(kept)

@@ -122,8 +122,8 @@ def test_sites_of_configs_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        (["power_cap=abc"], "cluster.power_cap is 'abc'; it must be a number"),
-        (["carbon.age_years=abc"], "observers.carbon.age_years is 'abc'"),
+        (["power_cap=abc"], "^power_cap is 'abc'; it must be a number"),
+        (["carbon.age_years=abc"], "^carbon.age_years is 'abc'"),
         (["carbon.embodied.drives_tb=abc"], "carbon.embodied.drives_tb is 'abc'"),
         (["carbon.requests=maybe"], "carbon.requests is 'maybe'; it must be true or false"),
         (

@@ -53,6 +53,12 @@ def test_run_writes_a_result_that_reads_back(in_empty_folder, capsys):
     assert (Path("mine") / "provenance.json").is_file()
 
 
+def test_a_timeline_says_where_it_lies_and_what_opens_it(in_empty_folder, capsys):
+    assert main(["run", *SMALL, "timeline=perfetto", "-o", "mine"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "timeline: mine/timeline.json.gz (open it at https://ui.perfetto.dev)"
+
+
 def test_the_summary_is_byte_identical_for_a_seed(in_empty_folder):
     for name in ("a", "b"):
         assert main(["run", *SMALL, "seed=7", "replicas=2", "-o", name]) == 0
@@ -200,9 +206,9 @@ def test_ctrl_c_leaves_nothing_behind(in_empty_folder):
         env=environment(),
     )
     deadline = time.monotonic() + 60
-    while not list(in_empty_folder.glob(".big.*.partial")) and time.monotonic() < deadline:
+    rows = ".big.*.partial/requests.parquet"
+    while not list(in_empty_folder.glob(rows)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -270,7 +276,7 @@ def test_a_policy_of_ones_own_beside_folders_of_our_names(in_empty_folder):
     assert done.stdout.strip() == "out"
 
 
-def test_a_user_group_by_config_dir(in_empty_folder):
+def test_a_user_group_by_config_dir(in_empty_folder, capsys):
     ordering = Path("groups") / "ordering"
     ordering.mkdir(parents=True)
     (ordering / "last_first.yaml").write_text(
@@ -278,6 +284,8 @@ def test_a_user_group_by_config_dir(in_empty_folder):
     )
     words = ["run", *SMALL, "--config-dir", "groups", "ordering=last_first", "-o", "out"]
     assert main(words) == 0
+    assert main(["list", "ordering", "--config-dir", "groups"]) == 0
+    assert capsys.readouterr().out.endswith("  last_first           Latest first (yours)\n")
 
 
 def test_help_is_there_for_newcomers(capsys):

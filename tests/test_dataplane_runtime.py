@@ -819,8 +819,8 @@ def test_places_of_flows_that_ended_are_learned_anew_without_decisions():
         run = Run(
             "nat",
             "SCS",
-            profile(rate_pps=2e6, flows=500.0, packets_per_flow=200.0),
-            offloaded=100.0,
+            profile(rate_pps=1e6, flows=250.0, packets_per_flow=200.0),
+            offloaded=50.0,
             packets=None,
             until_s=0.15,
             learn=True,
@@ -833,7 +833,7 @@ def test_places_of_flows_that_ended_are_learned_anew_without_decisions():
         shares.append(left[0] / (left[0] + left[1]))
         offloaded.append(run.system.carrier.offloaded)
     assert shares[0] > 0.95 * shares[1]
-    assert min(offloaded) > 60
+    assert min(offloaded) > 30
 
 
 class Listed:

@@ -86,7 +86,7 @@ def planned(state: State, policy: Neo) -> tuple[Plan, Decision]:
     return plan, said
 
 
-@settings(max_examples=1500)
+@settings(max_examples=800)
 @given(states(), st.sampled_from(sorted(PROFILES)), st.sampled_from([0, 8, 32, 128]))
 def test_it_decides_what_the_paper_says(state: State, profile: str, saturation: int) -> None:
     found = planned(state, Neo(PROFILES[profile], saturation))[1]
@@ -97,7 +97,7 @@ def test_it_decides_what_the_paper_says(state: State, profile: str, saturation: 
     assert found.halves == (halves and (sorted(halves[0]), sorted(halves[1])))
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(states(), st.sampled_from(sorted(PROFILES)), st.sampled_from([0, 8, 32, 128]))
 def test_what_it_decides_is_legal(state: State, profile: str, saturation: int) -> None:
     """And never fewer requests a second than the alternative, as predicted."""
@@ -126,7 +126,7 @@ def test_all_of_it_happens() -> None:
     """The states above are no trivial ones."""
     seen: dict[str, int] = {}
 
-    @settings(max_examples=600, database=None)
+    @settings(max_examples=400, database=None)
     @given(states(), st.sampled_from(sorted(PROFILES)))
     def look(state: State, profile: str) -> None:
         decision = decide(state, PROFILES[profile], 8)
@@ -145,7 +145,7 @@ def test_all_of_it_happens() -> None:
     assert seen["aside"] >= 10, seen
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(
     st.lists(st.integers(1, 60), max_size=40),
     st.integers(0, 40),

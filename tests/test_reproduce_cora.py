@@ -279,7 +279,7 @@ def made_up() -> dict[object, object]:
             return [FAKES[function](item) for item in items]
 
     with Made(1) as workers:
-        return {claim.study: claim.study.run(workers) for claim in PAPER.claims}
+        return {study: study.run(workers) for study in {claim.study for claim in PAPER.claims}}
 
 
 def test_every_claim_can_be_judged(made_up):

@@ -63,7 +63,7 @@ def test_impossible_windows_are_refused(rate, window):
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_without_swap_nothing_is_swapped(system):
-    result = served(system)
+    result = served(system, window=30.0)
     assert result.number("serving.calls.swap") == 0
     assert result.number("serving.requests_unfinished") == 0
 

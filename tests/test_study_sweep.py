@@ -20,7 +20,7 @@ from sim.core.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Eight members that take a moment each.
-EIGHT = ["workload.count=1500", "arrivals.rate_rps=2,4", "seed=range(0,4)"]
+EIGHT = ["workload.count=700", "arrivals.rate_rps=2,4", "seed=range(0,4)"]
 HAS_PROC = Path("/proc/self/task").is_dir()
 
 

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from experiments.own_groups import check_keys
 from sim.core.errors import ConfigError
 from sim.core.result import Value
 
@@ -70,6 +71,7 @@ class Baseline:
     def _parse(cls, path: Path, text: str) -> Baseline:
         import yaml
 
+        check_keys(text, str(path))
         try:
             found = yaml.safe_load(text)
         except yaml.YAMLError as error:

@@ -20,6 +20,10 @@ def check_launcher(words: Sequence[str]) -> None:
     from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
+    for word in words:
+        key = word.partition("=")[0]
+        if key.startswith(("hydra.sweep.", "hydra.run.")):
+            raise ConfigError(f"{key}: means nothing here; -o DIR (--out) sets the folder")
     if not any(word.startswith("hydra/launcher=") for word in words):
         raise ConfigError(f"{words[0]}: means nothing without hydra/launcher=")
     with _hydra() as hydra:

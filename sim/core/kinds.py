@@ -7,21 +7,22 @@ from collections.abc import Iterator
 from typing import Any
 
 from sim.core.errors import ConfigError
+from sim.core.keys import typed_key
 
 #: Annotations of parameters that are numbers.
 _NUMBERS = {"float", "int", "float | None", "int | None"}
 
 
-def check_kinds(key: str, part: Any) -> None:
+def check_kinds(key: str, part: Any, written: Any) -> None:
     """Raises ConfigError, naming the key, for text, a list, true or false (or nothing) where a
     parameter of a `_target_` is annotated as a number, and for anything but true or false where it
-    is a bool."""
+    is a bool. `written`: all settings, plain and unresolved, for the key that was written."""
     for name, annotation, value in _settings(key, part):
         lacks = value is None and annotation in ("float", "int")
         if lacks or (annotation in _NUMBERS and isinstance(value, str | list | bool)):
-            raise ConfigError(f"{name} is {value!r}; it must be a number")
+            raise ConfigError(f"{typed_key(written, name)} is {value!r}; it must be a number")
         if annotation == "bool" and not isinstance(value, bool):
-            raise ConfigError(f"{name} is {value!r}; it must be true or false")
+            raise ConfigError(f"{typed_key(written, name)} is {value!r}; it must be true or false")
 
 
 def _settings(key: str, part: Any) -> Iterator[tuple[str, str, Any]]:

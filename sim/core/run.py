@@ -9,10 +9,12 @@ import shutil
 import subprocess
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.core.errors import ConfigError, OrreryError
+from sim.core.keys import explained
 from sim.core.kinds import check_kinds
 from sim.core.result import Result
 from sim.core.simulation import Simulation
@@ -39,11 +41,12 @@ def run(
     cannot be.
     """
     settings, plain = _resolve(config)
+    written = _as_written(settings)
     target = None if folder is None else Path(folder)
     draft = None if target is None else _draft_folder(target)
     try:
         began = time.perf_counter()
-        simulation = _assemble(plain, draft)
+        simulation = _assemble(plain, written, draft)
         if progress:
             from sim.core.progress import Progress
 
@@ -66,7 +69,8 @@ def run(
 
 def build(config: Mapping[str, Any] | DictConfig, folder: Path | None = None) -> Simulation:
     """The simulation that `config` describes, ready to run (see `run`)."""
-    return _assemble(_resolve(config)[1], folder)
+    settings, plain = _resolve(config)
+    return _assemble(plain, _as_written(settings), folder)
 
 
 def _resolve(config: Mapping[str, Any] | DictConfig) -> tuple[Any, dict[str, Any]]:
@@ -77,10 +81,13 @@ def _resolve(config: Mapping[str, Any] | DictConfig) -> tuple[Any, dict[str, Any
     register_resolvers()
     settings = config if OmegaConf.is_config(config) else OmegaConf.create(dict(config))
     try:
-        missing = sorted(OmegaConf.missing_keys(settings), key=len)
-        if missing:
-            raise ConfigError(f"{missing[0]}: must be given")
-        resolved = OmegaConf.to_container(settings, resolve=True, throw_on_missing=True)
+        try:
+            resolved = OmegaConf.to_container(settings, resolve=True, throw_on_missing=True)
+        except OmegaConfBaseException as error:
+            missing = sorted(OmegaConf.missing_keys(settings), key=len)
+            if missing:
+                raise ConfigError(f"{missing[0]}: must be given") from error
+            raise
     except InterpolationToMissingValueError as error:
         raise ConfigError(f"{_first_line(error).rpartition(': ')[2]}: must be given") from error
     except OmegaConfBaseException as error:
@@ -90,7 +97,13 @@ def _resolve(config: Mapping[str, Any] | DictConfig) -> tuple[Any, dict[str, Any
     return settings, {str(key): value for key, value in resolved.items()}
 
 
-def _assemble(config: dict[str, Any], folder: Path | None) -> Simulation:
+def _as_written(settings: Any) -> Any:
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(settings, resolve=False)
+
+
+def _assemble(config: dict[str, Any], written: Any, folder: Path | None) -> Simulation:
     parts = dict(config.get("simulation") or {})
     unknown = sorted(set(parts) - set(_SIMULATION_KEYS))
     if unknown:
@@ -99,34 +112,44 @@ def _assemble(config: dict[str, Any], folder: Path | None) -> Simulation:
         )
     if not config.get("systems"):
         raise ConfigError("systems: nothing to simulate")
-    cluster = instantiate("cluster", config.get("cluster"))
-    sites = instantiate("sites", config.get("sites"))
+    cluster = instantiate("cluster", config.get("cluster"), written)
+    sites = instantiate("sites", config.get("sites"), written)
     simulation = Simulation(**parts, cluster=cluster, folder=folder, sites=sites)
     for name, part in config["systems"].items():
-        simulation.add(instantiate(f"systems.{name}", part))
+        simulation.add(instantiate(f"systems.{name}", part, written))
     for name, part in (config.get("observers") or {}).items():
-        observer = instantiate(f"observers.{name}", part)
+        observer = instantiate(f"observers.{name}", part, written)
         if observer is not None:
             simulation.observe(observer)
     return simulation
 
 
-def instantiate(key: str, part: Any) -> Any:
-    """The object that a part of a configuration describes. Raises ConfigError naming the key."""
+def instantiate(key: str, part: Any, written: Any = None) -> Any:
+    """The object that a part of a configuration describes.
+
+    `written`: the whole configuration, plain and unresolved, for messages to name the key whose
+    value was given and not one that refers to it. Raises ConfigError naming the key.
+    """
     from hydra.errors import HydraException
     from hydra.utils import instantiate as build
 
-    check_kinds(key, part)
+    check_kinds(key, part, written or {})
     try:
         return build(part, _convert_="all")
     except HydraException as error:
         cause = error.__cause__
+        if type(cause) is ConfigError:
+            raise ConfigError(explained(cause, error, key, part, written or {})) from None
         if isinstance(cause, OrreryError):
             where = re.search(r"full_key: (\S+)", str(error))
             if key == "sites" and where and re.match(r"\w+ is ", str(cause)):
                 # A setting's name alone does not say of which site.
                 raise type(cause)(f"{key}.{where.group(1)}.{cause}") from None
             raise cause from None
+        if isinstance(cause, TypeError):
+            said = explained(cause, error, key, part, written or {})
+            if said != str(cause):
+                raise ConfigError(said) from error
         raise ConfigError(f"{key}: {_first_line(cause or error)}") from error
 
 
@@ -174,6 +197,18 @@ def _write_settings(folder: Path, settings: Any, overrides: list[str]) -> None:
 
 
 def _provenance(build_s: float, run_s: float) -> dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "packages": dict(_versions()),
+        "git": _git_revision(),
+        "build_s": round(build_s, 3),
+        "run_s": round(run_s, 3),
+        "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+@cache
+def _versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     versions = {}
@@ -182,16 +217,10 @@ def _provenance(build_s: float, run_s: float) -> dict[str, Any]:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = "not installed"
-    return {
-        "python": platform.python_version(),
-        "packages": versions,
-        "git": _git_revision(),
-        "build_s": round(build_s, 3),
-        "run_s": round(run_s, 3),
-        "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
+    return versions
 
 
+@cache
 def _git_revision() -> str | None:
     """Revision of the checkout that Orrery runs from; None where it is installed."""
     root = Path(__file__).resolve().parents[2]

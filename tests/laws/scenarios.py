@@ -382,11 +382,13 @@ def crowds(draw: st.DrawFn) -> Scenario:
         max_sequences=draw(st.integers(2, 12)),
         max_batch_tokens=draw(st.sampled_from([5, 64, 200])),
         call_scale=0.01,
+        series_interval_s=1.25,
     )
 
 
 #: A scenario in which a pool of KV blocks for little more than one request is fought over.
 TIGHT = Scenario(
+    series_interval_s=2.5,
     requests=(
         (0.0, 9, 14),
         (0.0, 3, 22),

@@ -240,7 +240,7 @@ def test_law_12_for_every_client_and_workload(
         "cost": COSTS["linear, decimal"],
         "engine": {"max_sequences": 8, "max_batch_tokens": 256, "kv_blocks": 400},
         "replicas": 2,
-        "series_interval_s": 0.5,
+        "series_interval_s": 2.0,
     }
     jump, step = (
         simulate(
@@ -287,6 +287,7 @@ def test_law_12_where_requests_displace_each_other(ordering: str, batching: str)
             kv_blocks=draw.choice([30, 40, 90]),
             host_blocks=draw.choice([0, 20, 200]),
             async_scheduling=draw.random() < 0.3,
+            series_interval_s=2.5,
         )
         jump = scenario.run("jump")
         assert_same(jump, scenario.run("step"))

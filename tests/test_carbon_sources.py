@@ -123,6 +123,8 @@ def test_sites_of_configs_run(tmp_path: Path) -> None:
     ("overrides", "says"),
     [
         (["power_cap=abc"], "^power_cap is 'abc'; it must be a number"),
+        (["power_cap=[0.7]"], r"power_cap is \[0\.7\]; it must be a number"),
+        (["power_cap=true"], "power_cap is True; it must be a number"),
         (["carbon.age_years=abc"], "^carbon.age_years is 'abc'"),
         (["carbon.embodied.drives_tb=abc"], "carbon.embodied.drives_tb is 'abc'"),
         (["carbon.requests=maybe"], "carbon.requests is 'maybe'; it must be true or false"),

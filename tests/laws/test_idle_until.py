@@ -118,6 +118,9 @@ def test_to_one_end_sites_differ_by_what_jobs_add(policy: str) -> None:
 def test_what_cannot_be_is_told() -> None:
     with pytest.raises(ConfigError, match=r"idle_until_s: -1\.0 is not a time > 0"):
         Simulation(idle_until_s=-1.0)
+    for odd in ([1.0], True, "soon"):
+        with pytest.raises(ConfigError, match=r"idle_until_s: .* is not a time > 0"):
+            Simulation(idle_until_s=odd)  # type: ignore[arg-type]
     with pytest.raises(
         ConfigError, match=r"idle_until_s: 9\.0, but until_s ends the run at 5\.0 s"
     ):

@@ -69,7 +69,8 @@ def best(nic: str, program: str, cores: int) -> dict[str, tuple[Point, float, st
         name: (
             case.under(plans[way].plan),
             highest_pps(plans[way], cores),
-            plans[way].binding(cores),
+            # With no margin for the host's cores, as for the rate.
+            "host cores" if plans[way].host_s / cores > plans[way].nic_s else plans[way].binding(),
         )
         for name, way in ways.items()
     }

@@ -24,6 +24,8 @@ HEADLINE = (
     "e2e_latency_s.p99",
     "output_throughput_tps",
     "goodput_rps",
+    "deferred.missed",
+    "deferred.held_s.mean",
     "deadlines_missed",
     "carbon_per_job_g",
     "energy_j",
@@ -52,7 +54,8 @@ def headline(names: Sequence[str]) -> list[str]:
         # A run's energy and carbon are the whole cluster's; a system's share is one metric more.
         if name == key or (name.endswith(f".{key}") and key not in ("energy_j", "carbon_g"))
     ]
-    return wanted or list(names[:_FEW])
+    systems = [name for name in names if name.endswith((".carbon_g", ".energy_j"))]
+    return wanted or systems or list(names[:_FEW])
 
 
 def choose(asked: Iterable[str], names: Sequence[str]) -> list[str]:

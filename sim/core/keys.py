@@ -8,6 +8,7 @@ from typing import Any
 
 _REFERENCE = re.compile(r"\$\{(?:oc\.select:)?([\w.]+)(?:,[^{}]*)?\}")
 _UNEXPECTED = re.compile(r"\S*\(\) got an unexpected keyword argument '(\w+)'$")
+_LACKS = re.compile(r"\S*\(\) missing \d+ required [a-z -]*arguments?: '(\w+)'")
 _PLACE = re.compile(r"^full_key: (\S+)$", re.MULTILINE)
 
 
@@ -46,6 +47,9 @@ def explained(cause: Exception, error: Exception, key: str, part: Any, written: 
     if unexpected and unexpected[1] in part:
         wrong = typed_key(written, f"{key}.{unexpected[1]}")
         return f"{wrong}: {part.get('_target_')} takes no such setting"
+    lacks = _LACKS.match(message)
+    if lacks:
+        return f"{typed_key(written, f'{key}.{lacks[1]}')}: must be given"
     return message
 
 

@@ -195,6 +195,8 @@ class Simulation:
         """Run until every system is done (or `until_s`), and to `idle_until_s` at least."""
         if not self.systems:
             raise ConfigError("systems: nothing to simulate")
+        if self.cluster is None and self.sites is not None:
+            raise ConfigError("sites: the run has no cluster, so nothing would stand at them")
         if self.cluster is not None:
             self.cluster.build(self)
             if self.sites is not None:

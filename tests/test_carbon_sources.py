@@ -138,8 +138,14 @@ def test_sites_of_configs_run(tmp_path: Path) -> None:
         ),
         (["sites=constant", f"{HOME}.intensity.value=null"], "home.intensity.value is None"),
         ([f"{HOME}.pue.value=.inf"], "home.pue.value is '.inf'"),
-        ([f"+{HOME}.outside.value=10"], "sites.home.outside: the site's pue looks at no temper"),
-        ([*WARM, f"+{HOME}.outside.value=10"], r"home.outside: {'value': 10} is no source of a si"),
+        (
+            [f"+{HOME}.outside={{_target_: workloads.carbon.sources.Constant, value: 10.0}}"],
+            "sites.home.outside: the site's pue looks at no temper",
+        ),
+        (
+            [*WARM, f"+{HOME}.outside.value=10"],
+            r"home.outside is {'value': 10}; it must have a _ta",
+        ),
         (
             ["sites=from_file", f"{HOME}.intensity.path=x.csv", f"{HOME}.intensity.starts=2020"],
             "starts is 2020; it must be a date",

@@ -529,7 +529,7 @@ def test_a_study_may_build_on_the_profiles(tmp_path):
     [
         ({"fixed_s": -1.0}, r"fixed_s = -1.0 must be finite and >= 0"),
         ({"per_token_s": 0.0}, r"per_token_s = 0.0 must be finite and > 0"),
-        ({"kv_tokens": 1000.5}, r"kv_tokens = 1000.5 is not a whole number"),
+        ({"kv_tokens": 1000.5}, r"kv_tokens is 1000.5; it must be a whole number"),
         ({"source": {}}, r"gpus = 1 has no entry in `source`"),
         ({"name": ""}, r"name is empty"),
     ],

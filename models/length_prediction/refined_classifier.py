@@ -72,7 +72,8 @@ class RefinedClassifier(BinClassifier):
     def _rows(self, asked: Sequence[Asked], seed: int) -> Floats:
         """Paths of some requests, longest output first: (requests, ages)."""
         lengths = np.array([request.output_tokens for request in asked], dtype=np.float64)
-        looked = np.empty((len(asked), -(-asked[0].output_tokens // self.every)))
+        # Zero where a request has ended: what memory held there may be no number at all.
+        looked = np.zeros((len(asked), -(-asked[0].output_tokens // self.every)))
         smoothing = Smoothing(self.width_tokens, self.every) if self.smoothed else None
         state = None
         # Large arrays made again and again would cost more than what is computed in them.

@@ -24,6 +24,7 @@ from sim.core.run import run
             ["sites=place", "sites.sites.home.intensity.place=[brazil]"],
             "sites.sites.home.intensity.place is ['brazil']; it must be text",
         ),
+        (["cluster.nodes=3"], "cluster.nodes is 3; it must be settings with a _target_ each"),
         (["experiment=fleet", "years=2.5"], "years is 2.5; it must be a whole number"),
         (["carbon.shapley_spans_s=3600"], "carbon.shapley_spans_s is 3600; it must be a list"),
         (

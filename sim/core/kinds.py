@@ -48,13 +48,15 @@ def _wrong(annotation: str, value: Any, known: Mapping[str, Any]) -> Iterator[tu
     elif (found := _PART.fullmatch(annotation)) is not None:
         if value is not None and _is_part(known.get(found[1])) and not _described(value):
             yield "", value, "have a _target_: choose it, or set what it has"
-    elif annotation.startswith("Sequence[") and isinstance(value, bool | int | float):
-        yield "", value, "be a list"
     elif (found := _OF_PARTS.search(annotation)) is not None and _is_part(known.get(found[1])):
-        items = value.items() if isinstance(value, dict) else enumerate(value or ())
-        for place, item in items:
+        if value is not None and not isinstance(value, dict | list):
+            yield "", value, "be settings with a _target_ each"
+            return
+        for place, item in value.items() if isinstance(value, dict) else enumerate(value or ()):
             if not _described(item):
                 yield f".{place}", item, "have a _target_"
+    elif annotation.startswith("Sequence[") and isinstance(value, bool | int | float):
+        yield "", value, "be a list"
 
 
 def _is_part(kind: Any) -> bool:
@@ -92,4 +94,4 @@ def _annotations(target: Any) -> tuple[dict[str, str], Mapping[str, Any]]:
     except Exception:
         return {}, {}
     names = {name: str(parameter.annotation) for name, parameter in parameters.items()}
-    return names, vars(sys.modules[found.__module__])
+    return names, vars(sys.modules.get(getattr(found, "__module__", ""), sys))

@@ -161,16 +161,15 @@ def _launch_all(
     except Exception as error:  # whatever a plug-in raises where one of its jobs is lost
         problem = " ".join(f"{type(error).__name__}: {error}".split())
     for number in configs:
-        name = report.members[number]
-        whole = (folder / name / "summary.json").is_file()
-        _note(report, name, outcomes.get(number, Outcome(error=None if whole else problem)))
+        _note(report, report.members[number], outcomes.get(number, Outcome(error=problem)))
     if not outcomes:
         report.own_s = 0.0
 
 
 def _note(report: SweepReport, name: str, outcome: Outcome) -> None:
+    """Its folder says whether it ran: a process may be killed after it wrote that, unheard."""
     report.own_s += outcome.cpu_s
-    if outcome.error is None:
+    if outcome.error is None or (report.folder / name / "summary.json").is_file():
         report.ran.append(name)
     else:
         report.failed[name] = outcome.error

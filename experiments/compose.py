@@ -35,11 +35,13 @@ def compose(
     *,
     name: str = "run",
     config_dir: str | Path | None = None,
+    alone: bool = True,
 ) -> DictConfig:
     """The configuration `name` with Hydra overrides (`key=value`, `group=choice`).
 
-    `config_dir`: a folder of the user's own groups, searched after the shipped ones. Raises
-    ConfigError for a key or choice that does not exist.
+    `config_dir`: a folder of the user's own groups, searched after the shipped ones. `alone`: false
+    for one of several runs, of which another may read what this one does not. Raises ConfigError
+    for a key or choice that does not exist, or that nothing reads.
     """
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
@@ -69,6 +71,8 @@ def compose(
         raise ConfigError(" ".join(str(error).split())) from error
     if "systems" in config:
         _check_read(words, config)
+    if alone:
+        _check_host(words, config)
     for key in _COUNTS:
         value = config.get(key, 1)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -135,6 +139,26 @@ def _check_read(words: Sequence[str], config: DictConfig) -> None:
                 f"{top}: no such setting here, since nothing of this experiment reads it (its "
                 f"systems: {has})"
             )
+
+
+def _check_host(words: Sequence[str], config: DictConfig) -> None:
+    """What is said of attention on the host means nothing to a policy that never wants it."""
+    from hydra.utils import get_class
+
+    keys = [word.partition("=")[0] for word in words if word != "host_attention=none"]
+    said = [key for key in keys if top_key(key) == "host_attention"]
+    batching = config.get("batching")
+    if not said or batching is None:
+        return
+    try:
+        policy = get_class(batching._target_)
+    except Exception:  # whatever a user's own module raises; told as the policy is made
+        return
+    if batching.get("gpu_only", getattr(policy, "gpu_only", False)):
+        raise ConfigError(
+            f"{said[0].lstrip('+~')}: nothing would read it, since {policy.__name__} computes all "
+            "attention on the GPUs; choose batching=neo, say"
+        )
 
 
 def _names(part: object) -> set[str]:

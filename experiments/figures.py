@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from experiments.report.cautions import cautions
 from sim.core.result import Result
 
 _LATENCIES = {
@@ -13,7 +14,12 @@ _LATENCIES = {
 
 
 def headline(result: Result) -> str:
-    """A few lines on a run."""
+    """A few lines on a run, and what its reader must be told."""
+    told = cautions(result.config, result.summary)
+    return "\n".join([*_figures(result), *(f"note: {each.title}. {each.text}" for each in told)])
+
+
+def _figures(result: Result) -> list[str]:
     get = result.summary.get
     lines = []
     finished, arrived = get("serving.requests_finished"), get("serving.requests_arrived")
@@ -66,9 +72,9 @@ def headline(result: Result) -> str:
         }
         parts = (f"{_tonnes(get(f'fleet.{key}'))} of {name}" for name, key in tonnes.items())
         lines.append(f"carbon {_tonnes(get('fleet.carbon_g'))}: {', '.join(parts)}")
-        return "\n".join(lines)
+        return lines
     lines.append(f"energy {_number(get('energy_j'))} J{_carbon(result)}")
-    return "\n".join(lines)
+    return lines
 
 
 def _of_jobs(result: Result) -> str:

@@ -88,6 +88,16 @@ def test_wrong_settings_say_what_there_is(words: list[str], said: str) -> None:
         compose(words)
 
 
+def test_what_one_of_several_runs_reads_may_be_said_to_all() -> None:
+    words = ["host_attention=cpu", "batching=swiftllm"]
+    with pytest.raises(ConfigError, match="host_attention: nothing would read it, since SwiftLlm"):
+        compose(words)
+    assert compose(words, alone=False).host_attention.name == "cpu"
+    assert compose(["experiment=neo_a10g", "batching=swiftllm"]).host_attention.name == "cpu"
+    assert compose(["experiment=neo_a10g", "batching=swiftllm", "host_attention=none"])
+    assert compose(["host_attention=cpu", "batching._target_=mine.Offload"])
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -204,7 +204,7 @@ def test_time_for_each_sequence_comes_on_top() -> None:
 
 
 def _composed(*words: str) -> Any:
-    return compose(["host_attention=cpu", *words])
+    return compose(["host_attention=cpu", "batching=neo", *words])
 
 
 @pytest.mark.parametrize(

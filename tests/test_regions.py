@@ -10,7 +10,7 @@ import pytest
 from carbon_kit import Given, always, catalogue, site
 from hypothesis import given
 from hypothesis import strategies as st
-from serving_kit import IDLE_W, PEAK_W, Listed, Outcome, build, node_spec, simulate
+from serving_kit import CAPPED_SPEED, IDLE_W, PEAK_W, Listed, Outcome, build, node_spec, simulate
 
 from experiments.compose import compose
 from models.carbon.pue import ConstantPue
@@ -299,6 +299,26 @@ def test_a_region_without_nodes() -> None:
 def test_a_policy_that_asks_for_sites_where_there_are_none() -> None:
     with pytest.raises(ConfigError, match="asks for sites"):
         run([(0.0, 1, 1)], routing=carbon())
+
+
+@pytest.mark.parametrize("routing", [carbon(), carbon(capacity=False), Nearest])
+def test_a_policy_that_chooses_between_sites_where_all_replicas_are_alike(routing: Any) -> None:
+    """Two on one site, one on one of two; capped GPUs are not like others."""
+
+    def go(sites: Sites, replicas: int, cap: float | None = None) -> None:
+        _, serving, _ = build(client=sent((0.0, 1, 1, "")), replicas=replicas, routing=routing)
+        nodes = [NodeCount(node_spec(1)), NodeCount(node_spec(1), power_cap=cap)]
+        simulation = Simulation(cluster=Cluster(nodes, capped_speed=CAPPED_SPEED), sites=sites)
+        simulation.add(serving)
+        simulation.run()
+
+    said = r"^routing: (Carbon|Nearest) chooses between sites, and all replicas stand at "
+    with pytest.raises(ConfigError, match=f"{said}home on like GPUs; choose cluster=two_regions"):
+        go(Sites({"home": site()}), 2)
+    with pytest.raises(ConfigError, match=f"{said}west"):
+        go(two(trips=None), 1)
+    go(Sites({"home": site()}), 2, 0.5)
+    go(two(trips=None), 2)
 
 
 def test_a_replica_over_two_sites() -> None:

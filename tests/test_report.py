@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from experiments.compose import compose
+from experiments.figures import headline
 from experiments.report import books, picture, write_report
 from experiments.report.formats import amount, number, percent, seconds
 from experiments.report.overview import notices, tiles
@@ -269,6 +270,22 @@ def test_a_run_without_serving_shows_its_metrics(folder: Path) -> None:
     assert "1234.5" in page.text
     with pytest.raises(ConfigError, match="no served requests"):
         picture(folder)
+
+
+@pytest.mark.parametrize("experiment", ["none", "carbon_jobs"])
+def test_a_time_to_idle_to_that_had_passed_did_nothing(experiment: str, tmp_path: Path) -> None:
+    """Told by the report and beside the figures; not where the run went on to it."""
+    few = ["workload.count=5"] if experiment == "none" else ["jobs.count=2", "jobs.days=1"]
+    words = [f"experiment={experiment}", *few]
+    lasted_s = run(compose(words)).number("simulated_s")
+    for idle_s, said in ((0.9 * lasted_s, True), (lasted_s, False), (1.1 * lasted_s, False)):
+        result = run(compose([*words, f"idle_until_s={idle_s!r}"]), tmp_path / "run")
+        assert result["simulated_s"] == max(lasted_s, idle_s)
+        title = f"idle_until_s = {idle_s:g} did nothing"
+        assert (title in Page(write_report(tmp_path / "run")).text) is said
+        last = headline(result).splitlines()[-1]
+        note = f"note: {title}. The run lasted longer, {seconds(lasted_s)}."
+        assert last.startswith(note) is said
 
 
 def test_carbon_by_site_and_requests_by_region(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.report import books, carbon, latency, load, overview, settings, theme, use
+from experiments.report.cautions import cautions
 from experiments.report.formats import plain, plural, seconds
 from experiments.report.panel import Panel
 from experiments.report.run_data import ServingRun, read_result, systems
@@ -70,6 +71,7 @@ def _render(result: Result, folder: Path) -> str:
         subtitle=_subtitle(runs, chosen, result),
         light=theme.variables(dark=False),
         dark=theme.variables(dark=True),
+        notices=cautions(chosen, result.summary),
         systems=shown,
         listings=books.listings(result, names),
         choices=settings.in_short(chosen),

@@ -37,7 +37,7 @@ def prepare(overrides: Sequence[str], config_dir: str | None, folder: Path) -> b
     """
     from experiments.compose import compose
 
-    config = compose(overrides, config_dir=config_dir)
+    config = compose(overrides, config_dir=config_dir, alone=False)
     return None if _finished(folder, config) else pickle.dumps(config)
 
 

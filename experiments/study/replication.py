@@ -19,5 +19,6 @@ def replicate(
     from experiments.compose import compose
     from sim.core.run import run
 
-    result = run(compose([*settings, f"seed={seed}"], config_dir=config_dir))
+    words = [*settings, f"seed={seed}"]
+    result = run(compose(words, config_dir=config_dir, alone=False))
     return result.summary | warm_up.figures(result) if warm_up else result.summary

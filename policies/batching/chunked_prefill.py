@@ -16,6 +16,8 @@ class ChunkedPrefill:
     request that leaves for lack of blocks ("recompute" or "swap").
     """
 
+    gpu_only = True
+
     def __init__(self, preemption: Fate = "recompute") -> None:
         self.preemption: Fate = preemption
 

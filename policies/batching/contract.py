@@ -213,7 +213,9 @@ class Batching(Protocol):
     """Plans iterations.
 
     A policy may have `layer_buffer = True`: KV of prompts on its way to host memory passes through
-    a buffer of one layer of KV on the GPUs, which the system takes from the pool.
+    a buffer of one layer of KV on the GPUs, which the system takes from the pool. Or it may have
+    `gpu_only = True`: it never has the host compute attention, so that nothing reads what is said
+    of that.
     """
 
     def plan(self, view: BatchView, now_s: float) -> Plan:

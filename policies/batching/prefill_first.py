@@ -15,6 +15,8 @@ class PrefillFirst:
     `preemption`: fate of a request that leaves for lack of blocks ("recompute" or "swap").
     """
 
+    gpu_only = True
+
     def __init__(self, preemption: Fate = "recompute") -> None:
         self.preemption: Fate = preemption
 

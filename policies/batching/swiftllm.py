@@ -17,6 +17,8 @@ class SwiftLlm:
     budget of an iteration is the only one in it.
     """
 
+    gpu_only = True
+
     def plan(self, view: BatchView, now_s: float) -> Plan:
         if view.steady:
             return CARRY_ON

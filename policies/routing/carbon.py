@@ -40,6 +40,8 @@ class Carbon:
     that does; energy is that of a batch at `tpot_s` still.
     """
 
+    among_sites = True
+
     def __init__(
         self,
         ttft_s: float,

@@ -97,7 +97,11 @@ class Arrival(Protocol):
 
 
 class Routing(Protocol):
-    """Chooses a replica. Draws random numbers from `rng` alone."""
+    """Chooses a replica. Draws random numbers from `rng` alone.
+
+    A policy may have `among_sites = True`: it tells replicas apart by where they stand and on what.
+    A run in which all are alike to it is refused.
+    """
 
     def choose(
         self, request: Arrival, view: RoutingView, rng: np.random.Generator, now_s: float

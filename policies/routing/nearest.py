@@ -11,6 +11,8 @@ class Nearest:
     """The replica with the shortest round trip from the request's origin; of equals the one with
     the fewest outstanding requests, then the first. It knows nothing of carbon or capacity."""
 
+    among_sites = True
+
     def choose(
         self, request: Arrival, view: RoutingView, rng: np.random.Generator, now_s: float
     ) -> int:

@@ -68,6 +68,8 @@ class Gateway:
         self._trips: Trips | None = None
         if sites is not None and sites.round_trips_s is not None:
             self._trips = Trips(simulation, self._regions)
+        if getattr(routing, "among_sites", False):
+            self._regions.check_apart(routing)
         self._held: list[Request] = []
         self._travelling: dict[int, Request] = {}
         self._rng_routing = simulation.stream(f"{name}.routing")

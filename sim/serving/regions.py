@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import simpy
 
+from policies.routing.contract import Routing
 from sim.core.errors import ConfigError
 from sim.core.simulation import Simulation
 from sim.serving.replica import Replica
@@ -14,6 +15,8 @@ from sim.serving.request import Request
 
 if TYPE_CHECKING:
     from sim.carbon.outlook import Outlook
+
+_SEVERAL = "choose cluster=two_regions sites=two_regions replicas=2"
 
 
 class Regions:
@@ -23,8 +26,9 @@ class Regions:
     def __init__(self, simulation: Simulation, replicas: Sequence[Replica]) -> None:
         sites, cluster = simulation.sites, simulation.cluster
         if sites is None or cluster is None:
-            raise ConfigError("routing: the policy asks for sites; choose sites=gb_like, say")
+            raise ConfigError(f"routing: the policy asks for sites; {_SEVERAL}, say")
         self._sites = sites
+        self._replicas = replicas
         self.outlooks: list[Outlook] = []
         for replica in replicas:
             names = {
@@ -41,6 +45,19 @@ class Regions:
                     "(cluster.nodes)"
                 )
             self.outlooks += outlooks.values()
+
+    def check_apart(self, routing: Routing) -> None:
+        """Raises ConfigError where all replicas are alike to a policy that tells them apart by site
+        and hardware."""
+        kinds = {
+            (outlook.name, replica.group.devices[0].spec.name, replica.group.limit)
+            for outlook, replica in zip(self.outlooks, self._replicas, strict=True)
+        }
+        if len(kinds) == 1:
+            raise ConfigError(
+                f"routing: {type(routing).__name__} chooses between sites, and all replicas stand "
+                f"at {self.outlooks[0].name} on like GPUs; {_SEVERAL}, say, or another routing"
+            )
 
     def round_trip_s(self, origin: str, replica: int) -> float:
         """Network time from a region to a replica and back."""

@@ -23,7 +23,6 @@ from serving_kit import Cap, Listed, Outcome, simulate
 from models.constant_cost import ConstantCost, LinearCost, ProportionalCost
 from models.prediction import Asked, Oracle
 from models.step_cost import StepCost
-from policies.routing.carbon import Carbon
 from sim.carbon.sites import Sites
 from sim.hardware.faults import Fault
 from sim.serving.clients import ClosedLoop, OpenLoop
@@ -260,9 +259,10 @@ class Scenario:
 
 
 def routings(sites: bool) -> list[str]:
-    """Routing policies, with those that ask for sites or without."""
+    """Routing policies, with those that choose between sites or without."""
     found = policies("routing")
-    return [name for name in sorted(found) if sites or not isinstance(found[name](), Carbon)]
+    among = [name for name in found if getattr(found[name](), "among_sites", False)]
+    return [name for name in sorted(found) if sites or name not in among]
 
 
 def _times(most_s: float) -> st.SearchStrategy[float]:
@@ -330,8 +330,8 @@ def scenarios(
     replicas = draw(st.integers(1, 3))
     if regions:
         regions = draw(st.sampled_from([False, False, True]))
-    # Those that look at sites need some.
-    routing = draw(st.sampled_from(routings(regions)))
+    # Those that choose between sites need some.
+    routing = draw(st.sampled_from(routings(regions and replicas > 1)))
     gpus = draw(st.sampled_from([1, 1, 2]))
     block_tokens = draw(st.sampled_from([1, 2, 4, 16]))
     calls = draw(st.sampled_from([0, 0, 1, 2, 3]))

@@ -11,7 +11,8 @@ from sim.hardware.faults import Fault
 
 @given(scenarios(faults=False, until=False, closed=False))
 def test_times_a_region_sees_are_ordered(scenario: Scenario) -> None:
-    outcome = scenario.but(regions=True, routing="carbon", calls=0).run()
+    replicas = max(2, scenario.replicas)
+    outcome = scenario.but(regions=True, routing="carbon", calls=0, replicas=replicas).run()
     for row in outcome.rows:
         if row["status"] == "finished":
             assert row["arrival_s"] <= row["scheduled_s"] <= row["first_token_s"] <= row["finish_s"]

@@ -49,11 +49,11 @@ class Regions:
     def check_apart(self, routing: Routing) -> None:
         """Raises ConfigError where all replicas are alike to a policy that tells them apart by site
         and hardware."""
-        kinds = {
-            (outlook.name, replica.group.devices[0].spec.name, replica.group.limit)
+        kinds = [
+            (outlook.name, replica.group.devices[0].spec, replica.group.limit)
             for outlook, replica in zip(self.outlooks, self._replicas, strict=True)
-        }
-        if len(kinds) == 1:
+        ]
+        if all(kind == kinds[0] for kind in kinds):
             raise ConfigError(
                 f"routing: {type(routing).__name__} chooses between sites, and all replicas stand "
                 f"at {self.outlooks[0].name} on like GPUs; {_SEVERAL}, say, or another routing"

@@ -18,6 +18,9 @@ from experiments.own_groups import yaml_files
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+#: What OmegaConf raises, rather than an error of its own, of a word where a list has numbers.
+NO_PLACE = (TypeError, ValueError, IndexError)
+
 
 def composed(name: str, words: Sequence[str], folder: Path | None = None) -> DictConfig:
     """What Hydra composes of the configuration `name` and overrides, as an object of its own.
@@ -27,17 +30,22 @@ def composed(name: str, words: Sequence[str], folder: Path | None = None) -> Dic
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    roots = [Path(str(files("configs"))), *([] if folder is None else [folder])]
-    alone = _values(words, roots)
+    places = roots(folder)
+    alone = values_alone(words, places)
     if alone:
         try:
-            return _with_values(_copy(name, [w for w in words if w not in alone], roots), alone)
-        except (HydraException, OmegaConfBaseException):
+            return _with_values(_copy(name, [w for w in words if w not in alone], places), alone)
+        except (HydraException, OmegaConfBaseException, *NO_PLACE):
             pass  # of which the whole composition tells
-    return _copy(name, words, roots)
+    return _copy(name, words, places)
 
 
-def _values(words: Sequence[str], roots: Sequence[Path]) -> list[str]:
+def roots(folder: Path | None) -> list[Path]:
+    """Folders of groups: the shipped ones, and the user's own."""
+    return [Path(str(files("configs"))), *([] if folder is None else [folder])]
+
+
+def values_alone(words: Sequence[str], roots: Sequence[Path]) -> list[str]:
     """The words that set a value and may come last: others choose files, add or take away."""
     keys = {word: word.partition("=")[0] for word in words}
     found = [
@@ -77,10 +85,14 @@ def _copy(name: str, words: Sequence[str], roots: Sequence[Path]) -> DictConfig:
 def _compose(name: str, words: tuple[str, ...], state: int, folder: Path | None = None) -> bytes:
     """Pickled. `state`: of all files that may be read."""
     from hydra import compose, initialize_config_module
+    from hydra.errors import HydraException
 
     place = [] if folder is None else [f"hydra.searchpath=['file://{folder}']"]
     with initialize_config_module("configs", version_base="1.3"):
-        return pickle.dumps(compose(name, overrides=[*words, *place]))
+        try:
+            return pickle.dumps(compose(name, overrides=[*words, *place]))
+        except NO_PLACE as error:
+            raise HydraException(str(error)) from error
 
 
 def _state(roots: Sequence[Path]) -> int:

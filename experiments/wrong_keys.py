@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from experiments.composition import NO_PLACE, composed, roots, values_alone
+from experiments.places import nearest, told
 from sim.core.errors import ConfigError
 
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
-#: What a newcomer may look for under another name.
-_INSTEAD = {"duration_s": "until_s ends a run at a time"}
-#: Of a part's keys, what is no setting.
-_NO_SETTINGS = ("_target_", "_partial_", "source")
+_UNKNOWN = re.compile(
+    r"Key '([^']+)' (?:is not in struct|not in)"
+    r"|Could not delete from config\. '([^']+)' does not exist"
+)
 
 
 def top_key(key: str) -> str:
@@ -43,7 +40,7 @@ def near(key: str, name: str) -> str:
     there = top_keys(name)
     if key in there:
         return ", since this experiment has none"
-    found = get_close_matches(key, sorted(there), n=2)
+    found = nearest(key, sorted(there))
     return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
@@ -62,13 +59,17 @@ def check_hydra_words(words: Sequence[str]) -> None:
 def explain(error: Exception, name: str, words: Sequence[str], folder: Path | None) -> str:
     """The lines of a message of Hydra's that help, on one line."""
     text = str(error.__cause__ or error)
-    unknown = re.match(r"Key '([^']+)' (?:is not in struct|not in)", text)
+    if isinstance(error.__cause__, NO_PLACE):
+        keys = [word.partition("=")[0] for word in words if word[0] not in "+~"]
+        said = [said for key in keys if (said := _instead(key, name, words, folder))]
+        if said:
+            return said[0]
+    unknown = _UNKNOWN.match(text)
     if unknown:
-        where = re.search(r"full_key: (\S+)", text)
-        key = where.group(1) if where else unknown.group(1)
-        part, _, leaf = key.rpartition(".")
-        rest = [word for word in words if word.partition("=")[0] != key]
-        return f"{key}: no such setting{_beside(part, leaf, name, rest, folder)}"
+        where = re.search(r"full_key: (\S+)", text) or unknown
+        key = re.sub(r"\[(\d+)\]", r".\1", where.group(1) or where.group(2))
+        said = near(key, name) if "." not in key else ""
+        return _instead(key, name, words, folder) or f"{key}: no such setting{said}"
     elsewhere = re.match(r"(?:In '.*': )?Could not override '([^']+)'\.\s*(.*)", text)
     if elsewhere:
         group, place = elsewhere.group(1), elsewhere.group(2).rstrip("?")
@@ -84,44 +85,23 @@ def explain(error: Exception, name: str, words: Sequence[str], folder: Path | No
     return " ".join(kept)
 
 
-def _beside(part: str, leaf: str, name: str, words: Sequence[str], folder: Path | None) -> str:
-    """What a part of the settings has, where it does not have `leaf`, and which choices have it."""
-    if not part:
-        return near(leaf, name)
-    found = _part(part, name, words, folder)
-    if found is None:
-        return ""
-    keys = [str(key) for key in found if key not in (*_NO_SETTINGS, leaf)]
-    said = [_INSTEAD[leaf]] if leaf in _INSTEAD else []
-    close = get_close_matches(leaf, keys, n=2, cutoff=0.7)
-    if close:
-        said.insert(0, f"did you mean {' or '.join(close)}?")
-    elif keys:
-        said.insert(0, f"{part} has {', '.join(keys)}")
-    having = _choices_with(part, leaf)
-    if having and not close:
-        said.append(f"these have it: {part}={', '.join(having)}")
-    return "".join(f"; {each}" for each in said)
-
-
-def _part(part: str, name: str, words: Sequence[str], folder: Path | None) -> DictConfig | None:
-    """A part of the settings without what was wrong; None where more is wrong."""
+def _instead(key: str, name: str, words: Sequence[str], folder: Path | None) -> str:
+    """What is to be told of a key by the settings that choices make; nothing where one of those is
+    wrong, or where it is not a key of a part."""
     from hydra.errors import HydraException
-    from omegaconf import DictConfig, OmegaConf
+    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from experiments.composition import composed
-
+    keys = {word: word.partition("=")[0].lstrip("+~") for word in words}
+    below = [word for word in words if f"{keys[word]}.".startswith(f"{key}.")]
+    mappings = [word for word in words if word.partition("=")[2].startswith("{")]
+    without = [*below, *mappings, *values_alone(words, roots(folder))]
     try:
-        found = OmegaConf.select(composed(name, words, folder), part)
+        config = composed(name, [word for word in words if word not in without], folder)
     except (HydraException, OmegaConfBaseException):
-        return None
-    return found if isinstance(found, DictConfig) else None
-
-
-def _choices_with(group: str, key: str) -> list[str]:
-    """Shipped choices of a group that have such a key."""
-    from omegaconf import OmegaConf
-
-    root = Path(str(files("configs"))) / group
-    return [path.stem for path in sorted(root.glob("*.yaml")) if key in OmegaConf.load(path)]
+        return ""
+    written = OmegaConf.to_container(config)
+    typed = keys[below[0]] if below else key
+    if not isinstance(written, dict) or typed.partition(".")[0] not in written or "." not in typed:
+        return ""
+    return told(typed, written)

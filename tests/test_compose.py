@@ -80,7 +80,21 @@ def test_a_changed_file_is_read_again(groups: Path) -> None:
         ),
         (["experiment=cora", "arrivals.rate_rps=2"], "arrivals: no such setting, since this exp"),
         (["engine.max_seqs=2"], "engine.max_seqs: no such setting; did you mean max_sequences"),
-        (["engine.max_seqs=2", "modle=x"], "engine.max_seqs: no such setting$"),
+        (["engine.max_seqs=2", "modle=x"], "max_seqs: no such setting; did you mean max_sequences"),
+        (["~engine.max_sequencs"], "engine.max_sequencs: no such setting; did you mean max_seq"),
+        (["engine={max_sequencs: 3}"], "engine.max_sequencs: no such setting; did you mean max_"),
+        (["node.gpu.memry=4"], "did you mean memory_bytes or memory_bandwidth_bytes_per_s[?]$"),
+        (["cluster.node.gpu.memry=4"], "^cluster.node: .*; did you mean nodes[?]; there is node$"),
+        (["sites.de.netting_s=1"], "^sites.de: no such setting; sites has sites.home$"),
+        (["sites.sites.hme.pue=1"], "^sites.sites.hme: no such setting; did you mean home[?]$"),
+        (["sites.home.forecast_error=0.1"], "^sites.home: .*; there is sites.sites.home$"),
+        (["cluster.nodes.0.cont=2"], "^cluster.nodes.0.cont: .*; did you mean count[?]$"),
+        (["cluster.nodes.node.count=2"], "^cluster.nodes.node: .*; cluster.nodes is a list of 1: "),
+        (["cluster.nodes.7.count=2", "engine.x=1"], "^cluster.nodes.7: .* the first is .*nodes.0$"),
+        (["cluster.nodes.0.spec.gpus=2"], "stands there as a reference; set node.gpus$"),
+        (["systems.serving.client.workload.cout=2"], "^workload.cout: .*; did you mean count[?]"),
+        (["ordering.lock=1"], "^ordering.lock: no such setting; ordering has none$"),
+        (["seed.x=3"], "^seed.x: no such setting; seed is 0$"),
     ],
 )
 def test_wrong_settings_say_what_there_is(words: list[str], said: str) -> None:
@@ -98,6 +112,29 @@ def test_what_one_of_several_runs_reads_may_be_said_to_all() -> None:
     assert compose(["host_attention=cpu", "batching._target_=mine.Offload"])
 
 
+def test_keys_that_are_numbers_are_given_in_a_mapping() -> None:
+    """Hydra cannot name them. What says so is what does it."""
+    words = ["workload=summarisation"]
+    place = "workload.output.percentiles"
+    before = dict(compose(words).workload.output.percentiles)
+    for key, value in ((50, 46), (99.9, 90)):
+        with pytest.raises(
+            ConfigError, match=f"^{place}.{key}: a key that is a number .*: '"
+        ) as told:
+            compose([*words, f"{place}.{key}={value}"])
+        advice = str(told.value).split("'")[1]
+        assert advice == f"{place}={{{key}: ...}}"
+        found = compose([*words, advice.replace("...", str(value))])
+        assert dict(found.workload.output.percentiles) == before | {key: value}
+    for word in (f"{place}.98=62", f"{place}={{98: 62}}"):
+        with pytest.raises(
+            ConfigError, match=f"^{place}.98: no such setting; .* 99, 99.9, "
+        ) as told:
+            compose([*words, word])
+    added = compose([*words, str(told.value).split("'")[1].replace("...", "62")])
+    assert dict(added.workload.output.percentiles) == before | {98: 62}
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -106,6 +143,10 @@ def test_what_one_of_several_runs_reads_may_be_said_to_all() -> None:
         (["workload.count=many"], "^workload.count is 'many'; it must be a number"),
         (["power_cap=abc"], "^power_cap is 'abc'; it must be a number"),
         (["experiment=cora", "decide_s=0"], "^decide_s is 0; it must be a number above 0"),
+        (
+            ["+engine.max_sequencs=3"],
+            "EngineLimits takes no such setting; did you mean max_sequenc",
+        ),
         (["+workload.duration_s=3"], "^workload.duration_s: workloads.blend.Blend takes no such"),
     ],
 )

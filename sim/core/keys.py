@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 _REFERENCE = re.compile(r"\$\{(?:oc\.select:)?([\w.]+)(?:,[^{}]*)?\}")
@@ -46,7 +47,10 @@ def explained(cause: Exception, error: Exception, key: str, part: Any, written: 
     unexpected = _UNEXPECTED.match(message)
     if unexpected and unexpected[1] in part:
         wrong = typed_key(written, f"{key}.{unexpected[1]}")
-        return f"{wrong}: {part.get('_target_')} takes no such setting"
+        others = [str(other) for other in part if other != unexpected[1]]
+        close = get_close_matches(unexpected[1], others, n=1, cutoff=0.7)
+        meant = f"; did you mean {close[0]}?" if close else ""
+        return f"{wrong}: {part.get('_target_')} takes no such setting{meant}"
     lacks = _LACKS.match(message)
     if lacks:
         return f"{typed_key(written, f'{key}.{lacks[1]}')}: must be given"

@@ -16,7 +16,7 @@ _INSTEAD = {"duration_s": "until_s ends a run at a time"}
 _NO_SETTINGS = ("_target_", "_partial_", "source")
 
 
-def told(typed: str, written: Mapping[str, Any]) -> str:
+def told(typed: str, written: Mapping[Any, Any]) -> str:
     """Of a key that cannot be set: where it ends, or stands, in plain, unresolved settings, and
     what there is instead; nothing where the key can. `written` has the key's first word."""
     around, _, last = typed.rpartition(".")

@@ -61,9 +61,9 @@ def explain(error: Exception, name: str, words: Sequence[str], folder: Path | No
     text = str(error.__cause__ or error)
     if isinstance(error.__cause__, NO_PLACE):
         keys = [word.partition("=")[0] for word in words if word[0] not in "+~"]
-        said = [said for key in keys if (said := _instead(key, name, words, folder))]
-        if said:
-            return said[0]
+        found = [said for key in keys if (said := _instead(key, name, words, folder))]
+        if found:
+            return found[0]
     unknown = _UNKNOWN.match(text)
     if unknown:
         where = re.search(r"full_key: (\S+)", text) or unknown
@@ -102,6 +102,7 @@ def _instead(key: str, name: str, words: Sequence[str], folder: Path | None) -> 
         return ""
     written = OmegaConf.to_container(config)
     typed = keys[below[0]] if below else key
-    if not isinstance(written, dict) or typed.partition(".")[0] not in written or "." not in typed:
+    assert isinstance(written, dict)
+    if typed.partition(".")[0] not in written or "." not in typed:
         return ""
     return told(typed, written)

@@ -66,7 +66,7 @@ def test_power_by_hand() -> None:
 
 
 def test_a_gpu_that_serves_draws_by_phase() -> None:
-    gpu = part("carbon/power/llm_gpu")(idle_w=70.0, peak_w=700.0)
+    gpu = part("carbon/phase_power/llm_gpu")(idle_w=70.0, peak_w=700.0)
     assert gpu.watts("off") == 0.0
     assert gpu.watts("idle") == 70.0
     assert gpu.watts("context") == pytest.approx(140.0)
@@ -79,7 +79,7 @@ def test_a_gpu_that_serves_draws_by_phase() -> None:
 
 def test_a_power_cap_has_its_best_inside() -> None:
     """Little embodied: cap hard; much: run fast; between them an optimum that is neither end."""
-    cap = part("carbon/power/cap")
+    cap = part("carbon/capped_speed/exponent")
     caps = np.linspace(0.5, 1.0, 501)
     best = {}
     # With P^(1-k) and e P^-k the optimum is at P = e k / (1 - k).

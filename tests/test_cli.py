@@ -99,6 +99,10 @@ def test_a_finished_run_is_replaced_whole(in_empty_folder):
         ),
         (["sites=null"], "sites=null: names no choice; there are constant, eia930, "),
         (["timeline=null"], "none, perfetto; timeline=none leaves it out"),
+        (
+            ["experiment=fleet", "carbon/power@device.power=llm_gpu"],
+            "Could not find 'carbon/power/llm_gpu' Available options in 'carbon/power': affine fan",
+        ),
         (["experiment=fleet", "power_cap=0.7"], "power_cap: no such setting here"),
         (
             ["experiment=cora", "power_cap=0.7"],

@@ -89,7 +89,7 @@ def _servers(workers: Workers) -> dict[str, Server]:
     found = {}
     for name in SERVERS:
         peak_w, idle_w = GPU_W[name]
-        power = part("carbon/power/llm_gpu")(peak_w=peak_w, idle_w=idle_w)
+        power = part("carbon/phase_power/llm_gpu")(peak_w=peak_w, idle_w=idle_w)
         gpu_w = sum(share * power.watts(phase, BATCH) for phase, share in TIMES.items())
         found[name] = Server(making_g_per_s(name, "mid"), 8 * gpu_w + HOST_W)
     return found

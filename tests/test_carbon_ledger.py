@@ -349,6 +349,8 @@ def test_netting_is_over_the_sites_own_hours() -> None:
     assert shorter["sites.home.coverage"] < plain["sites.home.coverage"] - 0.01
     with pytest.raises(ConfigError, match=r"netting_s = 7200.0 must be > 0 and at most an hour"):
         site(netting_s=7200.0)
+    with pytest.raises(ConfigError, match=r"netting_s is 60.0; this site has neither farms nor"):
+        site(netting_s=60.0)
 
 
 def test_netting_begins_with_the_hours_of_the_place() -> None:

@@ -198,8 +198,8 @@ def test_the_example_of_farms_and_a_battery() -> None:
     words = ["experiment=carbon_jobs", "carbon=ledger", "sites=farms", "jobs.count=6"]
     words += ["jobs.days=1", "jobs.most_hours=12", "seed=2"]
 
-    def farmed(times: float) -> Result:
-        config = compose(words)
+    def farmed(times: float, *more: str) -> Result:
+        config = compose([*words, *more])
         config.sites.sites.home.farms[0].rated_w *= times
         return run(config)
 
@@ -208,6 +208,9 @@ def test_the_example_of_farms_and_a_battery() -> None:
     assert found.number("sites.home.battery.discharged_j") > 0.0
     assert found.number("carbon.operational_g") < found.number("sites.home.location_g")
     assert farmed(4.0).number("sites.home.coverage") > found.number("sites.home.coverage")
+    by_minute = farmed(2.0, "sites.sites.home.netting_s=60")
+    assert by_minute.number("sites.home.coverage") <= found.number("sites.home.coverage")
+    assert by_minute.table("carbon").end_s.nunique() > found.table("carbon").end_s.nunique()
 
 
 def test_an_outside_temperature_as_the_readme_gives_it() -> None:

@@ -86,6 +86,7 @@ def test_a_changed_file_is_read_again(groups: Path) -> None:
         (["node.gpu.memry=4"], "did you mean memory_bytes or memory_bandwidth_bytes_per_s[?]$"),
         (["cluster.node.gpu.memry=4"], "^cluster.node: .*; did you mean nodes[?]; there is node$"),
         (["sites.de.netting_s=1"], "^sites.de: no such setting; sites has sites.home$"),
+        (["sites.sites.home.netings_s=1"], "netings_s: .*; did you mean netting_s[?]$"),
         (["sites.sites.hme.pue=1"], "^sites.sites.hme: no such setting; did you mean home[?]$"),
         (["sites.home.forecast_error=0.1"], "^sites.home: .*; there is sites.sites.home$"),
         (["cluster.nodes.0.cont=2"], "^cluster.nodes.0.cont: .*; did you mean count[?]$"),
@@ -147,6 +148,7 @@ def test_keys_that_are_numbers_are_given_in_a_mapping() -> None:
             ["+engine.max_sequencs=3"],
             "EngineLimits takes no such setting; did you mean max_sequenc",
         ),
+        (["sites.sites.home.netting_s=60"], "^sites.sites.home.netting_s is 60; this site has"),
         (["+workload.duration_s=3"], "^workload.duration_s: workloads.blend.Blend takes no such"),
     ],
 )

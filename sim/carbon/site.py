@@ -54,7 +54,8 @@ class Site:
     that policies see, the deviation of a step's error as a share of the signal's mean.
 
     netting_s: over how long what farms give is held against what the site draws, and a battery
-    fills the difference: an hour of its clock, or less. A period that the run cuts off is shorter.
+    fills the difference: an hour of its clock, or less (an hour where it has neither). A period
+    that the run cuts off is shorter.
 
     From `begin` on, `grid` is the intensity on the run's clock, `marginal_grid` the other, and
     `store` what is in the battery.
@@ -77,6 +78,11 @@ class Site:
         if not 0.0 < netting_s <= S_PER_HOUR:
             raise ConfigError(
                 f"site: netting_s = {netting_s!r} must be > 0 and at most an hour, {S_PER_HOUR:g}"
+            )
+        if netting_s != S_PER_HOUR and not farms and battery is None:
+            raise ConfigError(
+                f"netting_s is {netting_s!r}; this site has neither farms nor a battery to hold "
+                f"against its draw; choose sites=farms, say, or leave it at {S_PER_HOUR:g}"
             )
         self.name = ""
         self.intensity = intensity

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 from itertools import product
@@ -24,6 +25,7 @@ from models.network_functions.traffic import PACKET_TYPES
 from models.network_functions.trip import Trips
 from sim.core.run import run as run_config
 from sim.core.simulation import Simulation
+from sim.dataplane.dataplane import DataPlane
 from sim.hardware.cluster import Cluster, NodeCount
 from workloads.packets.zipf_flows import Phase
 
@@ -619,6 +621,43 @@ def test_a_run_names_its_plan_and_what_binds_it(tmp_path):
         assert ("for want of an accelerator: crypto (aes-gcm)" in said) == bool(lacking)
         page = write_report(tmp_path / smartnic).read_text()
         assert f"plan {label}, bound by {bound_by}" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        # Insertions have filled no queue yet, and both halves are as fast.
+        (["program=nat"], r"36\.\d in the second, in which the queue of inserts grew by 1\.\d+ s"),
+        # They fill the window as it is measured.
+        (["program=nat", "traffic=short_flows"], r"2\d\.\d in the second"),
+        (["program=firewall"], ""),
+    ],
+    ids=["queue", "rate", "settled"],
+)
+def test_a_highest_rate_that_has_not_settled_is_told(words, told, tmp_path):
+    words = ["experiment=cora", "window=700", "until_s=0.005", "warm_up_s=0.001", *words]
+    result = run_config(compose(words), tmp_path)
+    whole, *halves = (
+        result.number(f"dataplane.throughput_mpps{half}")
+        for half in ("", ".first_half", ".second_half")
+    )
+    assert sum(halves) / 2 == pytest.approx(whole)
+    notes = [line for line in headline(result).splitlines() if line.startswith("note: ")]
+    page = write_report(tmp_path).read_text()
+    assert len(notes) == page.count("The highest rate has not settled") == bool(told)
+    if told:
+        assert re.search(told, notes[0])
+
+
+def test_looking_at_halves_changes_nothing(monkeypatch):
+    words = ["experiment=cora", "window=700", "until_s=0.001", "warm_up_s=0.0002"]
+    looked = run_config(compose(words)).summary
+    monkeypatch.setattr(DataPlane, "_halve", lambda *_: None)
+    plain = run_config(compose(words)).summary
+    more = {"growing_queue", "queue_growth"}
+    more |= {f"throughput_mpps.{half}_half" for half in ("first", "second")}
+    assert looked.keys() - plain.keys() == {f"dataplane.{key}" for key in more}
+    assert plain.items() <= looked.items()
 
 
 def test_latencies_of_all_are_those_of_the_types_together():

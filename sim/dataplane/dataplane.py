@@ -254,6 +254,8 @@ class DataPlane:
         self.window = Window(simulation, self.carrier, self.provision, cpu.spec.clock_hz)
         if self._warm_up_s:
             simulation.at(self._warm_up_s, self._warm)
+        if self._window is not None and until_s is not None:
+            simulation.sample(0.5 * (self._warm_up_s + until_s), self._halve)
         fixed = self._fixed is not None
         assert simulation.cluster is not None
         network = simulation.cluster.network
@@ -313,6 +315,9 @@ class DataPlane:
 
     def _warm(self, _: simpy.Event) -> None:
         self.window.begin()
+
+    def _halve(self, _: float) -> None:
+        self.window.halve(self.path.stations.lines)
 
     def _ended(self, time_s: float) -> None:
         self.path.calendar.outside(time_s)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+
 from models.network_functions.traffic import PACKET_TYPES
 from sim.core.result import Value
 from sim.core.simulation import Simulation
 from sim.dataplane.carrier import Carrier
 from sim.dataplane.counts import Latencies
 from sim.dataplane.provision import Provision
+from sim.dataplane.stations import Line
 
 
 class Window:
@@ -21,11 +24,19 @@ class Window:
         self._provision = provision
         self._clock_hz = clock_hz
         self._before = self._read()
+        self._half: dict[str, float] = {}
+        self._queues: dict[Line, float] = {}
 
     def begin(self) -> None:
         """Count from now on."""
         self._carrier.forget_latencies()
         self._before = self._read()
+
+    def halve(self, lines: Sequence[Line]) -> None:
+        """Half of the time is over: the rates of both halves are figures too, and how fast the
+        queue of one of `lines` grows at most in the second."""
+        self._half = self._read()
+        self._queues = {line: line.backlog_s(self._half["time_s"]) for line in lines}
 
     def figures(self) -> dict[str, Value]:
         """Rates, drops by place, host cores, utilisations, latencies of all packets and by type."""
@@ -47,6 +58,8 @@ class Window:
             "host_cycles_per_packet": since["host_s"] / left * self._clock_hz if left else None,
             "drop_share": since["dropped"] / arrived if arrived else None,
         }
+        if self._half:
+            figures.update(self._halves(now))
         for key in ("arrived", "left", "dropped"):
             figures[f"packets_{key}"] = now[key]
         for key, value in since.items():
@@ -62,6 +75,21 @@ class Window:
         for kind, latencies in zip(PACKET_TYPES, by_type, strict=False):
             figures |= _latencies(f"latency_us.{kind}", latencies)
         return figures
+
+    def _halves(self, now: Mapping[str, float]) -> Iterator[tuple[str, Value]]:
+        """Rates of both halves, and seconds of work by which a queue grew a second in the other."""
+        half = self._half
+        for name, begin, end in (("first", self._before, half), ("second", half, now)):
+            lasted_s, left = end["time_s"] - begin["time_s"], end["left"] - begin["left"]
+            yield f"throughput_mpps.{name}_half", left / lasted_s * 1e-6 if lasted_s else None
+        lasted_s = now["time_s"] - half["time_s"]
+        grown_s = {
+            line.name: line.backlog_s(now["time_s"]) - before_s
+            for line, before_s in self._queues.items()
+        }
+        most = max(grown_s, key=grown_s.__getitem__)
+        yield "growing_queue", most if grown_s[most] > 0.0 else None
+        yield "queue_growth", max(0.0, grown_s[most]) / lasted_s if lasted_s else None
 
     def _read(self) -> dict[str, float]:
         now = self._simulation.now

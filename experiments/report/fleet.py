@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,11 +64,11 @@ def draw_carbon(figure: FigureBase, run: SystemRun) -> str:
 def draw_bought(figure: FigureBase, run: SystemRun) -> str:
     """Devices bought and moved in by each pool."""
     axes = figure.subplots()
-    pools = _years(run).groupby("pool", sort=False)
+    pools = _by_pool(run)
     width = 0.8 / len(pools)
-    for i, (name, own) in enumerate(pools):
-        at, colour = own.year + (i - (len(pools) - 1) / 2) * width, _COLOURS[i % len(_COLOURS)]
-        axes.bar(at, own.bought, width=0.9 * width, color=colour, label=str(name))
+    for i, (name, colour, own) in enumerate(pools):
+        at = own.year + (i - (len(pools) - 1) / 2) * width
+        axes.bar(at, own.bought, width=0.9 * width, color=colour, label=name)
         axes.bar(at, own.moved_in, bottom=own.bought, width=0.9 * width, color=colour, alpha=0.4)
     theme.legend(axes)
     _year_axis(axes)
@@ -75,24 +76,24 @@ def draw_bought(figure: FigureBase, run: SystemRun) -> str:
     return "Bought in each year; pale: taken over from another pool."
 
 
-def draw_energy(figure: FigureBase, run: SystemRun) -> str:
+def draw_grid(figure: FigureBase, run: SystemRun) -> str:
     """What a kWh of each pool's operation emitted, by year."""
     axes = figure.subplots()
-    for (name, own), colour in zip(_years(run).groupby("pool", sort=False), _cycle(), strict=False):
+    for name, colour, own in _by_pool(run):
         per_kwh = own.operational_g / (own.energy_j / 3.6e6)
-        axes.plot(own.year, per_kwh, color=colour, label=str(name), marker="o", markersize=3)
+        axes.plot(own.year, per_kwh, color=colour, label=name, marker="o", markersize=3)
     theme.legend(axes)
     _year_axis(axes)
     axes.set_ylabel("g/kWh")
     return "Grams of operation for a kWh at the meter, PUE in it."
 
 
-def draw_use(figure: FigureBase, run: SystemRun) -> str:
+def draw_energy(figure: FigureBase, run: SystemRun) -> str:
     """Energy of each pool by year."""
     axes = figure.subplots()
-    for (name, own), colour in zip(_years(run).groupby("pool", sort=False), _cycle(), strict=False):
+    for name, colour, own in _by_pool(run):
         axes.plot(
-            own.year, own.energy_j / 3.6e12, color=colour, label=str(name), marker="o", markersize=3
+            own.year, own.energy_j / 3.6e12, color=colour, label=name, marker="o", markersize=3
         )
     theme.legend(axes)
     _year_axis(axes)
@@ -100,13 +101,18 @@ def draw_use(figure: FigureBase, run: SystemRun) -> str:
     return "At the meter, PUE in it."
 
 
-def _cycle() -> tuple[str, ...]:
-    return _COLOURS * 20
-
-
 def _years(run: SystemRun) -> pd.DataFrame:
     frame: pd.DataFrame = read_columns(run.result, run.name, _COLUMNS).to_pandas()
     return frame
+
+
+def _by_pool(run: SystemRun) -> list[tuple[str, str, pd.DataFrame]]:
+    """Name, colour and rows of each pool, in the order of the table."""
+    pools = _years(run).groupby("pool", sort=False)
+    return [
+        (str(name), colour, own)
+        for (name, own), colour in zip(pools, cycle(_COLOURS), strict=False)
+    ]
 
 
 def _year_axis(axes: Axes) -> None:
@@ -122,7 +128,7 @@ def _tonnes(grams: float | None) -> str:
 
 CARBON = Panel("carbon", "Carbon by year", draw_carbon)
 BOUGHT = Panel("bought", "Devices bought", draw_bought)
-USE = Panel("use", "Energy by year", draw_use)
-GRID = Panel("grid", "Carbon intensity", draw_energy)
+ENERGY = Panel("energy", "Energy by year", draw_energy)
+GRID = Panel("grid", "Carbon intensity", draw_grid)
 
-SECTIONS = (("Fleet", (CARBON, BOUGHT, USE, GRID)),)
+SECTIONS = (("Fleet", (CARBON, BOUGHT, ENERGY, GRID)),)

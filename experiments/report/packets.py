@@ -30,12 +30,16 @@ def tiles(run: SystemRun) -> list[Tile]:
     each, whole = run.figure("carbon_g"), get("packets_left")
     per_billion = None if each is None or not whole else each / whole * 1e9
     found = [
-        Tile("Throughput", f"{number(get('throughput_mpps'))} Mpps", f"{_gbps(run)} Gbit/s"),
-        Tile("Offered", f"{number(get('offered_mpps'))} Mpps", _arrived(run)),
+        Tile(
+            "Throughput",
+            f"{number(get('throughput_mpps'))} Mpps",
+            f"{number(get('throughput_gbps'))} Gbit/s",
+        ),
+        Tile("Offered", f"{number(get('offered_mpps'))} Mpps", _packets(get("packets_arrived"))),
         Tile(
             "Dropped",
             percent(dropped),
-            f"{number(get('packets_dropped'))} packets",
+            _packets(get("packets_dropped")),
             "bad" if dropped and dropped > 1e-3 else "warn" if dropped else "",
         ),
         Tile(
@@ -153,12 +157,8 @@ def _plans_text(run: SystemRun) -> str:
     return f"Lines: {plural(count, 'new plan')}." if count else "One plan for all of the run."
 
 
-def _arrived(run: SystemRun) -> str:
-    return f"{number(run.figure('packets_arrived'))} packets"
-
-
-def _gbps(run: SystemRun) -> str:
-    return number(run.figure("throughput_gbps"))
+def _packets(count: float | None) -> str:
+    return f"{number(count)} packets"
 
 
 def _bound_by(run: SystemRun) -> str:

@@ -66,8 +66,8 @@ def _of_numbers(place: str, part: Mapping[Any, Any], key: str) -> str:
 def _beside(place: str, part: Any, leaf: str, written: Mapping[str, Any]) -> list[str]:
     """What a part has that does not have `leaf`, which choices have it, and where it is else."""
     if isinstance(part, list):
-        return [f"{place} is a list of {len(part)}: the first is {place}.0" if part else
-                f"{place} is an empty list"]  # fmt: skip
+        first = f": the first is {place}.0" if part else ""
+        return [f"{place} is a list of {len(part)}{first}"]
     if not isinstance(part, Mapping):
         return [f"{place} is {part!r}"]
     keys = [key for key in part if key not in _NO_SETTINGS]

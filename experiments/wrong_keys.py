@@ -60,7 +60,7 @@ def explain(error: Exception, name: str, words: Sequence[str], folder: Path | No
     """The lines of a message of Hydra's that help, on one line."""
     text = str(error.__cause__ or error)
     if isinstance(error.__cause__, NO_PLACE):
-        keys = [word.partition("=")[0] for word in words if word[0] not in "+~"]
+        keys = [word.partition("=")[0] for word in words if word[:1] not in "+~"]
         found = [said for key in keys if (said := _instead(key, name, words, folder))]
         if found:
             return found[0]

@@ -14,6 +14,7 @@ from experiments.catalogue import choices, print_catalogue
 from experiments.compose import compose
 from experiments.composition import composed
 from experiments.own_groups import check_keys, yaml_files
+from experiments.study.member import prepare
 from sim.core.errors import ConfigError
 from sim.core.keys import typed_key
 from sim.core.run import build
@@ -103,11 +104,12 @@ def test_wrong_settings_say_what_there_is(words: list[str], said: str) -> None:
         compose(words)
 
 
-def test_what_one_of_several_runs_reads_may_be_said_to_all() -> None:
+def test_what_one_of_several_runs_reads_may_be_said_to_all(tmp_path: Path) -> None:
     words = ["host_attention=cpu", "batching=swiftllm"]
     with pytest.raises(ConfigError, match="host_attention: nothing would read it, since SwiftLlm"):
         compose(words)
     assert compose(words, alone=False).host_attention.name == "cpu"
+    assert prepare(words, None, tmp_path) is not None
     assert compose(["experiment=neo_a10g", "batching=swiftllm"]).host_attention.name == "cpu"
     assert compose(["experiment=neo_a10g", "batching=swiftllm", "host_attention=none"])
     assert compose(["host_attention=cpu", "batching._target_=mine.Offload"])

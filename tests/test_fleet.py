@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
+from experiments.catalogue import choices
 from experiments.compose import compose
 from experiments.reproduce.papers.carbon.settings import part
 from models.carbon.calendar import Calendar
@@ -23,7 +25,7 @@ from policies.refresh.break_even import BreakEven
 from policies.refresh.contract import KEEP, Decision, DeviceView, PlaceView
 from policies.refresh.fixed_period import FixedPeriod
 from policies.refresh.second_life import SecondLife, saved_g
-from sim.core.run import run
+from sim.core.run import instantiate, run
 from sim.fleet.planner import FleetPlanner, PoolYears
 from sim.fleet.pool import Cohort, Pool, SecondUse
 
@@ -400,6 +402,15 @@ def test_the_curve_of_power_counts_hour_by_hour() -> None:
     found = years(2021, 1, pool(device=device, use=0.5, shape=shape))["home"].accounts.supply
     assert found.it_j.sum() == pytest.approx(8760 * 3600 * (100.0 + 150.0) / 2)
     assert device.power_w(0.5, 0.0) == pytest.approx(150.0)
+
+
+def test_every_curve_that_is_listed_is_one_that_a_fleet_can_draw_by() -> None:
+    curves = choices("carbon_power")
+    assert {"affine", "fan", "greensku"} <= set(curves)
+    for name in curves:
+        config = compose(["experiment=fleet", f"carbon/power@device.power={name}"])
+        device = instantiate("device", OmegaConf.to_container(config.device))
+        assert device.power_w(0.1, 0.0) < device.power_w(0.9, 0.0) <= device.peak_w
 
 
 def test_a_run_of_a_fleet_is_its_plan() -> None:

@@ -20,7 +20,7 @@ from policies.shifting.at_once import AtOnce
 from policies.shifting.contract import Run
 from policies.shifting.lets_wait_awhile import Interruptible, NonInterruptible
 from sim.carbon.ledger import Ledger
-from sim.carbon.outlook import Forecast, MeanForecast
+from sim.carbon.outlook import Forecast, JointForecast
 from sim.core.errors import ConfigError, LawBroken, TraceError
 from sim.core.run import run as run_config
 from sim.serving.clients import ClosedLoop
@@ -349,6 +349,6 @@ def test_the_forecast_is_right_of_now_and_off_later() -> None:
         Forecast(given.signal, 0.0, lambda: pytest.fail("drawn"), lambda: 12.0)
         for given in (GRID, Given([0.0, 1e6], [300.0]))
     )
-    edges, values = MeanForecast([perfect, flat]).pieces(5.0, 25.0)
+    edges, values = JointForecast([perfect, flat], "mean").pieces(5.0, 25.0)
     assert edges.tolist() == [5.0, 10.0, 20.0, 25.0]
     assert values.tolist() == [300.0, 200.0, 250.0]

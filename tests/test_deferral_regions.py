@@ -67,6 +67,10 @@ def watched() -> dict[str, Any]:
     return {"observers": [Ledger(catalogue(), requests=True)]}
 
 
+def released(outcome: Outcome, table: str = "deferred") -> list[float]:
+    return sorted(row["released_s"] for row in outcome.table(table))
+
+
 def work_g(outcome: Outcome) -> float:
     """Operational grams of steps, nobody's idle power in them."""
     rows = outcome.table("carbon")
@@ -116,6 +120,14 @@ def test_effectiveness_weighs() -> None:
         outcome = run(client=waiting((0.0, "west")), sites=sites, routing=CARBON)
         assert outcome.column("arrival_s") == [at_s]
         assert outcome.column("replica") == [replica]
+
+
+def test_effectiveness_weighs_in_a_mean() -> None:
+    """Means of 200 and 175 g/kWh; with twice the power in the west, of 250 and 275."""
+    west, east = grid(100.0, 200.0, 900.0), grid(300.0, 150.0, 900.0)
+    for pues, at_s in (((1.0, 1.0), 10.0), ((2.0, 1.0), 0.0)):
+        client = waiting((0.0, "west"), of_sites="mean")
+        assert released(run(client=client, sites=two(west, east, 0.0, *pues))) == [at_s]
 
 
 def test_deadlines_count_the_way_home() -> None:
@@ -220,10 +232,6 @@ def down(region: str, from_s: float, to_s: float) -> Fault:
 
 def failing(client: Deferring, sites: Sites, *faults: Fault, **keys: Any) -> Outcome:
     return run(client=client, sites=sites, routing=CARBON, faults=faults, **keys)
-
-
-def released(outcome: Outcome, table: str = "deferred") -> list[float]:
-    return sorted(row["released_s"] for row in outcome.table(table))
 
 
 def test_when_a_region_fails_what_waits_for_it_is_planned_anew() -> None:

@@ -52,8 +52,9 @@ class Deferring(OpenLoop):
     (by all, while none is) and with the share of `rate_rps` and `most_unfinished` of the replicas
     that are up; while none is, beats are left out.
 
-    A request arrives at the gateway when it is released; the table `deferred` tells how long each
-    was held, and when it finished (null: it was rejected, or not done when the run ended). Raises
+    A request arrives at the gateway when it is released, and its latencies count from then on; the
+    table `deferred` says, by the id of the table of requests, when each was handed in, released and
+    due, and when it finished (null: it was rejected, or not done when the run ended). Raises
     ConfigError where a deadline is not after the gathering and serving, and where the run has no
     sites.
     """
@@ -137,10 +138,10 @@ class Deferring(OpenLoop):
         self._table.flush_when_full()
 
     def figures(self) -> dict[str, Value]:
-        """Requests released, those of them for want of slack, those that finished after their
-        deadline; those that missed it (late, rejected, or unfinished when the run ends behind it);
-        those still held; how long they were held; plans made. Requests that are still served get
-        their rows."""
+        """`deferred`: requests released; of them, `forced`: for want of slack, `late`: finished
+        after their deadline. `missed`: those, and what was rejected, or was not done when the run
+        ended behind its deadline. `held`: still held then. `held_s`: how long those released were.
+        `plans`: of all batches. Requests that are still served get their rows."""
         now = self._simulation.now
         for number, times in self._released.items():
             self._table.append((number, *times, None))

@@ -236,10 +236,10 @@ def failing(client: Deferring, sites: Sites, *faults: Fault, **keys: Any) -> Out
 
 def test_when_a_region_fails_what_waits_for_it_is_planned_anew() -> None:
     """All wait for the west at 10 s. It fails at 5 s: the east is as clean as it gets until 10 s,
-    and takes half of the rate. What is handed in at 6 s counts on the west no more."""
+    and takes the rate of one region. What is handed in at 6 s counts on the west no more."""
     client = waiting(*[(0.0, "west")] * 2, (6.0, "west"))
     outcome = failing(client, two(WEST, EAST), down("west", 5.0, 60.0))
-    assert released(outcome) == [5.0, 7.0, 9.0]
+    assert released(outcome) == [5.0, 6.0, 7.0]
     assert outcome.column("replica") == [1, 1, 1]
     assert (outcome["deferred.forced"], outcome["deferred.missed"]) == (0, 0)
     alone = waiting(*[(0.0, "west")] * 2, site="west")
@@ -250,7 +250,7 @@ def test_when_a_region_fails_what_waits_for_it_is_planned_anew() -> None:
 def test_when_a_region_comes_back_it_is_counted_on() -> None:
     """While the west is down the east's best is 20 s; back at 8 s, its 50 g/kWh begin at 10 s."""
     west, east = WEST, grid(400.0, 200.0, 100.0, 400.0)
-    for back_s, found in ((8.0, [10.0, 11.0, 12.0]), (50.0, [20.0, 22.0, 24.0])):
+    for back_s, found in ((8.0, [10.0, 11.0, 12.0]), (50.0, [20.0, 21.0, 22.0])):
         client = waiting(*[(2.0, "west")] * 3)
         outcome = failing(client, two(west, east), down("west", 1.0, back_s))
         assert released(outcome) == found
@@ -262,7 +262,7 @@ def test_what_is_under_way_stops_for_the_next_clean_hour() -> None:
     client = waiting(*[(0.0, "west")] * 9)
     sites = two(WEST, grid(400.0, 400.0, 100.0, 400.0))
     outcome = failing(client, sites, down("west", 13.125, 60.0))
-    assert released(outcome) == [10.0, 11.0, 12.0, 13.0, *[20.0 + 2 * n for n in range(5)]]
+    assert released(outcome) == [10.0, 11.0, 12.0, 13.0, 20.0, 21.0, 22.0, 23.0, 24.0]
     assert outcome.column("replica") == [0, 0, 0, *[1] * 6]
     assert outcome["requests_rerouted"] == 1
 
@@ -272,7 +272,9 @@ def test_deadlines_that_half_of_the_replicas_can_meet_are_met() -> None:
     nine of the seconds from 30 to 40. From 15 s on there is one, and it begins at 20 s."""
     late = [grid(400.0, 400.0, 300.0, 100.0, 400.0)] * 2
     for faults, begins_s in (((), 30.0), ((down("west", 15.0, 90.0),), 20.0)):
-        client = waiting(*[(0.0, "east")] * 18, rate_rps=2.0, wait_s=45.0, serve_s=1.0)
+        client = waiting(
+            *[(0.0, "east")] * 18, rate_rps=2.0, wait_s=45.0, serve_s=1.0, of_sites="mean"
+        )
         outcome = failing(
             client, two(*late), *faults, cost=ConstantCost(0.5), engine={"max_sequences": 1}
         )
@@ -282,15 +284,37 @@ def test_deadlines_that_half_of_the_replicas_can_meet_are_met() -> None:
 
 
 def test_nothing_is_released_while_no_replica_is_up() -> None:
-    """At once by their plan, but both are down from 1 s on: they go when the west is back, at half
-    of the rate; or, where it is back too late, by their deadline, which they miss."""
-    for back_s, found, forced in ((12.0, [12.0, 14.0, 16.0], 0), (60.0, [37.0, 38.0, 39.0], 3)):
-        client = waiting(*[(2.0, "west")] * 3, policy=AtOnce(), wait_s=38.0)
+    """At once by their plan, but both are down from 1 s on: they go when the west is back, at the
+    rate of one region or of half of both; or, where it is back too late, by their deadline, which
+    they miss."""
+    for back_s, of_sites, found, forced in (
+        (12.0, "least", [12.0, 13.0, 14.0], 0),
+        (12.0, "mean", [12.0, 14.0, 16.0], 0),
+        (60.0, "mean", [37.0, 38.0, 39.0], 3),
+    ):
+        client = waiting(*[(2.0, "west")] * 3, policy=AtOnce(), wait_s=38.0, of_sites=of_sites)
         faults = down("west", 1.0, back_s), down("east", 1.0, 90.0)
         outcome = failing(client, two(WEST, EAST), *faults)
         assert released(outcome) == found
         assert outcome["deferred.forced"] == outcome["deferred.missed"] == forced
         assert outcome.column("replica") == [0, 0, 0]
+
+
+def test_the_rate_is_for_as_many_replicas_as_one_region_has() -> None:
+    """Two in each region: with one left in each all of the rate, with one in all half of it."""
+    trips = {"west": {"west": 0.0, "east": 0.0}}
+    for broken, gap_s in (([0, 2], 1.0), ([0, 1, 2], 2.0)):
+        west, east = site(WEST, nodes=["node0", "node1"]), site(EAST)
+        faults = [
+            Fault(time_s=3.0, target=f"node{node}/gpu0", kind="fail", duration_s=60.0)
+            for node in broken
+        ]
+        outcome = failing(
+            waiting(*[(4.0, "west")] * 3), Sites({"west": west, "east": east}, trips), *faults,
+            replicas=4,
+        )  # fmt: skip
+        begins_s = 4.0 if gap_s > 1.0 else 10.0
+        assert released(outcome) == [begins_s + gap_s * n for n in range(3)]
 
 
 outages = st.lists(
@@ -343,19 +367,30 @@ def test_law_00_whatever_fails_each_goes_once_and_in_time(
             assert row["finish_s"] <= row["deadline_s"]
 
 
-@given(values, values, origins, st.sampled_from([AtOnce, NonInterruptible, Interruptible]))
+@given(
+    values,
+    values,
+    origins,
+    st.sampled_from([AtOnce, NonInterruptible, Interruptible]),
+    st.sampled_from([("least", 1.0, 2), ("mean", 0.5, 1)]),
+)
 def test_a_region_that_is_down_is_as_none(
-    west: list[float], east: list[float], requests: list[tuple[float, str]], policy: Any
+    west: list[float],
+    east: list[float],
+    requests: list[tuple[float, str]],
+    policy: Any,
+    share: tuple[str, float, int],
 ) -> None:
-    """Released as in a run where there is the other alone, with half of the rate and room."""
-    whole = waiting(*sorted(requests), policy=policy())
-    outcome = failing(whole, two(grid(*west), grid(*east)), down("west", 0.0, 1e5))
-    half = waiting(*sorted(requests), policy=policy(), rate_rps=0.5, most_unfinished=50)
-    alone = Sites(
-        {"east": site(grid(*east), pue=ConstantPue(PUE))},
-        {"west": {"east": 0.0}, "east": {"east": 0.0}},
-    )
-    assert released(outcome) == released(run(client=half, sites=alone, replicas=1, routing=CARBON))
+    """Released as in a run where there is the other alone, with the rate and the room of one region
+    or half of those of both."""
+    of_sites, rate_rps, room = share
+    keys = {"policy": policy(), "of_sites": of_sites}
+    both = waiting(*sorted(requests), most_unfinished=2, **keys)
+    outcome = failing(both, two(grid(*west), grid(*east)), down("west", 0.0, 1e5))
+    one = waiting(*sorted(requests), rate_rps=rate_rps, most_unfinished=room, **keys)
+    place = {"east": site(grid(*east), pue=ConstantPue(PUE))}
+    alone = Sites(place, {"west": {"east": 0.0}, "east": {"east": 0.0}})
+    assert released(outcome) == released(run(client=one, sites=alone, replicas=1, routing=CARBON))
 
 
 # ---- configurations and bad input ----

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from math import inf
 from typing import Literal
@@ -49,8 +50,9 @@ class Deferring(OpenLoop):
     Plans go by the intensity x PUE that is foreseen at `site`, or, with None, at all sites where a
     replica is up: of each moment their mean, or the least for a routing that sends requests there
     (`of_sites`). When a replica fails or comes back all is planned anew, by the sites that are left
-    (by all, while none is) and with the share of `rate_rps` and `most_unfinished` of the replicas
-    that are up; while none is, beats are left out.
+    (by all, while none is). `rate_rps` and `most_unfinished` are for all replicas, or, by the least
+    of all sites, for as many as the smallest site has, as work goes to one of them; while fewer are
+    up, their share holds, and while none is, beats are left out.
 
     A request arrives at the gateway when it is released, and its latencies count from then on; the
     table `deferred` says, by the id of the table of requests, when each was handed in, released and
@@ -114,6 +116,8 @@ class Deferring(OpenLoop):
         self._held = HeldBatches(self.shifting, self.replan_s, self._key)
         self._beat = Alarm(simulation.env, self._ring)
         self._sites = self._sites_of(gateway)
+        each = Counter(site.name for site in self._sites)
+        self._enough = min(each.values()) if self.of_sites == "least" else len(self._sites)
         super().start(simulation, gateway, name)
         self._expect()
         gateway.on_up.append(self._up_changed)
@@ -175,11 +179,12 @@ class Deferring(OpenLoop):
 
     def _expect(self) -> None:
         """Plan by what is up now."""
-        up = self._gateway.up or range(len(self._sites))
-        sites = {site.name: site for site in (self._sites[replica] for replica in up)}
+        up = self._gateway.up
+        sites = {site.name: site for site in [self._sites[i] for i in up] or self._sites}
         forecast = JointForecast([site.effective for site in sites.values()], self.of_sites)
         foreseen = " and ".join(f"sites.{name}" for name in sites)
-        self._held.expect(forecast, foreseen, self.rate_rps * len(up) / len(self._sites))
+        self._share = min(1.0, len(up) / self._enough)
+        self._held.expect(forecast, foreseen, self.rate_rps * (self._share or 1.0))
 
     def _up_changed(self) -> None:
         self._expect()
@@ -216,14 +221,10 @@ class Deferring(OpenLoop):
             if now < self._due_s:
                 self._beat.ring(self._due_s)
                 return
-            if urgent or self._has_room():
+            unfinished = sum(self._gateway.outstanding_requests)
+            if urgent or unfinished < self.most_unfinished * self._share:
                 self._release(batch, urgent)
             self._due_s = now + gap_s
-
-    def _has_room(self) -> bool:
-        """Whether the replicas that are up have less than their share of `most_unfinished`."""
-        unfinished = self._gateway.outstanding_requests
-        return sum(unfinished) * len(unfinished) < self.most_unfinished * len(self._gateway.up)
 
     def _release(self, batch: Batch, urgent: bool) -> None:
         now = self._simulation.env.now

@@ -144,8 +144,8 @@ class Deferring(OpenLoop):
     def figures(self) -> dict[str, Value]:
         """`deferred`: requests released; of them, `forced`: for want of slack, `late`: finished
         after their deadline. `missed`: those, and what was rejected, or was not done when the run
-        ended behind its deadline. `held`: still held then. `held_s`: how long those released were.
-        `plans`: of all batches. Requests that are still served get their rows."""
+        ended behind its deadline. `held`: still held as it ended. `held_s`: how long those
+        released were. `plans`: made in all. Requests that are still served get their rows."""
         now = self._simulation.now
         for number, times in self._released.items():
             self._table.append((number, *times, None))

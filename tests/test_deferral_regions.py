@@ -390,7 +390,7 @@ def test_a_region_that_is_down_is_as_none(
     one = waiting(*sorted(requests), rate_rps=rate_rps, most_unfinished=room, **keys)
     place = {"east": site(grid(*east), pue=ConstantPue(PUE))}
     alone = Sites(place, {"west": {"east": 0.0}, "east": {"east": 0.0}})
-    assert released(outcome) == released(run(client=one, sites=alone, replicas=1, routing=CARBON))
+    assert released(outcome) == released(run(client=one, sites=alone, replicas=1))
 
 
 # ---- configurations and bad input ----

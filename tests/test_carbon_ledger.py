@@ -33,7 +33,7 @@ from models.carbon.signal import StepSignal
 from models.carbon.supply import FarmEnergy
 from models.errors import ConfigError, TraceError
 from sim.carbon.ledger import Ledger
-from sim.carbon.methods import Slot, attribute
+from sim.carbon.methods import Slot, attribute, redistributed
 from sim.carbon.netting import SiteSettled
 from sim.carbon.site import Farm
 from sim.carbon.sites import Sites
@@ -118,6 +118,74 @@ def test_nested_shapley_by_hand() -> None:
     for spans_s in ([0.0], [4.0, 3.0], [4.0, 4.0], [float("inf")]):
         with pytest.raises(ConfigError, match=r"carbon\.shapley_spans_s"):
             Ledger(catalogue(), shapley_spans_s=spans_s)
+
+
+def test_methods_by_hand_over_steps_of_any_length() -> None:
+    """A user of 8 W for a second, one of 4 W for three; a gram stands by for the first, three for
+    nobody. By power the first causes the peak: 2 + 4 against 2, times 8 J and 12 J."""
+    first, second = Slot(1.0), Slot(3.0)
+    first.work("peak", 8.0, 16.0)
+    first.work("nothing", 0.0, 0.0)
+    first.hold("peak", 1.0)
+    second.work("flat", 12.0, 24.0)
+    second.hold("idle", 3.0)
+    found = attribute([first, second])
+    peak_g = 4.0 * 48.0 / (48.0 + 24.0)
+    wanted = {
+        "usage_and_reservation": {"peak": 17.0, "flat": 24.0, "idle": 3.0},
+        "spread": {"peak": 17.0 * 44.0 / 41.0, "flat": 24.0 * 44.0 / 41.0},
+        "usage": {"peak": 17.0, "flat": 27.0},
+        "equal": {"peak": 17.0, "flat": 27.0},
+        "shapley": {"peak": 16.0 + peak_g, "flat": 28.0 - peak_g},
+    }
+    for method, accounts in wanted.items():
+        own = {name: grams for name, grams in found[method].items() if name != "nothing"}
+        assert own == pytest.approx(accounts), method
+        assert found[method].get("nothing", 0.0) == 0.0
+
+
+def test_rounding_is_no_user_of_a_step() -> None:
+    """Else it would have half by the method of equal parts."""
+    slot = Slot(1.0)
+    slot.work("serving", 0.3, 6.0)
+    slot.split("serving", {"serving/chat": 0.1 + 0.2 - 2e-16}, {})
+    assert attribute([slot])["equal"] == {"serving/chat": 6.0}
+
+
+def test_overheads_are_shared_out_in_a_second_pass() -> None:
+    """What one tenant lost is his; idle and shared are everybody's in proportion."""
+    accounts = {
+        "serving/chat": 3.0, "serving": 1.0, "serving/lost": 4.0, "jobs": 8.0,
+        "idle": 6.0, "shared": 2.0,
+    }  # fmt: skip
+    found = redistributed(accounts)
+    assert found == pytest.approx({"serving/chat": 9.0, "serving": 3.0, "jobs": 12.0})
+    assert redistributed({"idle": 5.0, "shared": 1.0}) == {"idle": 5.0, "shared": 1.0}
+    alone = {"serving/lost": 4.0, "jobs": 8.0}
+    assert redistributed(alone) == alone
+
+
+def test_grams_of_prompts_and_answers_by_hand() -> None:
+    """Two requests that share nothing: what each phase holds and draws, and idle by it."""
+    outcome = run([(0.0, 1, 3), (10.0, 1, 5)], **accounted(requests=True))
+    figures = outcome.result
+    own = {
+        account: sum(
+            sums[1] + sums[2]
+            for (_, tenant, name), sums in books(outcome).items()
+            if (tenant, name) == ("serving", account)
+        )
+        for account in ("prefill", "decode", "idle")
+    }
+    assert min(own.values()) > 0.0
+    # An iteration for each prompt, with its first token, and six more.
+    assert own["prefill"] < own["decode"]
+    whole = sum(own.values())
+    prefill_g = whole * own["prefill"] / (own["prefill"] + own["decode"])
+    per_1k = figures["serving.carbon_per_1k_prefill_tokens_g"]
+    assert per_1k == pytest.approx(prefill_g / 2 * 1000)
+    per_1k = figures["serving.carbon_per_1k_decode_tokens_g"]
+    assert per_1k == pytest.approx((whole - prefill_g) / 8 * 1000)
 
 
 def test_nothing_to_do_is_idle() -> None:
@@ -307,6 +375,7 @@ def test_farm_and_battery_by_hand() -> None:
     assert figures["sites.home.annual_share"] == pytest.approx(800.0 / 900.0)
     assert figures.number("sites.home.coverage") <= figures.number("sites.home.annual_share")
     assert figures["sites.home.location_g"] == pytest.approx(900.0 * 1e-3)
+    assert figures["sites.home.annual_matching_g"] == pytest.approx(100.0 * 1e-3)
     assert figures["sites.home.battery.content_j"] == pytest.approx(0.0, abs=1e-9)
     grid_g = (540.0 - out_j) * 1e-3
     wear_g = BATTERY.worn_g(out_j)

@@ -618,22 +618,31 @@ def test_the_catalogues_file_is_its_bills_priced() -> None:
 
 
 def test_hourly_accounts_agree_with_events() -> None:
-    """Two days with a few requests, farm and battery: hour by hour from the mean loads alone."""
+    """Two days with a request an hour, farm, battery, temperature, and a part at the end of its
+    life: hour by hour from loads that are counted by hand."""
     hours = 48
     rng = np.random.default_rng(3)
     edges = [3600.0 * i for i in range(hours + 1)]
     grid, wind = rng.uniform(50.0, 400.0, hours), rng.uniform(0.0, 1.0, hours)
+    outside_c = rng.uniform(5.0, 35.0, hours)
+    pue = TemperaturePue(fixed=0.08, per_degree=0.006, free_below_c=18.0)
     long = {name: [g, g, g, 1e7] for name, (_, g, _, _) in PARTS.items()}
+    long["drives"] = [9.0, 9.0, 9.0, 1e5]
     devices = {"test-gpu": [9.0, 9.0, 9.0, 1e6], "test-cpu": [7.0, 7.0, 7.0, 2e6]}
     battery = Battery(BATTERY, 2e5)
     settled: list[SiteSettled] = []
-    times = [*rng.uniform(0.0, edges[-1], 40).tolist(), edges[-1] - 10.0]
-    requests = [(at, 3, 400) for at in times]
+    tokens = rng.integers(1, 3000, hours)
+    requests = [(3600.0 * at + 100.0, 1, count) for at, count in enumerate(tokens.tolist())]
+    # The end of the run cuts one off after ten tokens.
+    requests.append((edges[-1] - 10.0, 1, 400))
+    tokens[-1] += 10
     outcome = run(
-        sorted(requests),
+        requests,
         until_s=edges[-1],
         sites=sites(
             Given(edges, grid.tolist()),
+            pue=pue,
+            outside=Given(edges, outside_c.tolist()),
             farms=[Farm(Given(edges, wind.tolist()), 150.0, 12.0)],
             battery=battery,
         ),
@@ -643,20 +652,25 @@ def test_hourly_accounts_agree_with_events() -> None:
     assert len(by_hour) == hours
     lives = {**catalogue(devices=devices, parts=long).node(node_spec(1))}
     lives["gpu"] = catalogue(devices=devices, parts=long).device("test-gpu")
+    # A second at full power for each token.
     accounts = hourly_accounts(
-        it_w=np.array([step.it_j for step in by_hour]) / 3600.0,
+        it_w=IDLE_W + NODE_W + BUSY_W * tokens / 3600.0,
         intensity_g_per_kwh=grid,
-        pue=PUE,
+        pue=np.array([pue.at(celsius) for celsius in outside_c.tolist()]),
         farms=[FarmEnergy(wind * 150.0 * 3600.0, 12.0)],
         battery=battery,
         devices=[Deployment(name=name, life=life, from_s=0.0) for name, life in lives.items()],
     )
-    operational = [step.total_g for step in by_hour]
-    assert accounts.supply.total_g == pytest.approx(operational, rel=1e-6)
+    for figure in ("total_g", "load_j", "matched_j", "grid_j", "charged_j", "discharged_j"):
+        events = [getattr(step, figure) for step in by_hour]
+        assert getattr(accounts.supply, figure) == pytest.approx(events, rel=1e-6, abs=1e-6)
     content = [step.content_j for step in by_hour]
     assert accounts.supply.content_j == pytest.approx(content, rel=1e-6, abs=1e-6)
-    assert accounts.embodied_g.sum() == pytest.approx(outcome.result["carbon.embodied_g"], rel=1e-6)
+    made = np.zeros(hours)
+    for row in outcome.table("carbon"):
+        made[int(row["start_s"] // 3600.0)] += row["embodied_g"]
+    assert accounts.embodied_g == pytest.approx(made, rel=1e-6)
+    assert made[0] > made[-1]
     assert accounts.total_g.sum() == pytest.approx(outcome.result["carbon_g"], rel=1e-6)
-    charged = [step.charged_j for step in by_hour]
-    assert sum(charged) > 0.0
+    assert accounts.supply.charged_j.sum() > 0.0
     assert max(content) > 1e5

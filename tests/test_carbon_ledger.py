@@ -384,6 +384,26 @@ def test_farm_and_battery_by_hand() -> None:
     assert figures["carbon.operational_g"] == pytest.approx(grid_g + farm_g + wear_g)
 
 
+def test_what_the_grid_gives_has_the_intensity_of_the_loads_joules() -> None:
+    """Four seconds of work and one idle at 3,600 g/kWh, five idle at 0; a farm gives a fifth of
+    the load of these ten seconds."""
+    work_j, idle_j = 4 * (PEAK_W + NODE_W) * PUE, (IDLE_W + NODE_W) * PUE
+    load_j = work_j + 6 * idle_j
+    outcome = run(
+        [(0.0, 1, 4), (50.0, 1, 1)],
+        until_s=10.0,
+        sites=sites(
+            Given([0.0, 5.0, 100.0], [3600.0, 0.0]),
+            farms=[Farm(always(1.0, "wind"), load_j / 50.0, 0.0)],
+            netting_s=10.0,
+        ),
+        observers=[Ledger(catalogue())],
+    )
+    per_j = 1e-3 * (work_j + idle_j) / load_j
+    assert outcome.result["carbon.operational_g"] == pytest.approx(0.8 * load_j * per_j)
+    assert outcome.result["sites.home.location_g"] == pytest.approx(load_j * per_j)
+
+
 #: A farm that gives more than idling takes and less than work.
 FARM = Farm(always(1.0, "wind"), 150.0, 36.0)
 

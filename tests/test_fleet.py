@@ -416,6 +416,9 @@ def test_a_run_of_a_fleet_is_its_plan() -> None:
     for name, each in found.items():
         wanted = float(each.accounts.total_g.sum())
         assert result[f"fleet.{name}.carbon_g"] == pytest.approx(wanted)
+        drawn = float(each.accounts.supply.it_j.sum())
+        assert result[f"fleet.{name}.energy_j"] == pytest.approx(drawn)
+        assert result[f"fleet.{name}.facility_energy_j"] == pytest.approx(1.12 * drawn)
     assert result["fleet.moved_in"] == result["fleet.quiet.moved_in"] > 0.0
     table = result.table("fleet")
     assert list(table.year) == [*range(2026, 2031)] * 2

@@ -28,13 +28,15 @@ from models.carbon.battery import Battery, BatterySpec, Store
 from models.carbon.catalogue import EmbodiedCatalogue
 from models.carbon.clock import Clock
 from models.carbon.hourly import Deployment, hourly_accounts
-from models.carbon.pue import TemperaturePue
+from models.carbon.lifetime import Life
+from models.carbon.pue import ConstantPue, TemperaturePue
 from models.carbon.signal import StepSignal
 from models.carbon.supply import FarmEnergy
 from models.errors import ConfigError, TraceError
 from sim.carbon.ledger import Ledger
 from sim.carbon.methods import Slot, attribute, redistributed
 from sim.carbon.netting import SiteSettled
+from sim.carbon.parts import Claim, Part
 from sim.carbon.site import Farm
 from sim.carbon.sites import Sites
 from sim.core.simulation import Simulation
@@ -206,7 +208,14 @@ def test_what_is_linear() -> None:
 
     operational_g, embodied_g = figures()
     assert figures(intensity=always(7200.0)) == pytest.approx((2 * operational_g, embodied_g))
+    assert figures(pue=ConstantPue(3.0)) == pytest.approx((2 * operational_g, embodied_g))
     assert figures(level="high") == pytest.approx((operational_g, 2 * embodied_g))
+    halved = catalogue(
+        devices={name: [*row[:3], 2 * row[3]] for name, row in catalogue().devices.items()},
+        parts={name: [*row[:3], 2 * row[3]] for name, row in PARTS.items()},
+    )
+    outcome = run([(0.0, 3, 4), (1.0, 2, 9)], sites=sites(), observers=[Ledger(halved)])
+    assert outcome.result["carbon.embodied_g"] == pytest.approx(0.5 * embodied_g)
     assert figures(level="low")[0] == operational_g
 
 
@@ -315,6 +324,19 @@ class Cores:
 
     def finish(self, results: Any) -> None:
         pass
+
+
+def test_a_host_that_is_had_more_than_once_is_shared_in_proportion() -> None:
+    """One tenant fills its cores, another its memory: 8 and 6 of 10 s; then 2 of 10 alone."""
+    had = {10.0: (8.0, 6.0), 20.0: (10.0, 6.0)}
+
+    def occupied(now_s: float) -> dict[Claim, float]:
+        cores_s, memory_s = had.get(now_s, (0.0, 0.0))
+        return {Claim("cores"): cores_s, Claim("memory"): memory_s}
+
+    part = Part(0, "host", Life(100.0, 1000.0), lambda t: (t, 0.0), dict, occupied=occupied)
+    assert part.step(10.0).held == pytest.approx({Claim("cores"): 8 / 14, Claim("memory"): 6 / 14})
+    assert part.step(20.0).held == pytest.approx({Claim("cores"): 0.2, Claim("idle"): 0.8})
 
 
 def test_a_hosts_work_goes_to_its_tenants() -> None:

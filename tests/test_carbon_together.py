@@ -78,6 +78,8 @@ def test_every_joule_and_gram_is_booked_once(together: Result) -> None:
     books = together.table("carbon")
     assert set(books.tenant) == {"serving", "jobs", "dataplane", "idle", "shared"}
     assert books.start_s.nunique() >= 4
+    # Links draw the same whether anybody sends.
+    assert set(books.account[books.component == "network"]) == {"idle"}
     for key, figure in (
         ("energy_j", "energy_j"),
         ("operational_g", "carbon.operational_g"),

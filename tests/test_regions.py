@@ -154,6 +154,14 @@ def test_the_marginal_signal_is_followed_where_asked() -> None:
         run(client=sent(*client), sites=two(), routing=carbon(signal="marginal"))
 
 
+def test_energy_alone_is_blind_to_the_grids() -> None:
+    """The west's grid is clean and its cooling bad."""
+    sites = two(10.0, 500.0, west_keys={"pue": ConstantPue(1.6)})
+    for signal, replica in (("average", 0), ("energy", 1)):
+        outcome = run(client=sent((0.0, 1, 1, "west")), sites=sites, routing=carbon(signal=signal))
+        assert outcome.column("replica") == [replica]
+
+
 def test_the_network_may_count() -> None:
     """Two steps of 350 J above idle, a little cleaner in the east; five tokens of 300 J."""
     for joules, replica in ((0.0, 1), (300.0, 0)):
@@ -327,7 +335,7 @@ def test_settings_of_carbon_routing_are_checked(keys: dict[str, Any], said: str)
 # ---- configurations ----
 
 
-@pytest.mark.parametrize("routing", ["nearest", "carbon", "cleanest"])
+@pytest.mark.parametrize("routing", ["nearest", "carbon", "cleanest", "least_energy"])
 def test_the_shipped_two_regions_run(routing: str) -> None:
     words = ["cluster=two_regions", "sites=two_regions", "client=two_regions", "replicas=2"]
     result = run_config(compose([*words, "workload.count=20", f"routing={routing}"]))

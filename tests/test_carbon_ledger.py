@@ -426,6 +426,18 @@ def test_what_the_grid_gives_has_the_intensity_of_the_loads_joules() -> None:
     assert outcome.result["sites.home.location_g"] == pytest.approx(load_j * per_j)
 
 
+def test_more_than_the_load_is_matched_by_the_year_and_no_more() -> None:
+    outcome = run(
+        [(50.0, 1, 1)],
+        until_s=10.0,
+        sites=sites(farms=[Farm(Given([0.0, 5.0, 100.0], [1.0, 0.0]), 1e3, 0.0)], netting_s=5.0),
+        observers=[Ledger(catalogue())],
+    )
+    assert outcome.result["sites.home.annual_share"] == 1.0
+    assert outcome.result["sites.home.annual_matching_g"] == 0.0
+    assert outcome.result["sites.home.coverage"] == pytest.approx(0.5)
+
+
 #: A farm that gives more than idling takes and less than work.
 FARM = Farm(always(1.0, "wind"), 150.0, 36.0)
 

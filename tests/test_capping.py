@@ -131,6 +131,16 @@ def test_what_caps_need() -> None:
             simulation.run()
 
 
+def test_caps_that_cannot_be_are_told() -> None:
+    words = ["+system@systems.capping=capping", "workload.count=1"]
+    for more, says in (
+        ("systems.capping.policy.shares=[1,0.3]", r"capping: node0/gpu0: power cap: 0\.3 of peak"),
+        ("power_cap=0.6", r"capping: node0/gpu0 has a power_cap already; leave out one of both"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            run(compose([*words, more]))
+
+
 def test_the_shipped_caps_run_and_keep_what_they_promise() -> None:
     """On a dirty grid the GPU is capped, on a clean one it is not."""
     assert isinstance(part("capping/least_carbon"), LeastCarbon)

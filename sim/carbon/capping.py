@@ -22,7 +22,7 @@ class PowerCaps:
     changes. Figures: by site the mean cap over time (1 without one), and changes.
 
     embodied: what making costs, for the policy alone. Raises ConfigError without sites, without
-    GPUs, and for a cap that a GPU's model does not know.
+    GPUs, for GPUs that have a cap already, and for a cap that a GPU's model does not know.
     """
 
     def __init__(
@@ -76,6 +76,10 @@ class PowerCaps:
         for gpu in node.gpus:
             if gpu.capped_speed is None:
                 raise ConfigError(f"{self.name}: {gpu.name} needs a capped_speed")
+            if gpu.limit is not None:
+                raise ConfigError(
+                    f"{self.name}: {gpu.name} has a power_cap already; leave out one of both"
+                )
             made = self._embodied.device(gpu.spec.name)
             view = {
                 "name": gpu.spec.name,
@@ -103,10 +107,13 @@ class PowerCaps:
         intensity, pue = site.grid.at(now_s), site.pue_at(now_s)
         for gpu, known in self._gpus[site]:
             view = CapView(intensity_g_per_kwh=intensity, pue=pue, **known)
-            cap = self._policy.cap(view, now_s)
-            share = 1.0 if cap is None else cap
-            before = self._caps.get(gpu, inf)
-            if share != before:
-                gpu.cap(cap)
-                self._caps[gpu] = share
-                self._changes[site] += before != inf
+            try:
+                cap = self._policy.cap(view, now_s)
+                share = 1.0 if cap is None else cap
+                before = self._caps.get(gpu, inf)
+                if share != before:
+                    gpu.cap(cap)
+            except ConfigError as error:
+                raise ConfigError(f"{self.name}: {gpu.name}: {error}") from None
+            self._caps[gpu] = share
+            self._changes[site] += share != before != inf

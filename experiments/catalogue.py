@@ -35,6 +35,7 @@ _GROUPS = {
     "forecast": "forecast",
     "cluster": "cluster",
     "refresh": "refresh",
+    "capping": "capping",
     "sites": "sites",
     "carbon": "carbon",
     "carbon_device": "carbon/device",

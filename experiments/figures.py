@@ -72,6 +72,8 @@ def _figures(result: Result) -> list[str]:
             "making of what went before its time": "early_g",
         }
         parts = (f"{_tonnes(get(f'fleet.{key}'))} of {name}" for name, key in tonnes.items())
+        drawn, facility = (_gwh(get(f"fleet.{key}")) for key in ("energy_j", "facility_energy_j"))
+        lines.append(f"energy {drawn} before PUE, {facility} with it")
         lines.append(f"carbon {_tonnes(get('fleet.carbon_g'))}: {', '.join(parts)}")
         return lines
     lines.append(f"energy {_number(get('energy_j'))} J{_carbon(result)}")
@@ -124,6 +126,10 @@ def _seconds(value: object) -> str:
 
 def _tonnes(grams: object) -> str:
     return f"{_number(grams / 1e6)} t" if isinstance(grams, (int, float)) else "-"
+
+
+def _gwh(joules: object) -> str:
+    return f"{_number(joules / 3.6e12)} GWh" if isinstance(joules, (int, float)) else "-"
 
 
 def _number(value: object) -> str:

@@ -28,13 +28,15 @@ from models.carbon.battery import Battery, BatterySpec, Store
 from models.carbon.catalogue import EmbodiedCatalogue
 from models.carbon.clock import Clock
 from models.carbon.hourly import Deployment, hourly_accounts
-from models.carbon.pue import TemperaturePue
+from models.carbon.lifetime import Life
+from models.carbon.pue import ConstantPue, TemperaturePue
 from models.carbon.signal import StepSignal
 from models.carbon.supply import FarmEnergy
 from models.errors import ConfigError, TraceError
 from sim.carbon.ledger import Ledger
-from sim.carbon.methods import Slot, attribute
+from sim.carbon.methods import Slot, attribute, redistributed
 from sim.carbon.netting import SiteSettled
+from sim.carbon.parts import Claim, Part
 from sim.carbon.site import Farm
 from sim.carbon.sites import Sites
 from sim.core.simulation import Simulation
@@ -120,6 +122,74 @@ def test_nested_shapley_by_hand() -> None:
             Ledger(catalogue(), shapley_spans_s=spans_s)
 
 
+def test_methods_by_hand_over_steps_of_any_length() -> None:
+    """A user of 8 W for a second, one of 4 W for three; a gram stands by for the first, three for
+    nobody. By power the first causes the peak: 2 + 4 against 2, times 8 J and 12 J."""
+    first, second = Slot(1.0), Slot(3.0)
+    first.work("peak", 8.0, 16.0)
+    first.work("nothing", 0.0, 0.0)
+    first.hold("peak", 1.0)
+    second.work("flat", 12.0, 24.0)
+    second.hold("idle", 3.0)
+    found = attribute([first, second])
+    peak_g = 4.0 * 48.0 / (48.0 + 24.0)
+    wanted = {
+        "usage_and_reservation": {"peak": 17.0, "flat": 24.0, "idle": 3.0},
+        "spread": {"peak": 17.0 * 44.0 / 41.0, "flat": 24.0 * 44.0 / 41.0},
+        "usage": {"peak": 17.0, "flat": 27.0},
+        "equal": {"peak": 17.0, "flat": 27.0},
+        "shapley": {"peak": 16.0 + peak_g, "flat": 28.0 - peak_g},
+    }
+    for method, accounts in wanted.items():
+        own = {name: grams for name, grams in found[method].items() if name != "nothing"}
+        assert own == pytest.approx(accounts), method
+        assert found[method].get("nothing", 0.0) == 0.0
+
+
+def test_rounding_is_no_user_of_a_step() -> None:
+    """Else it would have half by the method of equal parts."""
+    slot = Slot(1.0)
+    slot.work("serving", 0.3, 6.0)
+    slot.split("serving", {"serving/chat": 0.1 + 0.2 - 2e-16}, {})
+    assert attribute([slot])["equal"] == {"serving/chat": 6.0}
+
+
+def test_overheads_are_shared_out_in_a_second_pass() -> None:
+    """What one tenant lost is his; idle and shared are everybody's in proportion."""
+    accounts = {
+        "serving/chat": 3.0, "serving": 1.0, "serving/lost": 4.0, "jobs": 8.0,
+        "idle": 6.0, "shared": 2.0,
+    }  # fmt: skip
+    found = redistributed(accounts)
+    assert found == pytest.approx({"serving/chat": 9.0, "serving": 3.0, "jobs": 12.0})
+    assert redistributed({"idle": 5.0, "shared": 1.0}) == {"idle": 5.0, "shared": 1.0}
+    alone = {"serving/lost": 4.0, "jobs": 8.0}
+    assert redistributed(alone) == alone
+
+
+def test_grams_of_prompts_and_answers_by_hand() -> None:
+    """Two requests that share nothing: what each phase holds and draws, and idle by it."""
+    outcome = run([(0.0, 1, 3), (10.0, 1, 5)], **accounted(requests=True))
+    figures = outcome.result
+    own = {
+        account: sum(
+            sums[1] + sums[2]
+            for (_, tenant, name), sums in books(outcome).items()
+            if (tenant, name) == ("serving", account)
+        )
+        for account in ("prefill", "decode", "idle")
+    }
+    assert min(own.values()) > 0.0
+    # An iteration for each prompt, with its first token, and six more.
+    assert own["prefill"] < own["decode"]
+    whole = sum(own.values())
+    prefill_g = whole * own["prefill"] / (own["prefill"] + own["decode"])
+    per_1k = figures["serving.carbon_per_1k_prefill_tokens_g"]
+    assert per_1k == pytest.approx(prefill_g / 2 * 1000)
+    per_1k = figures["serving.carbon_per_1k_decode_tokens_g"]
+    assert per_1k == pytest.approx((whole - prefill_g) / 8 * 1000)
+
+
 def test_nothing_to_do_is_idle() -> None:
     outcome = run([(50.0, 1, 1)], until_s=10.0, **accounted())
     assert {account for _, _, account in books(outcome)} == {"idle"}
@@ -138,7 +208,14 @@ def test_what_is_linear() -> None:
 
     operational_g, embodied_g = figures()
     assert figures(intensity=always(7200.0)) == pytest.approx((2 * operational_g, embodied_g))
+    assert figures(pue=ConstantPue(3.0)) == pytest.approx((2 * operational_g, embodied_g))
     assert figures(level="high") == pytest.approx((operational_g, 2 * embodied_g))
+    halved = catalogue(
+        devices={name: [*row[:3], 2 * row[3]] for name, row in catalogue().devices.items()},
+        parts={name: [*row[:3], 2 * row[3]] for name, row in PARTS.items()},
+    )
+    outcome = run([(0.0, 3, 4), (1.0, 2, 9)], sites=sites(), observers=[Ledger(halved)])
+    assert outcome.result["carbon.embodied_g"] == pytest.approx(0.5 * embodied_g)
     assert figures(level="low")[0] == operational_g
 
 
@@ -249,6 +326,19 @@ class Cores:
         pass
 
 
+def test_a_host_that_is_had_more_than_once_is_shared_in_proportion() -> None:
+    """One tenant fills its cores, another its memory: 8 and 6 of 10 s; then 2 of 10 alone."""
+    had = {10.0: (8.0, 6.0), 20.0: (10.0, 6.0)}
+
+    def occupied(now_s: float) -> dict[Claim, float]:
+        cores_s, memory_s = had.get(now_s, (0.0, 0.0))
+        return {Claim("cores"): cores_s, Claim("memory"): memory_s}
+
+    part = Part(0, "host", Life(100.0, 1000.0), lambda t: (t, 0.0), dict, occupied=occupied)
+    assert part.step(10.0).held == pytest.approx({Claim("cores"): 8 / 14, Claim("memory"): 6 / 14})
+    assert part.step(20.0).held == pytest.approx({Claim("cores"): 0.2, Claim("idle"): 0.8})
+
+
 def test_a_hosts_work_goes_to_its_tenants() -> None:
     """A processor of 8 cores that draws up to 80 W over idle: a core-second is 10 J."""
     from dataclasses import replace
@@ -307,12 +397,45 @@ def test_farm_and_battery_by_hand() -> None:
     assert figures["sites.home.annual_share"] == pytest.approx(800.0 / 900.0)
     assert figures.number("sites.home.coverage") <= figures.number("sites.home.annual_share")
     assert figures["sites.home.location_g"] == pytest.approx(900.0 * 1e-3)
+    assert figures["sites.home.annual_matching_g"] == pytest.approx(100.0 * 1e-3)
     assert figures["sites.home.battery.content_j"] == pytest.approx(0.0, abs=1e-9)
     grid_g = (540.0 - out_j) * 1e-3
     wear_g = BATTERY.worn_g(out_j)
     assert figures["sites.home.battery.wear_g"] == pytest.approx(wear_g)
     farm_g = 800.0 * 36.0 / 3.6e6
     assert figures["carbon.operational_g"] == pytest.approx(grid_g + farm_g + wear_g)
+
+
+def test_what_the_grid_gives_has_the_intensity_of_the_loads_joules() -> None:
+    """Four seconds of work and one idle at 3,600 g/kWh, five idle at 0; a farm gives a fifth of
+    the load of these ten seconds."""
+    work_j, idle_j = 4 * (PEAK_W + NODE_W) * PUE, (IDLE_W + NODE_W) * PUE
+    load_j = work_j + 6 * idle_j
+    outcome = run(
+        [(0.0, 1, 4), (50.0, 1, 1)],
+        until_s=10.0,
+        sites=sites(
+            Given([0.0, 5.0, 100.0], [3600.0, 0.0]),
+            farms=[Farm(always(1.0, "wind"), load_j / 50.0, 0.0)],
+            netting_s=10.0,
+        ),
+        observers=[Ledger(catalogue())],
+    )
+    per_j = 1e-3 * (work_j + idle_j) / load_j
+    assert outcome.result["carbon.operational_g"] == pytest.approx(0.8 * load_j * per_j)
+    assert outcome.result["sites.home.location_g"] == pytest.approx(load_j * per_j)
+
+
+def test_more_than_the_load_is_matched_by_the_year_and_no_more() -> None:
+    outcome = run(
+        [(50.0, 1, 1)],
+        until_s=10.0,
+        sites=sites(farms=[Farm(Given([0.0, 5.0, 100.0], [1.0, 0.0]), 1e3, 0.0)], netting_s=5.0),
+        observers=[Ledger(catalogue())],
+    )
+    assert outcome.result["sites.home.annual_share"] == 1.0
+    assert outcome.result["sites.home.annual_matching_g"] == 0.0
+    assert outcome.result["sites.home.coverage"] == pytest.approx(0.5)
 
 
 #: A farm that gives more than idling takes and less than work.
@@ -551,22 +674,31 @@ def test_the_catalogues_file_is_its_bills_priced() -> None:
 
 
 def test_hourly_accounts_agree_with_events() -> None:
-    """Two days with a few requests, farm and battery: hour by hour from the mean loads alone."""
+    """Two days with a request an hour, farm, battery, temperature, and a part at the end of its
+    life: hour by hour from loads that are counted by hand."""
     hours = 48
     rng = np.random.default_rng(3)
     edges = [3600.0 * i for i in range(hours + 1)]
     grid, wind = rng.uniform(50.0, 400.0, hours), rng.uniform(0.0, 1.0, hours)
+    outside_c = rng.uniform(5.0, 35.0, hours)
+    pue = TemperaturePue(fixed=0.08, per_degree=0.006, free_below_c=18.0)
     long = {name: [g, g, g, 1e7] for name, (_, g, _, _) in PARTS.items()}
+    long["drives"] = [9.0, 9.0, 9.0, 1e5]
     devices = {"test-gpu": [9.0, 9.0, 9.0, 1e6], "test-cpu": [7.0, 7.0, 7.0, 2e6]}
     battery = Battery(BATTERY, 2e5)
     settled: list[SiteSettled] = []
-    times = [*rng.uniform(0.0, edges[-1], 40).tolist(), edges[-1] - 10.0]
-    requests = [(at, 3, 400) for at in times]
+    tokens = rng.integers(1, 3000, hours)
+    requests = [(3600.0 * at + 100.0, 1, count) for at, count in enumerate(tokens.tolist())]
+    # The end of the run cuts one off after ten tokens.
+    requests.append((edges[-1] - 10.0, 1, 400))
+    tokens[-1] += 10
     outcome = run(
-        sorted(requests),
+        requests,
         until_s=edges[-1],
         sites=sites(
             Given(edges, grid.tolist()),
+            pue=pue,
+            outside=Given(edges, outside_c.tolist()),
             farms=[Farm(Given(edges, wind.tolist()), 150.0, 12.0)],
             battery=battery,
         ),
@@ -576,20 +708,25 @@ def test_hourly_accounts_agree_with_events() -> None:
     assert len(by_hour) == hours
     lives = {**catalogue(devices=devices, parts=long).node(node_spec(1))}
     lives["gpu"] = catalogue(devices=devices, parts=long).device("test-gpu")
+    # A second at full power for each token.
     accounts = hourly_accounts(
-        it_w=np.array([step.it_j for step in by_hour]) / 3600.0,
+        it_w=IDLE_W + NODE_W + BUSY_W * tokens / 3600.0,
         intensity_g_per_kwh=grid,
-        pue=PUE,
+        pue=np.array([pue.at(celsius) for celsius in outside_c.tolist()]),
         farms=[FarmEnergy(wind * 150.0 * 3600.0, 12.0)],
         battery=battery,
         devices=[Deployment(name=name, life=life, from_s=0.0) for name, life in lives.items()],
     )
-    operational = [step.total_g for step in by_hour]
-    assert accounts.supply.total_g == pytest.approx(operational, rel=1e-6)
+    for figure in ("total_g", "load_j", "matched_j", "grid_j", "charged_j", "discharged_j"):
+        events = [getattr(step, figure) for step in by_hour]
+        assert getattr(accounts.supply, figure) == pytest.approx(events, rel=1e-6, abs=1e-6)
     content = [step.content_j for step in by_hour]
     assert accounts.supply.content_j == pytest.approx(content, rel=1e-6, abs=1e-6)
-    assert accounts.embodied_g.sum() == pytest.approx(outcome.result["carbon.embodied_g"], rel=1e-6)
+    made = np.zeros(hours)
+    for row in outcome.table("carbon"):
+        made[int(row["start_s"] // 3600.0)] += row["embodied_g"]
+    assert accounts.embodied_g == pytest.approx(made, rel=1e-6)
+    assert made[0] > made[-1]
     assert accounts.total_g.sum() == pytest.approx(outcome.result["carbon_g"], rel=1e-6)
-    charged = [step.charged_j for step in by_hour]
-    assert sum(charged) > 0.0
+    assert accounts.supply.charged_j.sum() > 0.0
     assert max(content) > 1e5

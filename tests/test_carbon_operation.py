@@ -299,7 +299,7 @@ def test_farms_of_a_region_have_the_weather_in_common() -> None:
 
 
 def test_forecast_errors_have_the_size_asked() -> None:
-    truth = StepSignal.regular(0.0, 1.0, np.full(50_000, 200.0))
+    truth = StepSignal.regular(0.0, 1.0, np.tile([100.0, 300.0], 25_000))
     seen = noisy_forecast(truth, 0.05, np.random.default_rng(3))
     assert np.std(seen.values - truth.values) == pytest.approx(10.0, rel=0.02)
     assert np.array_equal(noisy_forecast(truth, 0.0, np.random.default_rng(3)).values, truth.values)

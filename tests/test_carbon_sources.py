@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from models.carbon.synthetic import PeakAndTrough, SyntheticIntensity
 from models.errors import ConfigError, TraceError
 from sim.core.result import Result
 from sim.core.run import run
+from workloads.carbon import sources
 from workloads.carbon.sources import Constant, FromFile, MadeUp, OfPlace
 from workloads.carbon.stamps import day
 
@@ -92,6 +94,20 @@ def test_a_place_has_its_factor() -> None:
     assert OfPlace("here", TABLE).on_clock(RNG).at(1e6) == 7.0
     with pytest.raises(ConfigError, match="no 'there'; there are here"):
         OfPlace("there", TABLE).on_clock(RNG)
+
+
+def test_a_place_of_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Countries, or the regions of one, never the table beside it."""
+    tables = {"countries": 8.0, "usa": 9.0}
+    own = {name: replace(TABLE, values={"here": value}) for name, value in tables.items()}
+    monkeypatch.setattr(sources, "codecarbon_countries", lambda: own["countries"])
+    monkeypatch.setattr(sources, "codecarbon_regions", own.__getitem__)
+    for library, value in ((True, 8.0), ("usa", 9.0), (False, 7.0)):
+        assert OfPlace("here", TABLE, library).on_clock(RNG).at(0.0) == value
+    words = ["sites=place", "sites.sites.home.intensity.library=mars"]
+    monkeypatch.undo()
+    with pytest.raises(ConfigError, match=r"no regions of 'mars'; there are usa, china, nordic"):
+        run(compose([*words, "workload.count=1"]))
 
 
 def test_sites_of_configs_run(tmp_path: Path) -> None:

@@ -101,6 +101,34 @@ def test_the_break_even_policy_replaces_what_pays_in_its_life(grid, life, replac
     assert ((0.0, 1.0) in found.bought) == replaced
 
 
+def test_a_share_of_the_life_may_be_all_that_a_new_device_has_to_pay_in() -> None:
+    """2.378 years at 300 g/kWh: within a life of 4, not within half of it."""
+    device = replace(STEADY, gain=log(500.0 / 300.0), life_years=4.0)
+    keys = {"device": device, "devices": [(1.0, 1.0)]}
+    for share, replaced in ((1.0, True), (0.6, True), (0.5, False)):
+        found = years(2021, 1, pool(refresh=BreakEven(share), **keys))["home"]
+        assert ((0.0, 1.0) in found.bought) == replaced
+
+
+def test_what_is_known_is_the_year_that_has_passed() -> None:
+    """The plan of the first year at its start; then the mean of what has been, never what comes."""
+    seen: list[float] = []
+
+    class Looks:
+        def decide(self, device: DeviceView, now_s: float) -> Decision:
+            seen.append(device.intensity_g_per_kwh)
+            return KEEP
+
+    grid = np.repeat([100.0, 300.0, 700.0], 8760)
+    # A device in service: those bought at the start are not asked for.
+    years(2021, 3, pool(refresh=Looks(), devices=[(1.0, 1.0)], intensity_g_per_kwh=grid))
+    first, second, third = seen[:4], seen[4:8], seen[8:]
+    assert first == pytest.approx([100.0] * 4)
+    passed = np.array([0, 90, 181, 273]) / 365
+    assert second == pytest.approx(100.0 + 200.0 * passed)
+    assert third == pytest.approx(300.0 + 400.0 * passed)
+
+
 def test_the_best_life_by_planning_many() -> None:
     """Excess over the newest is making by 1/L and being behind by L; the least lies at
     sqrt(2 E / (o g)), here 2.5 years. Slow progress, so that the formula holds."""
@@ -427,6 +455,9 @@ def test_a_run_of_a_fleet_is_its_plan() -> None:
     for name, each in found.items():
         wanted = float(each.accounts.total_g.sum())
         assert result[f"fleet.{name}.carbon_g"] == pytest.approx(wanted)
+        drawn = float(each.accounts.supply.it_j.sum())
+        assert result[f"fleet.{name}.energy_j"] == pytest.approx(drawn)
+        assert result[f"fleet.{name}.facility_energy_j"] == pytest.approx(1.12 * drawn)
     assert result["fleet.moved_in"] == result["fleet.quiet.moved_in"] > 0.0
     table = result.table("fleet")
     assert list(table.year) == [*range(2026, 2031)] * 2

@@ -154,6 +154,14 @@ def test_the_marginal_signal_is_followed_where_asked() -> None:
         run(client=sent(*client), sites=two(), routing=carbon(signal="marginal"))
 
 
+def test_energy_alone_is_blind_to_the_grids() -> None:
+    """The west's grid is clean and its cooling bad."""
+    sites = two(10.0, 500.0, west_keys={"pue": ConstantPue(1.6)})
+    for signal, replica in (("average", 0), ("energy", 1)):
+        outcome = run(client=sent((0.0, 1, 1, "west")), sites=sites, routing=carbon(signal=signal))
+        assert outcome.column("replica") == [replica]
+
+
 def test_the_network_may_count() -> None:
     """Two steps of 350 J above idle, a little cleaner in the east; five tokens of 300 J."""
     for joules, replica in ((0.0, 1), (300.0, 0)):
@@ -163,6 +171,41 @@ def test_the_network_may_count() -> None:
             routing=carbon(network_j_per_token=joules),
         )
         assert outcome.column("replica") == [replica]
+
+
+def test_prompts_travel_too() -> None:
+    """A hundred prompt tokens of 350 J each, a gram in 351 cleaner in the east; 104 tokens of
+    10 J on the way there cost more than that, four of them would not."""
+    outcome = run(
+        client=sent((0.0, 100, 4, "west")),
+        sites=two(351.0, 350.0),
+        routing=carbon(ttft_s=1000.0, network_j_per_token=10.0),
+    )
+    assert outcome.column("replica") == [0]
+
+
+def test_energy_of_an_answer_is_its_share_of_a_batch() -> None:
+    """Two prompt tokens of 350 J and four of an answer, each a fourth of the 350 J of a full
+    batch's iteration: 1,050 J at home, and 6 x 25 J of network more in the east."""
+    for west, replica in ((1100.0, 0), (1200.0, 1)):
+        outcome = run(
+            client=sent((0.0, 2, 4, "west")),
+            sites=two(west, 1000.0),
+            routing=carbon(tpot_s=2.0, network_j_per_token=25.0),
+        )
+        assert outcome.column("replica") == [replica]
+
+
+def test_who_waits_waits_a_turn_and_not_a_batch() -> None:
+    """Four requests keep 2 s a token: 1 s and 4 / 4 x 1 s of prefill; a place is free every 2 s, so
+    the fifth has its first token after 3 s at home, and after 6 s in the east."""
+    far = {"west": {"west": 0.0, "east": 5.0}, "east": {"west": 5.0, "east": 0.0}}
+    outcome = run(
+        client=sent(*((0.0, 1, 4, "west") for _ in range(5))),
+        sites=two(900.0, 1.0, far),
+        routing=carbon(ttft_s=1.2, tpot_s=2.0),
+    )
+    assert outcome.column("replica") == [0] * 5
 
 
 def test_places_are_what_keeps_the_time_per_token() -> None:
@@ -347,7 +390,7 @@ def test_settings_of_carbon_routing_are_checked(keys: dict[str, Any], said: str)
 # ---- configurations ----
 
 
-@pytest.mark.parametrize("routing", ["nearest", "carbon", "cleanest"])
+@pytest.mark.parametrize("routing", ["nearest", "carbon", "cleanest", "least_energy"])
 def test_the_shipped_two_regions_run(routing: str) -> None:
     words = ["cluster=two_regions", "sites=two_regions", "client=two_regions", "replicas=2"]
     result = run_config(compose([*words, "workload.count=20", f"routing={routing}"]))

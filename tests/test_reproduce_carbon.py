@@ -40,6 +40,7 @@ WITHOUT_DATA = {
     "embodied-authors",
     "crossover",
     "break-even-planned",
+    "best-life-planned",
     "refresh",
     "second-life",
     "decade",
@@ -303,6 +304,30 @@ def test_a_plan_of_the_decade_moves_as_its_levers_say(exact) -> None:
                     assert changes[0.10, gain, grid, life] <= here
                     assert changes[growth, 0.15, grid, life] <= here
                     assert changes[growth, gain, 0.07, life] <= here
+
+
+def test_the_combinations_that_reach_the_goal_are_those_named(exact) -> None:
+    """Each with the shortest life, and one of its own where a longer life does not."""
+    decades = exact["decade"]
+    reaching = {levers for levers, years in decades.items() if decade.change(years) <= -45.0}
+    named = decade.shortest_reaching(decades)
+    assert len(named) == len({levers[:3] for levers in reaching}) > 3
+    assert named["growth 10 %, gain 10 %, grid 7 %"] == 4.0
+    assert (0.10, 0.10, 0.07, 3) not in reaching
+    assert {(0.10, 0.10, 0.07, life) for life in (4, 6, 8)} <= reaching
+    odd = dict(decades)
+    odd[0.10, 0.10, 0.07, 6] = decades[0.25, 0.10, 0.0, 6]
+    alone = {name: life for name, life in decade.shortest_reaching(odd).items() if "alone" in name}
+    assert alone == {
+        f"growth 10 %, gain 10 %, grid 7 %, {life} years alone": life for life in (4, 8)
+    }
+
+
+def test_the_servers_bill_by_formula_is_the_published_one() -> None:
+    published = {"CPU": 23.143, "main DRAM": 330.43, "main SSDs": 8 * (136.046 + 1.95)}
+    for name, kg in published.items():
+        assert unit_values.R740[name] == pytest.approx(kg, abs=6e-3)
+    assert unit_values.R740["CPU"] == pytest.approx(23.143, abs=5e-4)
 
 
 def test_the_identity_is_summed_up_apart_from_the_years(exact) -> None:

@@ -275,6 +275,12 @@ def test_a_threshold_waits_and_then_has_to_run() -> None:
     falling = regular([50.0, 40.0, 30.0, 20.0])
     forced = Threshold(1.0, 24.0).plan(Job(2 * SLOT, 4 * SLOT), falling, 0.0)
     assert forced == [Run(2 * SLOT, 4 * SLOT)]
+    # What has passed is no part of the percentile, and the percentile itself is clean enough.
+    half = Threshold(50.0, 24.0)
+    assert half.plan(Job(2 * SLOT, 4 * SLOT), regular([10.0, 50.0, 60.0, 40.0]), 0.0) == [
+        Run(0.0, 2 * SLOT)
+    ]
+    assert half.plan(Job(SLOT, 4 * SLOT), regular([50.0] * 4), 0.0) == [Run(0.0, SLOT)]
     with pytest.raises(ConfigError, match="percentile = 0"):
         Threshold(0.0, 24.0)
 
@@ -295,6 +301,15 @@ DAYS = st.lists(
     min_size=6,
     max_size=6,
 )
+
+
+def test_a_days_end_is_that_of_the_place() -> None:
+    """A run that begins at 18 o'clock has six hours of its first day."""
+    hours = StepSignal.regular(0.0, 3600.0, [100.0, 100.0, 90.0, 80.0, 95.0, 95.0, *[10.0] * 20])
+    job = Job(3600.0, 20 * 3600.0)
+    late = WithinDay(1.0, clock_hour=18.0).plan(job, hours, 0.0)
+    assert late == [Run(3 * 3600.0, 4 * 3600.0)]
+    assert WithinDay(1.0).plan(job, hours, 0.0)[0].start_s >= 6 * 3600.0
 
 
 @given(DAYS, DAYS, st.floats(0.0, 1.0), st.floats(100.0, 300.0))
@@ -322,6 +337,9 @@ def test_shifting_by_hand() -> None:
     assert moved == pytest.approx([5.0, 5.0, 20.0, 10.0])
     narrow = ToSurplus(0.5, 13.0, 4).shift(load, farm, grid)
     assert narrow == pytest.approx([5.0, 10.0, 13.0, 12.0])
+    # No hour gives more than its deficit: what the farm covers there already would gain nothing.
+    even = ToSurplus(1.0, 25.0, 3).shift(np.full(3, 3.0), np.array([2.0, 1.0, 6.0]), np.zeros(3))
+    assert even == pytest.approx([2.0, 1.0, 6.0])
     clean = ToCleanGrid(0.5, 18.0, 4).shift(load, farm, grid)
     assert clean == pytest.approx([5.0, 5.0, 18.0, 12.0])
     for bad in (lambda: ToSurplus(1.5, 1.0), lambda: ToSurplus(0.5, 0.0)):

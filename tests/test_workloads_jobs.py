@@ -198,7 +198,8 @@ def test_every_workload_of_jobs_can_be_run(name: str, tmp_path: Path) -> None:
     result = run(config)
     assert result["jobs.deadlines_missed"] == 0
     assert result.number("jobs.jobs_finished") in (2, 3)
-    assert result.number("jobs.carbon_per_job_g") > 0.0
+    each = result.number("jobs.carbon_g") / result.number("jobs.jobs_finished")
+    assert result["jobs.carbon_per_job_g"] == pytest.approx(each)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (CONFIGS / "scaling").glob("*.yaml")))

@@ -23,7 +23,7 @@ _GRAMS = {
     "embodied_g": ("making, written off", theme.VIOLET),
     "early_g": ("making, went early", theme.ORANGE),
 }
-_COLUMNS = ("pool", "year", "bought", "moved_in", "energy_j", *_GRAMS)
+_COLUMNS = ("pool", "year", "bought", "moved_in", "facility_energy_j", *_GRAMS)
 _COLOURS = (theme.BLUE, theme.ORANGE, theme.GREEN, theme.VIOLET, theme.RED)
 _TONNE = 1e6
 
@@ -41,7 +41,11 @@ def tiles(run: SystemRun) -> list[Tile]:
     return [
         Tile("Carbon", _tonnes(whole), f"{of_all('operational_g')} of operation, with PUE"),
         Tile("Making", _tonnes(making), f"{of_all('early_g')} of all for what went early"),
-        Tile("Energy", amount(get("energy_j"), "J"), "with PUE"),
+        Tile(
+            "Energy",
+            amount(get("energy_j"), "J"),
+            f"before PUE; {amount(get('facility_energy_j'), 'J')} with it",
+        ),
         Tile("Devices", number(get("bought")), f"bought; {number(get('moved_in'))} moved on"),
     ]
 
@@ -80,7 +84,7 @@ def draw_grid(figure: FigureBase, run: SystemRun) -> str:
     """What a kWh of each pool's operation emitted, by year."""
     axes = figure.subplots()
     for name, colour, own in _by_pool(run):
-        per_kwh = own.operational_g / (own.energy_j / 3.6e6)
+        per_kwh = own.operational_g / (own.facility_energy_j / 3.6e6)
         axes.plot(own.year, per_kwh, color=colour, label=name, marker="o", markersize=3)
     theme.legend(axes)
     _year_axis(axes)
@@ -92,9 +96,8 @@ def draw_energy(figure: FigureBase, run: SystemRun) -> str:
     """Energy of each pool by year."""
     axes = figure.subplots()
     for name, colour, own in _by_pool(run):
-        axes.plot(
-            own.year, own.energy_j / 3.6e12, color=colour, label=name, marker="o", markersize=3
-        )
+        gwh = own.facility_energy_j / 3.6e12
+        axes.plot(own.year, gwh, color=colour, label=name, marker="o", markersize=3)
     theme.legend(axes)
     _year_axis(axes)
     axes.set_ylabel("energy (GWh)")

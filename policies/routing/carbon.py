@@ -35,9 +35,10 @@ class Carbon:
     replica will do, the one with the least expected time to first token gets it.
 
     Energy counts above idle: what stands there draws its idle power wherever requests go. signal:
-    "average", or "marginal" where every site has it. network_j_per_token: of tokens that leave
-    their region, at the site's intensity. capacity: false ignores places and latency, to show what
-    that does; energy is that of a batch at `tpot_s` still.
+    "average", or "marginal" where every site has it, or "energy": joules alone, whatever the grids
+    (a baseline). network_j_per_token: of tokens that leave their region, at the site's intensity.
+    capacity: false ignores places and latency, to show what that does; energy is that of a batch at
+    `tpot_s` still.
     """
 
     among_sites = True
@@ -48,7 +49,7 @@ class Carbon:
         tpot_s: float,
         prompt_tokens: int,
         output_tokens: int,
-        signal: Literal["average", "marginal"] = "average",
+        signal: Literal["average", "marginal", "energy"] = "average",
         network_j_per_token: float = 0.0,
         capacity: bool = True,
     ) -> None:
@@ -58,8 +59,8 @@ class Carbon:
         for key, tokens in (("prompt_tokens", prompt_tokens), ("output_tokens", output_tokens)):
             if not tokens >= 1:
                 raise ConfigError(f"routing.{key} = {tokens!r} must be at least 1")
-        if signal not in ("average", "marginal"):
-            raise ConfigError(f"routing.signal = {signal!r} is neither average nor marginal")
+        if signal not in ("average", "marginal", "energy"):
+            raise ConfigError(f"routing.signal = {signal!r} is none of average, marginal, energy")
         if not 0.0 <= network_j_per_token < float("inf"):
             raise ConfigError(f"routing.network_j_per_token = {network_j_per_token!r} must be >= 0")
         self.ttft_s = ttft_s
@@ -108,6 +109,8 @@ class Carbon:
         return waits[-1]
 
     def _intensity(self, site: SiteView, now_s: float) -> float:
+        if self.signal == "energy":
+            return 1.0
         if self.signal == "average":
             return site.intensity(now_s)
         marginal = site.marginal(now_s)

@@ -163,7 +163,8 @@ def _tenant(tenant: str, totals: Totals, summary: dict[str, Value]) -> dict[str,
         for (name, account), sums in totals.by_account.items()
         if name == tenant
     }
-    prefill, decode = accounts.get("prefill", 0.0), accounts.get("decode", 0.0)
+    # Rounding may leave a part of nothing below 0.
+    prefill, decode = (max(0.0, accounts.get(phase, 0.0)) for phase in ("prefill", "decode"))
     if prefill + decode > 0.0 and footprint.prefill_tokens and footprint.decode_tokens:
         prefill_g = footprint.total_g * prefill / (prefill + decode)
         for_prompts, for_answers = footprint.g_per_1k_by_phase(prefill_g)

@@ -12,6 +12,8 @@ import numpy as np
 
 from models.carbon.attribution.shapley import grouped_slot_carbon
 from models.carbon.attribution.shares import IDLE, Interval, by_use, equally, proportional, spread
+from sim.carbon.consumers import LOST
+from sim.carbon.parts import SHARED
 from sim.core.errors import LawBroken
 
 COLUMNS = {"method": "string", "account": "string", "grams": "float64"}
@@ -49,7 +51,8 @@ class Slot:
         """A tenant's own users: what they leave of his work stays his, of what he holds is idle."""
         use, held_g = _settled(use, self.work_j), _settled(held_g, self.standing_g)
         left = self.use.pop(tenant, 0.0) - fsum(use.values())
-        _add(self.use, {**use, tenant: max(0.0, left)})
+        # What rounding leaves is no use: who has it would get an equal part.
+        _add(self.use, {**use, tenant: left} if left > _TOLERANCE * self.work_j else use)
         unused = self.held_g.pop(tenant, 0.0) - fsum(held_g.values())
         _add(self.held_g, {**held_g, IDLE: unused})
 
@@ -64,12 +67,12 @@ def attribute(slots: Sequence[Slot], spans_s: Sequence[float] = ()) -> dict[str,
     """Grams by method and user.
 
     usage_and_reservation: work by use, standing carbon by reservation, the rest idle (Google's
-    method); spread: the same with idle shared out in a second pass; usage: all by use (RUP);
-    equal: in equal parts to who used anything in a step; shapley: standing carbon, which is there
-    for the peak, to those who cause it, by the Shapley value of the steps' power and inside a step
-    by use (Fair-CO2), and work by use. shapley_nested, where there are `spans_s`, each a part of
-    the one before: the same level by level, to days by their peaks first, say, then to the hours
-    in them; a step lies in the span in which it begins.
+    method); spread: the same with overheads shared out in a second pass (`redistributed`); usage:
+    all by use (RUP); equal: in equal parts to who used anything in a step; shapley: standing
+    carbon, which is there for the peak, to those who cause it, by the Shapley value of the steps'
+    power and inside a step by use (Fair-CO2), and work by use. shapley_nested, where there are
+    `spans_s`, each a part of the one before: the same level by level, to days by their peaks first,
+    say, then to the hours in them; a step lies in the span in which it begins.
     """
     by_held: dict[str, float] = {}
     usage: dict[str, float] = {}
@@ -82,7 +85,7 @@ def attribute(slots: Sequence[Slot], spans_s: Sequence[float] = ()) -> dict[str,
         _add(equal, equally(whole, [name for name, use in slot.use.items() if use]))
     found = {
         "usage_and_reservation": by_held,
-        "spread": spread(by_held, [IDLE]) if IDLE in by_held else by_held,
+        "spread": redistributed(by_held),
         "usage": usage,
         "equal": equal,
         "shapley": _shapley(slots),
@@ -90,6 +93,19 @@ def attribute(slots: Sequence[Slot], spans_s: Sequence[float] = ()) -> dict[str,
     if spans_s:
         found["shapley_nested"] = _shapley(slots, spans_s)
     return found
+
+
+def redistributed(accounts: Mapping[str, float]) -> dict[str, float]:
+    """Overheads in proportion to what others have: what a tenant has lost to failures among its
+    own users, then what is idle and shared (links) among all."""
+    found = dict(accounts)
+    for lost in [name for name in accounts if name.endswith(f"/{LOST}")]:
+        tenant = lost.removesuffix(f"/{LOST}")
+        own = {
+            n: found.pop(n) for n in accounts if n in (tenant, lost) or n.startswith(f"{tenant}/")
+        }
+        found |= spread(own, [lost])
+    return spread(found, [name for name in (IDLE, SHARED) if name in found])
 
 
 def write(results: Any, slots: Sequence[Slot], spans_s: Sequence[float] = ()) -> None:

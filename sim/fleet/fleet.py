@@ -27,6 +27,7 @@ COLUMNS = {
     "bought": "float64",
     "moved_in": "float64",
     "energy_j": "float64",
+    "facility_energy_j": "float64",
     "operational_g": "float64",
     "embodied_g": "float64",
     "early_g": "float64",
@@ -37,8 +38,9 @@ _SUMS = tuple(COLUMNS)[2:]
 class Fleet:
     """Pools from 1 January of `first_year` on (see `FleetPlanner`), by hour, in one go at the end.
 
-    The table `fleet` holds a row a pool and year: devices bought and moved in, energy with PUE,
-    grams of operation, written off of making, and expensed of what went before its time.
+    The table `fleet` holds a row a pool and year: devices bought and moved in, energy of the
+    computers and with PUE, grams of operation, written off of making, and expensed of what went
+    before its time.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Fleet:
             for hourly in (
                 self._hourly(planned.bought),
                 self._hourly(planned.moved_in),
+                supply.it_j,
                 supply.load_j,
                 supply.total_g,
                 accounts.embodied_g,
@@ -108,5 +111,5 @@ class Fleet:
 
 def _figures(sums: Sequence[float]) -> dict[str, Value]:
     found: dict[str, Value] = dict(zip(_SUMS, sums, strict=True))
-    found["carbon_g"] = fsum(sums[3:])
+    found["carbon_g"] = fsum(v for key, v in zip(_SUMS, sums, strict=True) if key.endswith("_g"))
     return found

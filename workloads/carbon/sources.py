@@ -12,7 +12,7 @@ from models.carbon.farm import WindFarm
 from models.carbon.signal import StepSignal
 from models.carbon.synthetic import SyntheticIntensity
 from models.errors import ConfigError, TraceError
-from workloads.carbon.codecarbon import codecarbon_countries
+from workloads.carbon.codecarbon import codecarbon_countries, codecarbon_regions
 from workloads.carbon.columns import read_column
 from workloads.carbon.eia930 import read_eia930
 from workloads.carbon.eia930_interchange import read_eia930_with_imports
@@ -83,18 +83,23 @@ class MadeUpWind:
 
 
 class OfPlace:
-    """The annual factor of a place, all the time: from the table `factors`, or from codecarbon's
-    (countries by three letters), where that package is installed and `library` asks for it."""
+    """The annual factor of a place, all the time: from the table `factors`, or from codecarbon's,
+    where that package is installed and `library` asks for it: true for countries by three letters,
+    or usa, china or nordic for their states (CA), provinces (CN-BJ) and zones (SE1)."""
 
     clock: Clock | None = None
 
-    def __init__(self, place: str, factors: FactorTable, library: bool = False) -> None:
+    def __init__(self, place: str, factors: FactorTable, library: bool | str = False) -> None:
         self._place = place
         self._factors = factors
         self._library = library
 
     def on_clock(self, rng: np.random.Generator) -> StepSignal:
-        factors = codecarbon_countries() if self._library else self._factors
+        factors = self._factors
+        if isinstance(self._library, str):
+            factors = codecarbon_regions(self._library)
+        elif self._library:
+            factors = codecarbon_countries()
         return StepSignal([0.0, FOREVER_S], [factors[self._place]], self._place)
 
 

@@ -120,6 +120,22 @@ def _reaching(decades: Decades) -> dict[str, Estimate]:
     return exact(found)
 
 
+def shortest_reaching(decades: Decades) -> dict[str, float]:
+    """Years of the shortest life that reaches the goal, by the other levers; where the longer ones
+    do not, a combination of its own for each that does."""
+    found: dict[str, float] = {}
+    for growth, gain, grid in product(GROWTHS, GAINS, GRIDS):
+        lives = [life for life in LIVES if change(decades[growth, gain, grid, life]) <= GOAL]
+        if not lives:
+            continue
+        label = f"growth {100 * growth:g} %, gain {100 * gain:g} %, grid {100 * grid:g} %"
+        if lives == [life for life in LIVES if life >= lives[0]]:
+            found[label] = float(lives[0])
+        else:
+            found |= {f"{label}, {life} years alone": float(life) for life in lives}
+    return found
+
+
 CLAIMS: list[Claim[Any, Any]] = [
     Claim(
         id="identity",
@@ -140,6 +156,17 @@ CLAIMS: list[Claim[Any, Any]] = [
         study=DECADES,
         measure=_reaching,
         unit="%",
+    ),
+    Claim(
+        id="combinations",
+        where="decade goal, -45 %",
+        what="the combinations that reach it, with the shortest life of each: longer ones reach it "
+        "too, no other combination does",
+        published="no number",
+        accepted=Finding(),
+        study=DECADES,
+        measure=lambda decades: exact(shortest_reaching(decades)),
+        unit="years",
     ),
     Claim(
         id="best-and-worst",

@@ -220,7 +220,7 @@ CLAIMS: list[Claim[Any, Any]] = [
         accepted=Band(0.0, 1e-6),
         study=ENGINE,
         measure=apart,
-        note="The brief of the field asks for this of an hourly and an event-by-event reckoning",
+        note="Events and a reckoning of plans alone must not differ by more",
     ),
     Claim(
         id="jobs-night",

@@ -1,0 +1,1 @@
+"""Policies that cap the power of GPUs."""

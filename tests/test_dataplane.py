@@ -407,6 +407,36 @@ def test_rates_are_as_packets(name, sides, offloaded, cores):
     assert found[1] == pytest.approx(found[0], rel=0.05, abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("name", "sides", "offloaded"),
+    [("firewall", "SCR", 5000.0), ("firewall", "NCN", 0.0), ("upf", "SNNR", 5000.0)],
+)
+def test_rates_keep_the_nic_as_busy_as_packets_do(name, sides, offloaded):
+    """One thread a core, which waits for all reads; match tables as the plan fills them."""
+    found = []
+    for rates in (False, True):
+        run = Run(
+            name,
+            sides,
+            profile(rate_pps=20e6, packets_per_flow=40.0),
+            offloaded=offloaded,
+            nic=small_caches(bluefield()),
+            packets=None,
+            until_s=0.012,
+            warm_up_s=0.002,
+            burst=1 if rates else 4,
+            rates=rates,
+            fixed_cores=8,
+            steering="any",
+            log=False,
+        )
+        figures = run.go()
+        keys = ("cores", "threads", "match_tables")
+        found.append([figures[f"utilisation.{key}"] for key in keys])
+    assert found[1] == pytest.approx(found[0], rel=0.03, abs=1e-3)
+    assert found[0][1] > 0.3
+
+
 def test_the_same_seed_gives_the_same_run_observed_or_not():
     plain, again, watched = (
         Run("nat", "SCS", profile(), offloaded=2000.0, log=log).go() for log in (False, False, True)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_function_kit import agilio, bluefield, function
 
+from experiments.compose import compose
 from models.errors import LawBroken, Stalled
 from models.network_functions.plan import Plan, plan
 from models.network_functions.program_text import program
@@ -18,6 +19,7 @@ from models.network_functions.traffic import TrafficProfile
 from policies.partition.adaptive import Adaptive, Oracle
 from policies.partition.contract import Decision
 from policies.partition.goals import FewestCores
+from sim.core.run import run as run_config
 from sim.dataplane.change_time import change_s
 from sim.dataplane.copies import copy_rounds
 from sim.dataplane.facts import EpochEnded, PlanCarriedOut
@@ -674,6 +676,25 @@ def test_cores_that_a_plan_frees_are_free_for_others():
     assert (on_host, on_nic) == (3, 1)
     assert on_host_s == pytest.approx(0.16 / (32 - on_host))
     assert on_nic_s == pytest.approx(0.16 / (32 - on_nic))
+
+
+def test_cores_that_a_plan_frees_are_free_for_serving():
+    """Decode attention wants all of eight cores. Four poll for packets that are all at the host,
+    one under Cora's plan: what it computes takes twice as long, or eight sevenths."""
+    words = ["experiment=cora_neo", "workload.count=30", "output_tokens=4", "until_s=12"]
+    cores, seconds = {}, {}
+    for name in ("cpu_only", "cora_static"):
+        result = run_config(compose([*words, f"partition={name}", "carbon=none"]))
+        assert result.number("serving.requests_finished") == 30
+        assert result.number("dataplane.drop_share") == 0.0
+        cores[name] = result.number("dataplane.cores")
+        seconds[name] = result.number("serving.tpot_s.mean")
+    alone = run_config(compose([*words, "~systems.dataplane", "carbon=none"]))
+    least = alone.number("serving.tpot_s.mean")
+    assert cores == {"cpu_only": 4.0, "cora_static": 1.0}
+    longer = {name: each - least for name, each in seconds.items()}
+    assert longer["cora_static"] > 0.005 * least
+    assert longer["cpu_only"] == pytest.approx(7.0 * longer["cora_static"], rel=0.02)
 
 
 def test_cores_are_slower_where_others_have_their_share():

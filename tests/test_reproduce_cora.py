@@ -244,7 +244,8 @@ def test_misrouted_and_reordered_packets_are_counted():
     ]
     assert seen(right, moves).misrouted() == 0
     assert seen(right, moves).reordered() == 0
-    wrong = [*right[:1], packet(1.2, 7, 2, "EM"), packet(2.3, 8, 9, "EH"), packet(2.4, 8, 6, "EM")]
+    late = PacketLeft(2.4, 8, 9, "EM", 0.2)
+    wrong = [*right[:1], packet(1.2, 7, 2, "EM"), packet(2.3, 8, 6, "EH"), late]
     assert seen(wrong, moves).misrouted() == 2
     assert seen(wrong, moves).reordered() == 1
 

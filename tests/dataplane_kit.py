@@ -49,7 +49,8 @@ class Scripted:
 class Log:
     """All facts of packets and flows."""
 
-    def __init__(self) -> None:
+    def __init__(self, burst: int = 1) -> None:
+        self.burst = burst
         self.left: list[PacketLeft] = []
         self.dropped: list[PacketDropped] = []
         self.moved: list[FlowMoved] = []
@@ -72,10 +73,14 @@ class Log:
 
     def check_order(self) -> None:
         """No packet of a flow left before one that came earlier."""
-        last: dict[int, int] = {}
+        last: dict[int, tuple[int, float]] = {}
         for fact in self.left:
-            assert fact.number > last.get(fact.flow, -1), fact
-            last[fact.flow] = fact.number
+            number, came_s = last.get(fact.flow, (-1, 0.0))
+            assert fact.number > number, fact
+            # Numbers are of the order in which they began their way, after they were held.
+            now_s = fact.time_s - self.burst * fact.latency_s
+            assert now_s > came_s - 1e-12, fact
+            last[fact.flow] = fact.number, now_s
 
 
 class Run:
@@ -123,7 +128,7 @@ class Run:
         self.cluster = Cluster([NodeCount(node, nodes)])
         self.simulation = Simulation(seed=seed, until_s=until_s, cluster=self.cluster, sites=sites)
         self.simulation.add(self.system)
-        self.log = Log()
+        self.log = Log(burst)
         if log:
             self.simulation.observe(self.log)
 

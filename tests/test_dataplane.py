@@ -409,6 +409,36 @@ def test_rates_are_as_packets(name, sides, offloaded, cores):
     assert found[1] == pytest.approx(found[0], rel=0.05, abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("name", "sides", "offloaded"),
+    [("firewall", "SCR", 5000.0), ("firewall", "NCN", 0.0), ("upf", "SNNR", 5000.0)],
+)
+def test_rates_keep_the_nic_as_busy_as_packets_do(name, sides, offloaded):
+    """One thread a core, which waits for all reads; match tables as the plan fills them."""
+    found = []
+    for rates in (False, True):
+        run = Run(
+            name,
+            sides,
+            profile(rate_pps=20e6, packets_per_flow=40.0),
+            offloaded=offloaded,
+            nic=small_caches(bluefield()),
+            packets=None,
+            until_s=0.012,
+            warm_up_s=0.002,
+            burst=1 if rates else 4,
+            rates=rates,
+            fixed_cores=8,
+            steering="any",
+            log=False,
+        )
+        figures = run.go()
+        keys = ("cores", "threads", "match_tables")
+        found.append([figures[f"utilisation.{key}"] for key in keys])
+    assert found[1] == pytest.approx(found[0], rel=0.03, abs=1e-3)
+    assert found[0][1] > 0.3
+
+
 def test_the_same_seed_gives_the_same_run_observed_or_not():
     plain, again, watched = (
         Run("nat", "SCS", profile(), offloaded=2000.0, log=log).go() for log in (False, False, True)
@@ -465,6 +495,55 @@ def test_packets_of_all_ranks_cost_the_host_what_the_model_says_on_average():
     assert mean == pytest.approx(trips.host.takes(miss, 0, 256.0)[0], rel=1e-6)
 
 
+def small_caches(nic):
+    """The NIC with its largest memory alone, and a fortieth of its caches."""
+    level = nic.memory_levels[-1]
+    caches = [replace(cache, bytes=cache.bytes / 40.0) for cache in level.caches]
+    tables = nic.match_tables and replace(nic.match_tables, cached_entries=400)
+    return replace(nic, memory_levels=[replace(level, caches=caches)], match_tables=tables)
+
+
+@pytest.mark.parametrize("nic", sorted(NICS))
+@pytest.mark.parametrize(
+    ("name", "sides"),
+    [("nat", "SCS"), ("firewall", "NRN"), ("flow_monitor", "SRC"), ("upf", "SNNR")],
+)
+def test_packets_of_all_ranks_wait_at_the_nic_as_the_model_says_on_average(name, sides, nic):
+    """Established packets by the popularity of their flows, first and last ones of any flow."""
+    traffic, made, at_nic = profile(), function(name), small_caches(NICS[nic]())
+    offloaded = 5e3 if "S" in sides else 0.0
+    cost = cost_of(name, sides, traffic, offloaded, at_nic)
+    assert isinstance(cost, PlanCost)
+    model = CostModel(
+        program=made,
+        profile=traffic,
+        nic=at_nic,
+        cpu=part("hardware/cpu", "server-32"),
+        stack=part("packet_stack", "poll_mode"),
+    )
+    trips = Trips(model, cost)
+    ranks = np.arange(1, 20_001)
+    popular = ranks**-traffic.zipf_exponent
+    shares = {"EH": popular * (ranks <= offloaded), "EM": popular * (ranks > offloaded)}
+    shares["N"] = shares["T"] = np.ones(len(ranks))
+    several = 0
+    for i, kind in enumerate(PACKET_TYPES):
+        if not shares[kind].any():
+            continue
+        found = [trips.find(i, int(rank)) for rank in ranks]
+        each = {
+            id(trip): (
+                sum(part.wait_s for leg in (*trip.before, *trip.after) for part in leg.segments),
+                trip.match_before_s + trip.match_after_s,
+            )
+            for trip in (*found, trips.find(i, 0))
+        }
+        several += len({each[id(trip)] for trip in found}) > 1
+        mean = np.average([each[id(trip)] for trip in found], axis=0, weights=shares[kind])
+        assert mean == pytest.approx(each[id(trips.find(i, 0))], rel=1e-3), kind
+    assert several >= 2
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("nic", sorted(NICS))
 def test_trips_are_what_the_cost_model_averages(name, nic):
@@ -494,7 +573,7 @@ def test_trips_are_what_the_cost_model_averages(name, nic):
             looked_up = trip.match_before_s + trip.match_after_s
             states = model.at_nic.states
             assert looked_up == pytest.approx(
-                sum(states.lookup_s(s, plan.sides[s], plan.offloaded) for s in work.tables)
+                sum(states.lookup_s(s, plan.sides[s], plan.offloaded, kind) for s in work.tables)
             )
             host = model.host.path_cycles(cost.paths[kind], plan.sides) / model.cpu.clock_hz
             assert trips.host.takes(i, 0, 256.0)[0] == pytest.approx(host)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_function_kit import agilio, bluefield, function
 
+from experiments.compose import compose
 from models.errors import LawBroken, Stalled
 from models.network_functions.plan import Plan, plan
 from models.network_functions.program_text import program
@@ -18,6 +19,7 @@ from models.network_functions.traffic import TrafficProfile
 from policies.partition.adaptive import Adaptive, Oracle
 from policies.partition.contract import Decision
 from policies.partition.goals import FewestCores
+from sim.core.run import run as run_config
 from sim.dataplane.change_time import change_s
 from sim.dataplane.copies import copy_rounds
 from sim.dataplane.facts import EpochEnded, PlanCarriedOut
@@ -71,6 +73,39 @@ def test_flows_move_both_ways_without_loss_or_reordering():
     busy_s = path.stations.up.busy_s + path.stations.down.busy_s
     crossed_s = 2 * path.counts.crossed * (256 + 60) / 6.25e9
     assert busy_s == pytest.approx(crossed_s + path.crossing.moved_bytes / 6.25e9)
+
+
+@settings(max_examples=15)
+@given(
+    st.sampled_from([("nat", "SCS", 0.0), ("flow_monitor", "SRC", 2.0), ("upf", "SSSS", 0.0)]),
+    st.lists(st.sampled_from([1.0, 20.0, 90.0, 200.0]), min_size=2, max_size=5),
+    st.sampled_from([3.0, 30.0]),
+    st.sampled_from([1.0, 5.0]),
+    st.integers(1, 1000),
+)
+def test_every_update_is_in_the_entries_however_flows_move(case, numbers, length, every_ms, seed):
+    """Packets of a flow that goes on are as many as its entries say, wherever they were meanwhile;
+    of counters that both sides keep, copies and what was merged are all additions."""
+    name, sides, adds = case
+    made = function(name)
+    run = Run(
+        name,
+        traffic=profile(flows=200.0, rate_pps=2e5, packets_per_flow=length, zipf_exponent=0.7),
+        policy=Scripted(*[plan(made, sides, number) for number in numbers]),
+        packets=3000,
+        decide_s=every_ms * 1e-3,
+        limits={"nic": 4096, "moving": 4096},
+        monitor={"interval_s": 1e-3},
+        seed=seed,
+    )
+    figures = run.go()
+    run.check_conserved()
+    run.log.check_order()
+    check_no_update_lost(run)
+    assert figures["packets_reordered"] == figures["packets_misrouted"] == 0
+    entries = run.system.path.entries
+    assert entries.merged + sum(entries.added) == adds * run.system.path.counts.all_left
+    assert not set(entries.counts[0]) & set(entries.counts[1])
 
 
 def test_drops_amid_moves_lose_no_update_and_no_order():
@@ -643,6 +678,25 @@ def test_cores_that_a_plan_frees_are_free_for_others():
     assert on_nic_s == pytest.approx(0.16 / (32 - on_nic))
 
 
+def test_cores_that_a_plan_frees_are_free_for_serving():
+    """Decode attention wants all of eight cores. Four poll for packets that are all at the host,
+    one under Cora's plan: what it computes takes twice as long, or eight sevenths."""
+    words = ["experiment=cora_neo", "workload.count=30", "output_tokens=4", "until_s=12"]
+    cores, seconds = {}, {}
+    for name in ("cpu_only", "cora_static"):
+        result = run_config(compose([*words, f"partition={name}", "carbon=none"]))
+        assert result.number("serving.requests_finished") == 30
+        assert result.number("dataplane.drop_share") == 0.0
+        cores[name] = result.number("dataplane.cores")
+        seconds[name] = result.number("serving.tpot_s.mean")
+    alone = run_config(compose([*words, "~systems.dataplane", "carbon=none"]))
+    least = alone.number("serving.tpot_s.mean")
+    assert cores == {"cpu_only": 4.0, "cora_static": 1.0}
+    longer = {name: each - least for name, each in seconds.items()}
+    assert longer["cora_static"] > 0.005 * least
+    assert longer["cpu_only"] == pytest.approx(7.0 * longer["cora_static"], rel=0.02)
+
+
 def test_cores_are_slower_where_others_have_their_share():
     run = Run(
         "firewall",
@@ -956,8 +1010,7 @@ def test_rates_follow_a_change_as_packets_do():
             for low, high in spans
         ]
         found.append([*means, figures["flows_moved"]])
-    assert found[1] == pytest.approx(found[0], rel=0.1)
-    assert found[1][0] == pytest.approx(found[0][0], rel=0.05)
+    assert found[1] == pytest.approx(found[0], rel=0.05)
 
 
 def runtime(policy, phases=(), until_s=9.0, program="nat", **changes):

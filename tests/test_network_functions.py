@@ -611,7 +611,7 @@ def test_match_tables_take_no_core():
     # On the cores: look-up of the address and counting for all packets, the choice of a server and
     # the insertion for 1/8000 of them. All but the choice hit the cache.
     assert cost.nic.issue_cycles == pytest.approx(1.5 * (40 + 20 + (120 + 350 + 250) / 8000))
-    choice = of.at_nic.states.read_cycles(2, "DRAM", "N", 0.0)
+    choice = of.at_nic.states.read_cycles(2, "DRAM", "N", 0.0, "N")
     assert cost.nic.wait_cycles == pytest.approx(20 + 0.5 * 2 * 20 + choice / 8000)
     assert cost.nic.seconds["match tables"] == pytest.approx(1 / 106.7e6)
     assert cost.nic.seconds["inserts"] == pytest.approx(1 / 8000 / 450e3)
@@ -728,19 +728,59 @@ def test_latency_of_caches_by_hand():
     )
     # 2 M entries: a tenth in the first, half in both, the rest in memory.
     assert read_cycles(caches, 300.0, table, even) == pytest.approx(0.1 * 10 + 0.4 * 50 + 0.5 * 300)
-    # Of a quarter of the flows 500 k entries: 40 % in the first, all in both.
-    assert read_cycles(caches, 300.0, table, even, 2.5e5) == pytest.approx(0.4 * 10 + 0.6 * 50)
     assert cached_share(1e9, table, even) == 1.0
 
 
-@given(st.floats(1.0, 1e7), st.floats(1.0, 1e7), st.floats(0.0, 2.0), st.floats(1.0, 1e6))
+def test_latency_at_the_nic_by_type_of_packet():
+    """A million flows of one entry of 64 bytes each, half of them offloaded; the cache has room for
+    49,152 entries."""
+    table = program(
+        name="table",
+        states={"flow": {"entry_bytes": 64, "entries_per_flow": 1, "consistency": "rmw"}},
+        blocks=block(npu_cycles=10, uses={"flow": {"reads": 1}}),
+        source=SOURCE,
+    )
+    of = model(table, traffic(flows=1e6, zipf_exponent=0.0))
+    states = of.at_nic.states
+
+    def share(side, offloaded, packet):
+        cycles = states.read_cycles(0, "EMEM", side, offloaded, packet)
+        return (336.0 - cycles) / (336.0 - 190.0)
+
+    # Of offloaded flows' packets those of cached ones; of all others', which look in vain, first
+    # and last packets of those alone.
+    assert share("S", 5e5, "EH") == pytest.approx(49_152 / 5e5)
+    assert share("S", 5e5, "EM") == 0.0
+    assert share("S", 5e5, "N") == share("S", 5e5, "T") == pytest.approx(0.049152)
+    # With the entries of all flows there the most popular are cached; all where all fit.
+    assert share("N", 0.0, "EM") == pytest.approx(0.049152)
+    assert share("S", 4e4, "EM") == share("S", 4e4, "N") == 1.0
+    skewed = model(table, traffic(flows=1e6)).profile
+    assert skewed.share_within("EM", 1e5, 0.0) == pytest.approx(0.84, abs=1e-3)
+    assert skewed.share_within("EH", 1e3, 1e5) == pytest.approx(0.5201 / 0.84, abs=1e-3)
+    assert skewed.share_within("EM", 5e5, 1e5) == pytest.approx((0.9518 - 0.84) / 0.16, abs=1e-3)
+    assert skewed.share_within("T", 1e5, 1e5) == pytest.approx(0.1)
+
+
+@given(st.floats(1.0, 1e6), st.floats(0.0, 2.0), st.floats(0.0, 1e6))
+def test_types_of_packets_make_up_the_traffic(head, exponent, offloaded):
+    profile = traffic(zipf_exponent=exponent)
+    weights = profile.weights(offloaded)
+    within = {kind: profile.share_within(kind, head, offloaded) for kind in weights}
+    assert all(0.0 <= share <= 1.0 for share in within.values())
+    established = sum(weights[kind] * within[kind] for kind in ("EH", "EM"))
+    total = weights["EH"] + weights["EM"]
+    assert established == pytest.approx(total * profile.head_share(head), abs=1e-9)
+
+
+@given(st.floats(1.0, 1e7), st.floats(1.0, 1e7), st.floats(0.0, 2.0))
 @settings(max_examples=60, deadline=None)
-def test_a_larger_cache_serves_more(one, other, exponent, offloaded):
+def test_a_larger_cache_serves_more(one, other, exponent):
     table = State(name="t", entry_bytes=64.0, consistency="rmw", entries_per_flow=2.0)
     profile = traffic(zipf_exponent=exponent)
     low, high = sorted((one, other))
-    few = cached_share(low, table, profile, offloaded)
-    assert 0.0 <= few <= cached_share(high, table, profile, offloaded) + 1e-12 <= 1.0 + 1e-12
+    few = cached_share(low, table, profile)
+    assert 0.0 <= few <= cached_share(high, table, profile) + 1e-12 <= 1.0 + 1e-12
 
 
 def test_parts_that_are_wrong_are_refused():

@@ -261,6 +261,25 @@ def test_flow_lengths_are_those_of_the_campus():
         assert 100.0 * np.mean(drawn_lengths > longer) == pytest.approx(percent, rel=near), longer
 
 
+def test_packets_of_long_flows_are_those_of_the_campus():
+    """Percent of packets in flows longer than so many packets, and of those that come after: what a
+    flow that is offloaded from the start, or once it has been that long, takes off the host."""
+    lengths = part("packets", "campus").lengths
+    draw = rng()
+    drawn_lengths = np.concatenate([lengths.block(draw) for _ in range(200)]).astype(float)
+    every = drawn_lengths.sum()
+    for longer, in_them, after, near in (
+        (1, 99.39, 98.73, 0.2),
+        (8, 97.80, 96.19, 0.5),
+        (64, 94.52, 91.64, 1.0),
+        (512, 88.63, 82.94, 2.0),
+        (4096, 77.09, 66.64, 4.0),
+    ):
+        of_long = drawn_lengths[drawn_lengths > longer]
+        assert 100.0 * of_long.sum() / every == pytest.approx(in_them, abs=near), longer
+        assert 100.0 * (of_long - longer).sum() / every == pytest.approx(after, abs=near), longer
+
+
 def test_mixed_flows_live_as_long_as_they_should():
     lengths = FlowLengths({4: 1.0}, [])
     flows = MixedFlows(

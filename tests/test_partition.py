@@ -283,6 +283,38 @@ def test_search_of_a_chain_finds_the_best_of_all_sides(nic):
         assert best(of, goal).score == least
 
 
+@pytest.mark.parametrize(("entries", "least"), [((100.0, 150.0), "NC"), ((150.0, 100.0), "CN")])
+def test_of_equal_plans_that_with_fewer_bytes_is_taken(entries, least):
+    """A block before the host's and one after it, alike but for the size of their tables, of which
+    the NIC has room for one."""
+
+    def reading(name):
+        uses = {name: Operations(reads=1.0)}
+        return Block(name=name, classes="NET", cpu_cycles=200.0, npu_cycles=50.0, uses=uses)
+
+    made = Program(
+        name="two tables",
+        states=tuple(
+            State(name=name, entry_bytes=8.0, consistency="ro", entries=count)
+            for name, count in zip(("first", "last"), entries, strict=True)
+        ),
+        blocks=(
+            reading("first"),
+            Block(name="host", classes="NET", cpu_cycles=100.0),
+            reading("last"),
+        ),
+    )
+    memory = replace(agilio().memory_levels[-1], bytes=2000.0, caches=())
+    of = model(made, nic=replace(agilio(), memory_levels=[memory]))
+    scores = {
+        sides: FewestCores().score(of, cost.host_s, cost.nic_s)
+        for sides, cost in ((each, of.cost(plan(made, each))) for each in ("NC", "CN"))
+        if isinstance(cost, PlanCost)
+    }
+    assert scores["NC"] == scores["CN"] == best(of).score
+    assert best(of).cost.plan.sides == exhaustive(of, FewestCores()).cost.plan.sides == least
+
+
 def test_search_of_chains_stays_small():
     """Chains of ten states: under a hundredth of the sides and numbers of offloaded flows."""
     for name in ("firewall_nat_balancer", "upf_limiter_monitor"):

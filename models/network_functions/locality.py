@@ -10,15 +10,10 @@ from models.network_functions.program import State
 from models.network_functions.traffic import TrafficProfile
 
 
-def cached_share(
-    cached_entries: float, state: State, profile: TrafficProfile, offloaded: float | None = None
-) -> float:
+def cached_share(cached_entries: float, state: State, profile: TrafficProfile) -> float:
     """Share of accesses to a state that a cache of so many entries serves, see `cached_flows`."""
-    head = cached_flows(cached_entries, state, profile, offloaded)
-    if head == inf:
-        return 1.0
-    flows = profile.flows if offloaded is None else min(offloaded, profile.flows)
-    return min(1.0, profile.head_share(head) / profile.head_share(flows))
+    head = cached_flows(cached_entries, state, profile)
+    return 1.0 if head == inf else profile.head_share(head)
 
 
 def cached_flows(
@@ -34,16 +29,19 @@ def cached_flows(
 
 
 def read_cycles(
-    caches: Sequence[CacheLevel],
-    memory_cycles: float,
-    state: State,
-    profile: TrafficProfile,
-    offloaded: float | None = None,
+    caches: Sequence[CacheLevel], memory_cycles: float, state: State, profile: TrafficProfile
 ) -> float:
     """Mean latency of a read of a state in memory behind caches, in cycles."""
+    shares = [cached_share(cache.bytes / state.entry_bytes, state, profile) for cache in caches]
+    return mean_cycles(caches, memory_cycles, shares)
+
+
+def mean_cycles(
+    caches: Sequence[CacheLevel], memory_cycles: float, shares: Sequence[float]
+) -> float:
+    """The same where each cache, with those before it, serves such a share of the reads."""
     cycles = below = 0.0
-    for cache in caches:
-        share = cached_share(cache.bytes / state.entry_bytes, state, profile, offloaded)
+    for cache, share in zip(caches, shares, strict=True):
         cycles += (share - below) * cache.cycles
         below = share
     return cycles + (1.0 - below) * memory_cycles

@@ -107,13 +107,15 @@ class NicDemand:
             and all(levels.get(name) == MATCH_TABLES for name in block.uses)
         )
 
-    def waits(self, block: Block, levels: Mapping[str, str], sides: str, offloaded: float) -> float:
-        """Cycles for which a thread waits for memory in one block."""
+    def waits(
+        self, packet: str, block: Block, levels: Mapping[str, str], sides: str, offloaded: float
+    ) -> float:
+        """Cycles for which a packet's thread waits for memory in one block."""
         total = 0.0
         for name, uses in block.uses.items():
             if levels[name] != MATCH_TABLES:
                 i = self.states.position[name]
-                cycles = self.states.read_cycles(i, levels[name], sides[i], offloaded)
+                cycles = self.states.read_cycles(i, levels[name], sides[i], offloaded, packet)
                 total += self.states.waited(uses) * cycles
         return total
 
@@ -124,19 +126,21 @@ class NicDemand:
         sides: str,
         offloaded: float,
         inserts: float,
+        levels: Mapping[str, str] | None = None,
     ) -> NicCost | NoPath:
         """Demands for each packet of the traffic, or why the states do not fit.
 
-        inserts: entries that the host inserts or moves at the NIC for each packet."""
+        inserts: entries that the host inserts or moves at the NIC for each packet. levels: of the
+        states at the NIC, where they are already; None: where they are best."""
         nic = self.nic
         probed = sides.find(SPLIT)
         accesses = self.states.accesses(paths, weights, probed)
-        tables: Collection[int] | None = ()
-        if nic.match_tables is not None:
-            tables = self._in_tables(paths, weights, accesses, sides, offloaded, inserts)
-        levels = None
-        if tables is not None:
-            levels = self.states.levels(accesses, sides, offloaded, tables)
+        if levels is None:
+            tables: Collection[int] | None = ()
+            if nic.match_tables is not None:
+                tables = self._in_tables(paths, weights, accesses, sides, offloaded, inserts)
+            if tables is not None:
+                levels = self.states.levels(accesses, sides, offloaded, tables)
         if levels is None:
             size = self.states.stored_bytes(sides, offloaded)
             return NoPath(f"states of {size:.4g} bytes do not fit the memory of {nic.name}")
@@ -147,7 +151,7 @@ class NicDemand:
         seconds = self._ports(paths, weights)
         if nic.match_tables is not None:
             seconds[MATCH_TABLES] = sum(
-                weights[packet] * self.states.lookup_s(i, sides[i], offloaded)
+                weights[packet] * self.states.lookup_s(i, sides[i], offloaded, packet)
                 for packet, each in work.items()
                 for i in each.tables
             )
@@ -176,7 +180,7 @@ class NicDemand:
                 tables[probed] = None
             else:
                 issue += self.nic.probe_cycles
-                wait += self.states.read_cycles(probed, level, SPLIT, offloaded)
+                wait += self.states.read_cycles(probed, level, SPLIT, offloaded, packet)
         for b in path.nic:
             block = self.program.blocks[b]
             for name, uses in block.uses.items():
@@ -185,7 +189,7 @@ class NicDemand:
             if not self.in_tables(block, levels):
                 issue += self.issue_cycles[b]
                 if not self.accelerated(block):
-                    wait += self.waits(block, levels, sides, offloaded)
+                    wait += self.waits(packet, block, levels, sides, offloaded)
         return NicWork(issue, wait, tuple(tables))
 
     def _in_tables(
@@ -205,13 +209,9 @@ class NicDemand:
         possible = {
             i
             for i, each in enumerate(used)
-            if sides[i] != CPU and each.matched and (each.visits or each.inserts)
+            if sides[i] != CPU and each.matched and (each.kinds or each.inserts)
         }
-        issue, waited, code = self._core_work(paths, weights, sides, possible)
-        waits = {
-            i: cycles * states.least_read_cycles(i, sides[i], offloaded)
-            for i, cycles in waited.items()
-        }
+        issue, waits, code = self._core_work(paths, weights, sides, offloaded, possible)
         channel_s = 1.0 / nic.inserts_per_s
         worth = [
             Matched(
@@ -219,7 +219,10 @@ class NicDemand:
                 entries=states.stored_entries(i, sides[i], offloaded),
                 bytes=states.bytes_of(i, sides[i], offloaded),
                 wait_cycles=waits.get(i, 0.0),
-                lookup_s=used[i].visits * states.lookup_s(i, sides[i], offloaded),
+                lookup_s=sum(
+                    weights[packet] * states.lookup_s(i, sides[i], offloaded, packet)
+                    for packet in used[i].kinds
+                ),
                 insert_s=used[i].inserts * channel_s,
                 kinds=frozenset(used[i].kinds),
             )
@@ -244,12 +247,13 @@ class NicDemand:
         paths: Mapping[str, Path],
         weights: Mapping[str, float],
         sides: str,
+        offloaded: float,
         possible: set[int],
     ) -> tuple[float, dict[int, float], dict[frozenset[int], float]]:
-        """Issue cycles of cores for each packet whatever tables hold; reads that they wait for, by
-        state; issue cycles that tables save where they hold all of some states."""
+        """Issue cycles of cores for each packet whatever tables hold; cycles for which they wait at
+        least, by state; issue cycles that tables save where they hold all of some states."""
         issue = self.nic.overhead_cycles
-        waited: dict[int, float] = {}
+        waits: dict[int, float] = {}
         code: dict[frozenset[int], float] = {}
 
         def add(cycles: float, needed: frozenset[int]) -> None:
@@ -259,11 +263,15 @@ class NicDemand:
             else:
                 issue += cycles
 
+        def wait(reads: float, state: int, packet: str) -> None:
+            cycles = self.states.least_read_cycles(state, sides[state], offloaded, packet)
+            waits[state] = waits.get(state, 0.0) + reads * cycles
+
         probed = sides.find(SPLIT)
         if probed >= 0:
-            missed = 1.0 - weights["EH"]
-            add(missed * self.nic.probe_cycles, frozenset((probed,)))
-            waited[probed] = missed
+            add((1.0 - weights["EH"]) * self.nic.probe_cycles, frozenset((probed,)))
+            for packet in ("EM", "N", "T"):
+                wait(weights[packet], probed, packet)
         for packet, path in paths.items():
             weight = weights[packet]
             for b in path.nic:
@@ -275,8 +283,8 @@ class NicDemand:
                     issue += weight * self.issue_cycles[b]
                 if not self.accelerated(block):
                     for i, item in uses.items():
-                        waited[i] = waited.get(i, 0.0) + weight * self.states.waited(item)
-        return issue, waited, code
+                        wait(weight * self.states.waited(item), i, packet)
+        return issue, waits, code
 
     def _ports(self, paths: Mapping[str, Path], weights: Mapping[str, float]) -> dict[str, float]:
         """Demands that do not depend on where states are."""

@@ -8,7 +8,7 @@ from math import inf
 
 from models.hardware.smartnic_spec import MemoryLevel, SmartNicSpec
 from models.network_functions.levels import place
-from models.network_functions.locality import cached_share, read_cycles
+from models.network_functions.locality import cached_flows, mean_cycles
 from models.network_functions.packet_stack import PacketStack
 from models.network_functions.path import Path
 from models.network_functions.plan import CPU, SPLIT
@@ -23,15 +23,14 @@ MATCH_TABLES = "match tables"
 class Accesses:
     """Mean operations on one state for each packet, on the NIC.
 
-    kinds: types of packets that look it up, visits: their share. matched: whether match tables
+    reads: by type of packet. kinds: types of packets that look it up. matched: whether match tables
     could do all blocks that use it but for insertions, which have a channel of their own.
     """
 
-    reads: float = 0.0
+    reads: dict[str, float] = field(default_factory=dict)
     writes: float = 0.0
     adds: float = 0.0
     inserts: float = 0.0
-    visits: float = 0.0
     kinds: set[str] = field(default_factory=set)
     matched: bool = True
 
@@ -48,7 +47,7 @@ class NicStates:
         self.stack = stack
         self.position = {state.name: i for i, state in enumerate(program.states)}
         self._memory = {level.name: level for level in nic.memory_levels}
-        self._latencies: dict[tuple[int, str, float | None], float] = {}
+        self._latencies: dict[tuple[int, str, bool, float, str], float] = {}
 
     def stored_entries(self, state: int, side: str, offloaded: float) -> float:
         """Entries of a state that the NIC holds."""
@@ -85,17 +84,31 @@ class NicStates:
         most = [(rooms[level] / size + 1e-6) // 1.0 for level, size in each.items() if size]
         return min(most, default=inf)
 
-    def read_cycles(self, state: int, level: str, side: str, offloaded: float) -> float:
-        """Mean latency of a read of a state at a memory level, in cycles of the NIC."""
-        here = offloaded if side == SPLIT else None
-        key = (state, level, here)
+    def read_cycles(
+        self, state: int, level: str, side: str, offloaded: float, packet: str
+    ) -> float:
+        """Mean latency of a packet type's read of a state at a memory level, in its cycles."""
+        key = (state, level, side == SPLIT, offloaded, packet)
         found = self._latencies.get(key)
         if found is None:
             memory = self._memory[level]
-            known = self.program.states[state]
-            found = read_cycles(memory.caches, memory.read_cycles, known, self.profile, here)
+            size = self.program.states[state].entry_bytes
+            shares = [
+                self._cached(cache.bytes / size, state, side, offloaded, packet)
+                for cache in memory.caches
+            ]
+            found = mean_cycles(memory.caches, memory.read_cycles, shares)
             self._latencies[key] = found
         return found
+
+    def _cached(
+        self, entries: float, state: int, side: str, offloaded: float, packet: str
+    ) -> float:
+        """Share of a packet type's accesses to a state that a cache of so many entries serves. Who
+        looks for an entry that is not there looks where those of unpopular flows would be."""
+        here = offloaded if side == SPLIT else None
+        head = cached_flows(entries, self.program.states[state], self.profile, here)
+        return 1.0 if head == inf else self.profile.share_within(packet, head, offloaded)
 
     def waited(self, uses: Operations) -> float:
         """Reads for whose latency a thread waits. A network processor posts its writes and
@@ -104,12 +117,11 @@ class NicStates:
             return uses.reads
         return uses.reads + self.stack.change_share * (uses.writes + uses.adds) + uses.inserts
 
-    def lookup_s(self, state: int, side: str, offloaded: float) -> float:
-        """Mean time of the match tables for a look-up in a state."""
+    def lookup_s(self, state: int, side: str, offloaded: float, packet: str) -> float:
+        """Mean time of the match tables for a packet type's look-up in a state."""
         tables = self.nic.match_tables
         assert tables is not None
-        here = offloaded if side == SPLIT else None
-        share = cached_share(tables.cached_entries, self.program.states[state], self.profile, here)
+        share = self._cached(tables.cached_entries, state, side, offloaded, packet)
         return tables.lookup_s(share)
 
     def accesses(
@@ -123,21 +135,20 @@ class NicStates:
             visited = set()
             if packet != "EH" and probed >= 0:
                 visited.add(self.program.states[probed].name)
-                found[self.program.states[probed].name].reads += weight
+                found[self.program.states[probed].name].reads[packet] = weight
             for b in path.nic:
                 block = self.program.blocks[b]
                 for name, uses in block.uses.items():
                     if not uses.only_inserts:
                         visited.add(name)
                     total = found[name]
-                    total.reads += weight * uses.reads
+                    total.reads[packet] = total.reads.get(packet, 0.0) + weight * uses.reads
                     total.writes += weight * uses.writes
                     total.adds += weight * uses.adds
                     total.inserts += weight * uses.inserts
                     if not block.match_action and not uses.only_inserts:
                         total.matched = False
             for name in visited:
-                found[name].visits += weight
                 found[name].kinds.add(packet)
         return found
 
@@ -169,10 +180,10 @@ class NicStates:
             found[states[i].name] = nic.memory_levels[m].name
         return found
 
-    def least_read_cycles(self, state: int, side: str, offloaded: float) -> float:
-        """Mean latency of a read at the nearest of the levels where a state may be."""
+    def least_read_cycles(self, state: int, side: str, offloaded: float, packet: str) -> float:
+        """Mean latency of a packet type's read at the nearest level where a state may be."""
         return min(
-            self.read_cycles(state, level.name, side, offloaded)
+            self.read_cycles(state, level.name, side, offloaded, packet)
             for level in self.nic.memory_levels
             if self._may_be(state, level)
         )
@@ -189,8 +200,9 @@ class NicStates:
                 waits.append(None)
                 continue
             cycles = used.writes * level.write_cycles + used.adds * level.add_cycles
-            reads = used.reads * self.read_cycles(state, level.name, side, offloaded)
-            waits.append(cycles + reads)
+            for packet, reads in used.reads.items():
+                cycles += reads * self.read_cycles(state, level.name, side, offloaded, packet)
+            waits.append(cycles)
         return waits
 
     def engines_s(
@@ -204,7 +216,7 @@ class NicStates:
             here = [accesses[name] for name, where in levels.items() if where == level.name]
             busy = 0.0
             if level.reads_per_s is not None:
-                plain = sum(used.reads + used.writes + used.inserts for used in here)
+                plain = sum(sum(used.reads.values()) + used.writes + used.inserts for used in here)
                 busy += plain / level.reads_per_s
             if level.adds_per_s is not None:
                 busy += sum(used.adds for used in here) / level.adds_per_s

@@ -60,6 +60,16 @@ class TrafficProfile:
         """Share of established packets that belong to the `head` most popular flows."""
         return head_share(head, self.flows, self.zipf_exponent)
 
+    def share_within(self, packet: str, head: float, offloaded: float) -> float:
+        """Share of a type's packets that belong to the `head` most popular flows, when so many are
+        offloaded. A first or a last packet is as likely of any flow as of any other."""
+        if packet in ("N", "T"):
+            return min(1.0, head / self.flows)
+        hit, found = self.head_share(offloaded), self.head_share(head)
+        if packet == "EH":
+            return min(1.0, found / hit) if hit else 0.0
+        return max(0.0, found - hit) / (1.0 - hit) if hit < 1.0 else 0.0
+
     def weights(self, offloaded: float, reach: float = 1.0) -> Mapping[str, float]:
         """Share of each packet type (they add up to 1) when so many flows are offloaded, and the
         share `reach` of their packets hits.

@@ -157,17 +157,17 @@ class Trips:
             for name in names:
                 if self.cost.nic.levels[name] == MATCH_TABLES and name not in seen:
                     seen.add(name)
-                    total += self._lookup_s(name, rank)
+                    total += self._lookup_s(kind, name, rank)
             parts.append(total * self.burst)
         return parts[0], parts[1]
 
-    def _lookup_s(self, name: str, rank: float) -> float:
+    def _lookup_s(self, kind: str, name: str, rank: float) -> float:
         states = self.model.at_nic.states
         i = states.position[name]
         tables = self.model.nic.match_tables
         assert tables is not None
         if not rank:
-            return states.lookup_s(i, self._sides[i], self._offloaded)
+            return states.lookup_s(i, self._sides[i], self._offloaded, kind)
         return tables.lookup_s(1.0 if rank <= self._head(tables.cached_entries, i) else 0.0)
 
     def _legs(
@@ -183,7 +183,7 @@ class Trips:
                 if levels[name] != MATCH_TABLES:
                     draft.issue += nic.probe_cycles
                     self._use(draft, name, reads=1.0)
-                    draft.wait(self._read_cycles(name, rank))
+                    draft.wait(self._read_cycles(kind, name, rank))
         for b in blocks:
             block = model.program.blocks[b]
             if demand.in_tables(block, levels):
@@ -198,7 +198,7 @@ class Trips:
                     continue
                 posted = uses.writes + uses.inserts
                 self._use(draft, name, reads=uses.reads, writes=posted, adds=uses.adds)
-                waits += demand.states.waited(uses) * self._read_cycles(name, rank)
+                waits += demand.states.waited(uses) * self._read_cycles(kind, name, rank)
             if accelerated:
                 assert block.accelerator is not None
                 engine = self.engines.index(f"accelerator {block.accelerator}")
@@ -221,12 +221,12 @@ class Trips:
         if level.adds_per_s is not None:
             draft.use(engine, adds / level.adds_per_s, False, 1.0 / level.adds_per_s)
 
-    def _read_cycles(self, name: str, rank: float) -> float:
+    def _read_cycles(self, kind: str, name: str, rank: float) -> float:
         i = self.model.at_nic.states.position[name]
         level = self._levels[self.cost.nic.levels[name]]
         if not rank:
             return self.model.at_nic.states.read_cycles(
-                i, level.name, self._sides[i], self._offloaded
+                i, level.name, self._sides[i], self._offloaded, kind
             )
         entry = self.model.program.states[i].entry_bytes
         heads = [self._head(cache.bytes / entry, i) for cache in level.caches]

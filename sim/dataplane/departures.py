@@ -23,7 +23,8 @@ class Departures:
         self, simulation: Simulation, path: PacketPath, ended: Callable[[float], None]
     ) -> None:
         self.path = path
-        #: Packets that waited at the port for one before them, and that left before it.
+        #: Packets that waited at the port for one before them; that left before it, or began their
+        #: way after one that came later.
         self.overtaken = self.reordered = 0
         self._ended = ended
         self._told_left = simulation.listeners(PacketLeft)

@@ -8,7 +8,8 @@ from models.network_functions.plan import Plan
 
 
 class PacketLeft(NamedTuple):
-    """A packet (or burst) left by the port; `number` counts arrivals, kind is its type."""
+    """A packet (or burst) left by the port, its latency after it came (for a burst, that over its
+    packets). `number` counts those that began their way, kind is its type."""
 
     time_s: float
     flow: int

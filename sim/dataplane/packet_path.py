@@ -204,6 +204,8 @@ class PacketPath:
             number, flow, packet.rank, kind, packet.size_bytes, packet.time_s, trip, previous
         )
         self.last[flow] = transit
+        if previous is not None and previous.born_s > packet.time_s:
+            self.departures.reordered += self.burst
         if trip.crosses:
             # Chance enough: a packet of long before is any packet. The one just before is not:
             # where it went to the host, it has a place there that this one lacks.

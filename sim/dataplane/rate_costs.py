@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from models.network_functions.cost_model import CostModel, NoPath, PlanCost
 from models.network_functions.plan import Plan
 from models.network_functions.traffic import PACKET_TYPES, TrafficProfile
 from models.network_functions.trip import Trips
-from sim.core.errors import CapacityError
 from sim.dataplane.places import Places
 from sim.dataplane.transition import entries_per_flow, moved_bytes
 
@@ -42,12 +40,11 @@ def nic_seconds(
     model: CostModel, cost: PlanCost, weights: Mapping[str, float], offloaded: int, speed: float
 ) -> dict[str, float]:
     """Time of each resource of the NIC for a packet, insertion channel and PCIe aside, with so many
-    flows there; cores, memory and accelerators at `speed`. Raises CapacityError where states do not
-    fit."""
-    number = float(max(1, offloaded))
-    demand = model.at_nic.cost(cost.paths, weights, cost.plan.sides, number, 0.0)
-    if isinstance(demand, NoPath):
-        raise CapacityError(f"plan {replace(cost.plan, offloaded=number)}: {demand.reason}")
+    flows there; cores, memory and accelerators at `speed`. States are where the plan has put them.
+    """
+    number, levels = float(max(1, offloaded)) if cost.plan.split else 0.0, cost.nic.levels
+    demand = model.at_nic.cost(cost.paths, weights, cost.plan.sides, number, 0.0, levels)
+    assert not isinstance(demand, NoPath)
     return {
         key: seconds / speed if key.startswith(_SLOWED) else seconds
         for key, seconds in demand.seconds.items()

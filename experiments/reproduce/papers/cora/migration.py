@@ -32,6 +32,8 @@ NUMBERS, EVERY_S = (200.0, 4000.0, 50.0, 2000.0, 500.0, 6000.0, 100.0), 12e-3
 LEAVING = (500, 2000, 8000)
 _LEFT = 50.0
 _FLOWS, _RATE = 10_000.0, 1e6
+#: Of the times at which packets came, taken from when they left.
+_ROUNDING_S = 1e-12
 
 
 class OneAfterTheOther:
@@ -115,12 +117,13 @@ class Observed:
         return wrong
 
     def reordered(self) -> int:
-        """Packets that left after a later one of their flow."""
-        last: dict[int, int] = {}
+        """Packets that left after one of their flow that had come later."""
+        last: dict[int, float] = {}
         behind = 0
         for packet in self.left:
-            behind += packet.number < last.get(packet.flow, -1)
-            last[packet.flow] = max(packet.number, last.get(packet.flow, -1))
+            came_s, before_s = packet.time_s - packet.latency_s, last.get(packet.flow, 0.0)
+            behind += came_s < before_s - _ROUNDING_S
+            last[packet.flow] = max(came_s, before_s)
         return behind
 
     def lost(self) -> int:

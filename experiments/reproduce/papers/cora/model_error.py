@@ -28,9 +28,9 @@ from policies.partition.search import BranchAndBound
 
 #: Flows, Zipf exponent, packets of a flow, bytes of a packet.
 PROFILES = (
-    (1e6, 1.0, 80.0, 64.0),
-    (1e5, 1.2, 20.0, 64.0),
     (1e6, 0.8, 10.0, 128.0),
+    (1e5, 1.2, 20.0, 64.0),
+    (1e6, 1.0, 80.0, 64.0),
     (1e6, 1.0, 20.0, 256.0),
 )
 SEEDS = (1, 2, 3)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import count
+from random import Random
 from typing import Any
 
 import pytest
@@ -126,7 +128,7 @@ def test_all_of_it_happens() -> None:
     """The states above are no trivial ones."""
     seen: dict[str, int] = {}
 
-    @settings(max_examples=400, database=None)
+    @settings(max_examples=600, database=None, derandomize=True)
     @given(states(), st.sampled_from(sorted(PROFILES)))
     def look(state: State, profile: str) -> None:
         decision = decide(state, PROFILES[profile], 8)
@@ -137,12 +139,75 @@ def test_all_of_it_happens() -> None:
             seen["both halves"] = seen.get("both halves", 0) + bool(decision.halves[0])
             here = len(state.cpu_run) + len(decision.out) - len(decision.back)
             seen["aside"] = seen.get("aside", 0) + (taking_part < here)
-            seen["rejected"] = seen.get("rejected", 0)
+        seen["rejected"] = seen.get("rejected", 0) + _rejected(decision)
 
     look()
     for what in ("out", "recomputed", "back", "prompts", "to_host", "halves", "both halves"):
         assert seen[what] >= 10, (what, seen)
     assert seen["aside"] >= 10, seen
+    assert seen["rejected"] >= 5, seen
+
+
+def _rejected(decision: Decision) -> bool:
+    """Two sub-batches would have served fewer requests a second."""
+    return decision.halves is None and decision.other_rate > 0.0
+
+
+def _crowd(draw: Random) -> State:
+    """Many on the host, of many lengths, beside prompts some of which hide them."""
+    numbers = count()
+
+    def sizes(most: int, longest: int, usual: list[int]) -> list[int]:
+        return [
+            draw.choice(usual) if draw.random() < 0.5 else draw.randint(1, longest)
+            for _ in range(draw.randint(0, most))
+        ]
+
+    running = [Asker(next(numbers), kv=n) for n in sizes(12, 40, [8, 32])]
+    hosted = [Asker(next(numbers), kv=n, swapped=True) for n in sizes(40, 60, [8, 16, 24, 40])]
+    waiting = [Asker(next(numbers), prompt=n) for n in sizes(5, 100, [20, 60, 150])]
+    used = sum(-(-r.n // BLOCK) for r in running)
+    longest = max((r.n for r in (*running, *hosted, *waiting)), default=1)
+    gpu_blocks = max(used + draw.randint(0, 6), -(-longest // BLOCK))
+    there = sum(-(-r.kv // BLOCK) for r in hosted)
+    cpu_blocks = there + gpu_blocks + draw.randint(0, 120)
+    budget = draw.choice([200, 400, 640])
+    return State(waiting, running, hosted, gpu_blocks, cpu_blocks, BLOCK, 64, budget)
+
+
+@pytest.mark.parametrize("gpu", ["steep", "knee"])
+@pytest.mark.parametrize("launch_s", [0.0, 3e-4])
+@pytest.mark.parametrize("reach", [0.05, 0.02])
+def test_it_decides_so_where_the_host_is_hardly_hidden(
+    gpu: str, launch_s: float, reach: float
+) -> None:
+    """Each rule of who sits out, which prompts are put off and which of both iterations is run
+    changes some of these decisions."""
+    rates = {"steep": (2e-3, 1e-6), "knee": (1e-2, 2e-4)}[gpu]
+    truth = offload_cost(
+        host_attention(reach=reach, call_s=1e-5),
+        gemm_compute=rates[0],
+        kernel_s=rates[1],
+        launch_per_layer_s=0.0,
+    )
+    profile = times(truth, max_sequences=64, max_batch_tokens=640, launch_s=launch_s)
+    profile.cover(200 * BLOCK, 3000 * BLOCK, BLOCK)
+    seen: Counter[str] = Counter()
+    for seed in range(250):
+        draw = Random(seed)
+        state = _crowd(draw)
+        saturation = draw.choice([8, 32, 128])
+        expected = decide(state, profile, saturation)
+        found = planned(state, Neo(profile, saturation))[1]
+        for what in ("out", "recomputed", "back", "prompts", "to_host"):
+            assert getattr(found, what) == getattr(expected, what), (seed, what)
+        halves = expected.halves
+        assert found.halves == (halves and (sorted(halves[0]), sorted(halves[1]))), seed
+        seen["split"] += halves is not None
+        seen["rejected"] += _rejected(expected)
+        seen["passed over"] += expected.passed_over > 0
+        seen["needed"] += expected.needed > 0
+    assert min(seen[what] for what in ("split", "rejected", "passed over", "needed")) >= 10, seen
 
 
 @settings(max_examples=300)

@@ -45,7 +45,7 @@ PROFILES = {
 def states(draw: st.DrawFn) -> State:
     """Small states in which memory and budgets are short."""
     gpu_blocks = draw(st.integers(1, 40))
-    cpu_blocks = draw(st.sampled_from([0, 4, 30, 60, 100, 200]))
+    cpu_blocks = draw(st.sampled_from([1, 4, 30, 60, 100, 200]))
     numbers = count()
     running: list[list[Asker]] = [[], []]
     for side, (blocks, most) in enumerate(((gpu_blocks, 6), (cpu_blocks, 10))):
@@ -245,8 +245,8 @@ def test_without_work_for_the_gpus_nothing_begins() -> None:
 
 
 def _with_holder(running: list[Asker], waiting: list[Asker], free_blocks: int) -> StateView:
-    """Four blocks, two of which the last of the waiting holds, and no host memory."""
-    view = StateView(State(waiting, running, [], 4, 0, BLOCK, 8, 64))
+    """Four blocks, two of which the last of the waiting holds, and next to no host memory."""
+    view = StateView(State(waiting, running, [], 4, 1, BLOCK, 8, 64))
     view.holders, view.free_blocks = waiting[-1:], free_blocks
     return view
 
@@ -291,6 +291,13 @@ def test_swiftllm_goes_on_with_kv_on_the_gpus_while_others_are_swapped() -> None
 def test_bad_settings_are_refused(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Neo(PROFILES["steep"], **settings)
+
+
+def test_a_host_without_room_for_a_block_is_refused() -> None:
+    state = State([Asker(0, prompt=4)], [], [], 10, 0, BLOCK, 16, 256)
+    with pytest.raises(ConfigError, match=r"no block of KV fits .* more than the 10 blocks"):
+        planned(state, Neo(PROFILES["steep"]))
+    assert planned(state, Neo(PROFILES["steep"], gpu_only=True))[1].prompts == [0]
 
 
 @pytest.mark.parametrize(("key", "size"), [("max_sequences", 17), ("max_batch_tokens", 257)])

@@ -130,7 +130,7 @@ CLAIMS: list[Claim[Any, Any]] = [
         accepted=Table({f"lo {lo}": 1.0 for lo in FAST_AT}, relative=0.10),
         study=A10G,
         measure=partial(_of_ceiling, ceiling="one_prefill_ceiling"),
-        reason="The ceiling takes the second sub-batch to be narrow. With outputs of 200 it is 200 "
+        note="The ceiling takes the second sub-batch to be narrow. With outputs of 200 it is 200 "
         "wide, and from about 100 on computing, not reading the weights, takes the time: see "
         "one-prefill-wide-ceiling, which has that in it",
     ),

@@ -31,6 +31,7 @@ from workloads.demand import Call, Demand
 
 KV_BYTES = STEEP.kv_bytes * STEEP.layers
 BLOCK = 4
+FAILED = Fault(time_s=0.05, target="node0/gpu0", kind="fail", duration_s=0.01)
 Requests = Sequence[tuple[float, int, int]]
 CROWD = [(0.002 * (i % 7), 8 + 11 * i % 40, 3 + 7 * i % 23) for i in range(24)]
 CROWD.sort()
@@ -215,6 +216,32 @@ def test_iterations_cost_what_their_requests_come_to(policy: str) -> None:
     for now_s, seconds in expected:
         fact = next(fact for fact in facts if fact.start_s >= now_s)
         assert fact.end_s - fact.start_s == pytest.approx(seconds, rel=1e-9)
+
+
+class Stalls:
+    """Counts, at the end of every iteration, who was on the host and made no token."""
+
+    count = 0
+
+    def attach(self, simulation: Any) -> None:
+        self.simulation = simulation
+        simulation.facts.subscribe(Iterations, self.on_iterations)
+
+    def on_iterations(self, fact: Iterations) -> None:
+        (serving,) = self.simulation.systems
+        here = serving.replicas[fact.replica].host.size
+        self.count += here * fact.steps - fact.host_decodes
+
+    def finish(self, results: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+@pytest.mark.parametrize("changes", [{}, {"until_s": 0.1}, {"replicas": 2}, {"faults": [FAILED]}])
+def test_who_sits_out_is_counted(policy: str, changes: dict[str, Any]) -> None:
+    stalls = Stalls()
+    run = ask(CROWD, policy, observers=[stalls], engine={"max_sequences": 6}, **changes)
+    assert run["offload.stalled"] == stalls.count > 0
 
 
 @settings(max_examples=40)

@@ -303,8 +303,8 @@ class Serving:
         figures["kv_occupancy.peak"] = max(
             1.0 - replica.pool.least_free / replica.pool.total_blocks for replica in replicas
         )
-        if any(replica.host.iterations for replica in replicas):
-            for key in ("iterations", "tokens", "busy_s"):
+        if any(replica.host.iterations or replica.host.stalled for replica in replicas):
+            for key in ("iterations", "tokens", "stalled", "busy_s"):
                 figures[f"offload.{key}"] = sum(getattr(replica.host, key) for replica in replicas)
         energy_j = sum(replica.group.energy_j(now_s) for replica in replicas)
         figures["energy_j"] = energy_j

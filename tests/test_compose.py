@@ -97,6 +97,11 @@ def test_wrong_settings_say_what_there_is(words: list[str], said: str) -> None:
         (["power_cap=abc"], "^power_cap is 'abc'; it must be a number"),
         (["experiment=cora", "decide_s=0"], "^decide_s is 0; it must be a number above 0"),
         (["+workload.duration_s=3"], "^workload.duration_s: workloads.blend.Blend takes no such"),
+        (
+            ["experiment=neo_a10g", "workload=code"],
+            r"^workload\.prompt\.nominal_tokens: .*Quantiles takes no such setting; "
+            r"~workload\.prompt\.nominal_tokens leaves it out$",
+        ),
     ],
 )
 def test_what_cannot_be_made_names_the_key_that_was_typed(words: list[str], said: str) -> None:

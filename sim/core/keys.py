@@ -45,8 +45,9 @@ def explained(cause: Exception, error: Exception, key: str, part: Any, written: 
         return f"{typed_key(written, f'{key}.{name}')} is {rest}"
     unexpected = _UNEXPECTED.match(message)
     if unexpected and unexpected[1] in part:
-        wrong = typed_key(written, f"{key}.{unexpected[1]}")
-        return f"{wrong}: {part.get('_target_')} takes no such setting"
+        # Not what it refers to is wrong, but that it stands here.
+        wrong = f"{typed_key(written, key)}.{unexpected[1]}"
+        return f"{wrong}: {part.get('_target_')} takes no such setting; ~{wrong} leaves it out"
     lacks = _LACKS.match(message)
     if lacks:
         return f"{typed_key(written, f'{key}.{lacks[1]}')}: must be given"

@@ -113,7 +113,7 @@ def _a10g_online(workers: Workers, lengths: str, rates: Sequence[float]) -> Rate
     return _rates(
         {
             (system, rate): settings.a10g_online(system, lengths, rate)
-            for system in ("GPU only", "NEO")
+            for system in ("GPU only", "NEO", "NEO by work")
             for rate in rates
         },
         workers,

@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from experiments.compose import compose
-from experiments.report import books, picture, write_report
+from experiments.report import books, jobs, picture, write_report
 from experiments.report.formats import amount, number, percent, seconds
 from experiments.report.overview import notices, tiles
-from experiments.report.run_data import ServingRun, read_result, thinned
+from experiments.report.run_data import ServingRun, SystemRun, read_result, thinned
 from sim.core.errors import ConfigError
 from sim.core.result import Result
 from sim.core.run import run
@@ -153,7 +153,7 @@ def test_what_the_plain_page_says(folders: dict[str, Path], pages: Callable[[str
         "Latency distributions", "Time to first token", "Time per output token",
         "Requests in the system", "Arrivals and completions", "Output throughput",
         "KV cache in use", "Load by replica", "GPU time by phase", "Power",
-        "Carbon of the cluster by part", "Carbon intensity", "Lengths of prompts and outputs",
+        "Lengths of prompts and outputs", "Carbon of the cluster by part", "Carbon intensity",
     ]  # fmt: skip
 
 
@@ -313,12 +313,64 @@ def test_carbon_by_site_and_requests_by_region(tmp_path: Path) -> None:
         assert all(cell in page.text for cell in row)
 
 
-def test_runs_of_jobs_have_their_carbon_by_site(tmp_path: Path) -> None:
-    words = ["experiment=carbon_jobs", "jobs.count=3", "jobs.days=1", "jobs.most_hours=5"]
-    run(compose(words), tmp_path / "run")
-    text = Page(write_report(tmp_path / "run")).text
-    assert "Carbon by site and tenant" in text
-    assert "home: jobs" in text
+OTHERS = {
+    "jobs": ["experiment=carbon_jobs", "jobs.count=3", "jobs.days=1", "jobs.most_hours=5"],
+    "no job": ["experiment=carbon_jobs", "jobs.count=1", "until_s=1.0"],
+    "packets": ["experiment=cora", "until_s=0.02"],
+    "epochs": ["experiment=cora_runtime", "until_s=3.0"],
+    "fleet": ["experiment=fleet"],
+}
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Runs of systems that serve no requests."""
+    base = tmp_path_factory.mktemp("others")
+    for name, words in OTHERS.items():
+        run(compose(words), base / name)
+    return {name: base / name for name in OTHERS}
+
+
+@pytest.mark.parametrize(
+    ("name", "figures", "says"),
+    [
+        ("jobs", 4, ["home: jobs", "finished, of 3", "Each job by arrival"]),
+        ("no job", 2, ["No job had a GPU."]),
+        ("packets", 4, ["bound by NIC", "Nothing was counted by epoch", "Latency by class"]),
+        ("epochs", 5, ["One plan for all of the run", "3.00 s simulated", "have no latencies"]),
+        ("fleet", 4, ["Carbon by year", "bought; 0 moved on"]),
+    ],
+)
+def test_other_systems_have_figures(
+    name: str, figures: int, says: list[str], others: dict[str, Path]
+) -> None:
+    page = Page(write_report(others[name]))
+    assert len(page.figures) == figures
+    assert len(page.ids) == len(set(page.ids))
+    for words in says:
+        assert words in page.text
+    assert not {"nan", "NaN", "None", "inf"} & set(page.text.replace("\n", " ").split())
+    assert ("Carbon by site and tenant" in page.text) == (name != "fleet")
+
+
+def test_gpus_of_jobs_by_hand() -> None:
+    stints = {
+        "start_s": np.array([1.0, 2.0, 4.0]),
+        "end_s": np.array([3.0, 4.0, 5.0]),
+        "gpus": np.array([2, 1, 4]),
+    }
+    edges, held = jobs.held(stints, np.array([True, True, True]), 6.0)
+    assert dict(zip(edges[:-1], held, strict=True)) == {0: 0, 1: 2, 2: 3, 3: 1, 4: 4, 5: 0}
+    edges, held = jobs.held(stints, np.array([True, False, True]), 6.0)
+    assert dict(zip(edges[:-1], held, strict=True)) == {0: 0, 1: 2, 3: 0, 4: 4, 5: 0}
+
+
+def test_the_gpu_time_of_jobs_adds_up(others: dict[str, Path]) -> None:
+    result = Result.read(others["jobs"])
+    stints = jobs.read(SystemRun(result, "jobs"), "jobs_runs", ("start_s", "end_s", "gpus"))
+    every = np.ones(len(stints["gpus"]), dtype=bool)
+    edges, held = jobs.held(stints, every, result.number("simulated_s"))
+    assert held @ np.diff(edges) == pytest.approx(result.number("jobs.gpu_s"))
 
 
 @pytest.mark.parametrize(

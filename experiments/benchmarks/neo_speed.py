@@ -45,18 +45,25 @@ _CASES = {
     ),
 }
 _COMMON = ("workload.count=2000", "series_interval_s=null")
-_PER_ITERATION, _PER_REQUEST = 40.0, 1.0
+_PER_ITERATION, _PER_SEEN = 40.0, 1.0
+#: What `serving_speed` aims at for a request served without NEO.
+_PER_REQUEST = 60.0
 
 
 def print_neo(repeats: int) -> None:
     """Bare timeouts per iteration beside the bar, which grows with the requests on the host that
     decisions look at: medians of rounds in which runs and the bare timeout take turns.
 
-    Of all of a run, and of an iteration more: what longer outputs of as many requests add, which
-    leaves out what each request costs by itself (its arrival, prompt, end and row of the table)."""
-    print("NEO: 'all' is arrivals, decisions, iterations, ends, summary and table; 'more' is what")
-    print(f"outputs {_STRETCH:g} times as long add for each iteration, with as many requests")
-    print(f"{'':28}{'iterations':>12}{'seen each':>11}{'all':>8}{'bar':>8}{'more':>8}{'bar':>8}")
+    Of an iteration more: what longer outputs of as many requests add, which leaves out what each
+    request costs by itself (its arrival, prompt, end and row of the table). And of all of a run,
+    beside the bar of its iterations alone and with its requests at what they cost without NEO.
+    """
+    print("NEO: 'more' is what an iteration costs, of those that outputs")
+    print(f"{_STRETCH:g} times as long add; 'all' is all of a run: arrivals, ends, files as well")
+    print(
+        f"{'':28}{'iterations':>12}{'seen each':>11}{'more':>8}{'bar':>8}"
+        f"{'all':>8}{'bar':>8}{'and requests':>14}"
+    )
     for name, (base, longer) in _CASES.items():
         seen, more_seen = _requests_seen(base), _requests_seen(longer)
         costs, more = [], []
@@ -70,14 +77,16 @@ def print_neo(repeats: int) -> None:
         each = seen / run.iterations
         print(
             f"{name:28}{run.iterations:12,d}{each:11.1f}"
-            f"{statistics.median(costs):8.1f}{_bar(each):8.1f}"
             f"{statistics.median(more):8.1f}{_bar((more_seen - seen) / added):8.1f}"
+            f"{statistics.median(costs):8.1f}{_bar(each):8.1f}"
+            f"{_bar(each) + _PER_REQUEST * run.requests / run.iterations:14.1f}"
         )
-    print("bar: 40 an iteration and 1 for each request on the host that a decision looks at\n")
+    print("bars: 40 an iteration and 1 for each request on the host that a decision looks at; then")
+    print(f"{_PER_REQUEST:g} for each request served besides\n")
 
 
 def _bar(seen: float) -> float:
-    return _PER_ITERATION + _PER_REQUEST * seen
+    return _PER_ITERATION + _PER_SEEN * seen
 
 
 def _requests_seen(settings: tuple[str, ...]) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from experiments.report import theme
 from experiments.report.formats import amount, known, percent
 from experiments.report.panel import Panel, clock, from_zero, steps, time_axis
-from experiments.report.run_data import Numbers, ServingRun, read_columns
+from experiments.report.run_data import Numbers, SystemRun, read_columns
 
 if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _COLUMNS = ("start_s", "end_s", "component", "energy_j", "operational_g", "embodied_g")
 
 
-def draw_components(figure: FigureBase, run: ServingRun) -> str:
+def draw_components(figure: FigureBase, run: SystemRun) -> str:
     """Grams by part: operation and making, stacked."""
     axes = figure.subplots()
     table = _read(run)
@@ -43,7 +43,7 @@ def draw_components(figure: FigureBase, run: ServingRun) -> str:
     )
 
 
-def draw_grid(figure: FigureBase, run: ServingRun) -> str:
+def draw_grid(figure: FigureBase, run: SystemRun) -> str:
     """What a joule's carbon was over the run, and the computers' power."""
     axes = figure.subplots()
     edges, watts, grams_per_kwh = _by_step(run)
@@ -58,7 +58,7 @@ def draw_grid(figure: FigureBase, run: ServingRun) -> str:
     )
 
 
-def _by_step(run: ServingRun) -> tuple[Numbers, Numbers, Numbers]:
+def _by_step(run: SystemRun) -> tuple[Numbers, Numbers, Numbers]:
     table = _read(run)
     start, end = (table.column(key).to_numpy() for key in ("start_s", "end_s"))
     edges, at = np.unique(start, return_inverse=True)
@@ -70,11 +70,11 @@ def _by_step(run: ServingRun) -> tuple[Numbers, Numbers, Numbers]:
     return edges, energy / np.diff(edges), per_kwh
 
 
-def _read(run: ServingRun) -> Any:
+def _read(run: SystemRun) -> Any:
     return read_columns(run.result, "carbon", _COLUMNS)
 
 
-def _lacks(run: ServingRun) -> str:
+def _lacks(run: SystemRun) -> str:
     if "carbon" not in run.result.tables:
         return "Carbon was not accounted for (carbon=none)."
     return "" if known(run.result.summary.get("carbon_g")) else "No carbon was booked."

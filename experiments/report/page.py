@@ -3,29 +3,52 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from experiments.report import books, carbon, latency, load, overview, settings, theme, use
+from experiments.report import (
+    books,
+    carbon,
+    fleet,
+    jobs,
+    latency,
+    load,
+    overview,
+    packets,
+    settings,
+    theme,
+    use,
+)
 from experiments.report.formats import plain, plural, seconds
+from experiments.report.overview import Tile
 from experiments.report.panel import Panel
-from experiments.report.run_data import ServingRun, read_result, systems
+from experiments.report.run_data import ServingRun, SystemRun, read_result, systems
 from sim.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from sim.core.result import Result
 
-#: Panels under their headings.
-SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
+R = TypeVar("R", bound=SystemRun)
+
+Sections: TypeAlias = tuple[tuple[str, tuple[Panel[SystemRun], ...]], ...]
+
+#: Panels of a serving system under their headings.
+SECTIONS: tuple[tuple[str, tuple[Panel[ServingRun], ...]], ...] = (
     ("Latency", (latency.CDF, latency.TTFT, latency.TPOT)),
     ("Load", (load.REQUESTS, load.RATES, load.THROUGHPUT, use.KV, load.SHARES)),
     ("Hardware", (use.PHASE_TIME, use.POWER)),
-    ("Carbon", (carbon.COMPONENTS, carbon.GRID)),
     ("Workload", (load.LENGTHS,)),
 )
-#: Headings of figures that no system has for itself.
-OF_THE_CLUSTER = ("Carbon",)
+#: Other systems: what they count that no others do, their headline figures and their panels.
+OTHERS: tuple[tuple[str, Callable[[SystemRun], list[Tile]], Sections], ...] = (
+    ("packets_arrived", packets.tiles, packets.SECTIONS),
+    ("jobs_arrived", jobs.tiles, jobs.SECTIONS),
+    ("early_g", fleet.tiles, fleet.SECTIONS),
+)
+#: Figures that no system has for itself.
+OF_THE_CLUSTER = (("Carbon", (carbon.COMPONENTS, carbon.GRID)),)
 #: Width of a figure in pixels: half of the page, the whole of it.
 _HALF, _WHOLE = 520, 1060
 
@@ -59,7 +82,8 @@ def _render(result: Result, folder: Path) -> str:
     names = systems(result)
     runs = [ServingRun(result, name) for name in names]
     with theme.drawing():
-        shown = [_system(run, len(runs) > 1, i == 0) for i, run in enumerate(runs)]
+        shown = [_serving(run) for run in runs] + _others(result)
+        cluster = _cluster(result) if shown else []
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.lstrip_blocks = True
     template = environment.from_string(
@@ -71,6 +95,8 @@ def _render(result: Result, folder: Path) -> str:
         light=theme.variables(dark=False),
         dark=theme.variables(dark=True),
         systems=shown,
+        cluster=cluster,
+        latencies=bool(runs),
         listings=books.listings(result, names),
         choices=settings.in_short(chosen),
         command=command,
@@ -85,8 +111,8 @@ def _subtitle(runs: list[ServingRun], chosen: dict[str, Any], result: Result) ->
     for run in runs:
         name = f"{run.name}: " if len(runs) > 1 else ""
         parts.append(f"{name}{plural(run.count('requests_arrived'), 'request')}")
-    if runs:
-        parts.append(f"{seconds(runs[0].simulated_s)} simulated")
+    if "cluster" in result.config:
+        parts.append(f"{seconds(result.summary.get('simulated_s'))} simulated")
     parts += _plans(result)
     if chosen.get("seed") is not None:
         parts.append(f"seed {chosen['seed']}")
@@ -105,15 +131,14 @@ def _plans(result: Result) -> list[str]:
     ]
 
 
-def _system(run: ServingRun, named: bool, first: bool) -> dict[str, Any]:
-    """What the template shows of one serving system, and with the first one of the cluster."""
+def _serving(run: ServingRun) -> dict[str, Any]:
+    """What the template shows of a serving system."""
     sections = [
         (heading, [_figure(panel, run) for panel in panels if not _pointless(panel, run)])
         for heading, panels in SECTIONS
-        if first or heading not in OF_THE_CLUSTER
     ]
     return {
-        "name": run.name if named else "",
+        "name": run.name,
         "tiles": overview.tiles(run),
         "notices": overview.notices(run),
         "latencies": overview.latency_table(run),
@@ -122,11 +147,36 @@ def _system(run: ServingRun, named: bool, first: bool) -> dict[str, Any]:
     }
 
 
-def _pointless(panel: Panel, run: ServingRun) -> bool:
+def _others(result: Result) -> list[dict[str, Any]]:
+    """What it shows of systems of other kinds."""
+    return [
+        {
+            "name": name,
+            "tiles": tiles(run),
+            "notices": [],
+            "latencies": [],
+            "sections": [(title, [_figure(each, run) for each in own]) for title, own in panels],
+        }
+        for counted, tiles, panels in OTHERS
+        for name in systems(result, counted)
+        if name in result.config.get("systems", ())
+        for run in (SystemRun(result, name),)
+    ]
+
+
+def _cluster(result: Result) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Figures of the whole cluster, where a run has one."""
+    if "cluster" not in result.config:
+        return []
+    run = SystemRun(result, "cluster")
+    return [(title, [_figure(each, run) for each in panels]) for title, panels in OF_THE_CLUSTER]
+
+
+def _pointless(panel: Panel[ServingRun], run: ServingRun) -> bool:
     return panel is load.SHARES and run.replicas == 1
 
 
-def _figure(panel: Panel, run: ServingRun) -> dict[str, Any]:
+def _figure(panel: Panel[R], run: R) -> dict[str, Any]:
     from matplotlib.figure import Figure
 
     from experiments.report.svg import inline

@@ -4,28 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.report.run_data import Numbers, ServingRun
+from experiments.report.run_data import Numbers, ServingRun, SystemRun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
 
+R_contra = TypeVar("R_contra", bound=SystemRun, contravariant=True)
+
+
+def lacks_nothing(run: SystemRun) -> str:
+    """Panels that can always be drawn."""
+    return ""
+
+
 @dataclass(frozen=True)
-class Panel:
+class Panel(Generic[R_contra]):
     """A figure: `draw(figure, run)` draws it and returns its caption. `lacks(run)` says why it
     cannot be drawn, or nothing. `wide` ones take the page's whole width. Height and margins are in
     pixels of the page, `gap` is that between plots beside each other, in widths of a plot."""
 
     key: str
     title: str
-    draw: Callable[[FigureBase, ServingRun], str]
-    lacks: Callable[[ServingRun], str]
+    draw: Callable[[FigureBase, R_contra], str]
+    lacks: Callable[[R_contra], str] = lacks_nothing
     wide: bool = False
     height: int = 250
     left: int = 58
@@ -62,7 +70,7 @@ def lacks_series(run: ServingRun) -> str:
     return "Fewer than two samples: set series_interval_s to less than the length of the run."
 
 
-def clock(run: ServingRun) -> tuple[float, str]:
+def clock(run: SystemRun) -> tuple[float, str]:
     """The unit of time axes: its seconds and its name."""
     for unit_s, name in ((3600.0, "h"), (60.0, "min")):
         if run.simulated_s > 10 * unit_s:
@@ -70,7 +78,7 @@ def clock(run: ServingRun) -> tuple[float, str]:
     return 1.0, "s"
 
 
-def time_axis(axes: Axes, run: ServingRun) -> None:
+def time_axis(axes: Axes, run: SystemRun) -> None:
     """A horizontal axis of simulated time."""
     unit_s, name = clock(run)
     axes.set_xlim(0.0, max(run.simulated_s, 1e-9) / unit_s)

@@ -52,13 +52,40 @@ def read_result(folder: Path) -> Result:
         raise ConfigError(f"{settings}: cannot be read as settings: {error}") from error
 
 
-def systems(result: Result) -> list[str]:
-    """Names of the serving systems in a run."""
-    ending = ".requests_arrived"
+def systems(result: Result, counted: str = "requests_arrived") -> list[str]:
+    """Names of the systems in a run that count that: by default the serving systems."""
+    ending = f".{counted}"
     return [key.removesuffix(ending) for key in result.summary if key.endswith(ending)]
 
 
-class ServingRun:
+class SystemRun:
+    """One system of a run, and its figures."""
+
+    def __init__(self, result: Result, name: str) -> None:
+        self.result = result
+        self.name = name
+        self.simulated_s = known(result.summary.get("simulated_s")) or 0.0
+
+    def figure(self, metric: str) -> float | None:
+        """A metric of this system; None where it is not defined."""
+        return known(self.result.summary.get(f"{self.name}.{metric}"))
+
+    def count(self, metric: str) -> int:
+        """A metric that counts; 0 where there is none."""
+        return int(self.figure(metric) or 0)
+
+    def parts(self, metric: str, *after: str) -> list[str]:
+        """What stands for X in this system's metrics METRIC.X, or in METRIC.X.AFTER."""
+        words = [self.name, *metric.split(".")]
+        found = [key.split(".") for key in self.result.summary]
+        return [
+            key[len(words)]
+            for key in found
+            if key[: len(words)] == words and key[len(words) + 1 :] == list(after)
+        ]
+
+
+class ServingRun(SystemRun):
     """One serving system of a run: its figures, its requests by column, its series.
 
     Columns are float64, NaN where a request has no such value; `replica` is -1 there. `finished`
@@ -66,9 +93,7 @@ class ServingRun:
     """
 
     def __init__(self, result: Result, name: str) -> None:
-        self.result = result
-        self.name = name
-        self.simulated_s = known(result.summary.get("simulated_s")) or 0.0
+        super().__init__(result, name)
         prefix = "" if name == "serving" else f"{name}_"
         self.columns: dict[str, Numbers] = {key: np.empty(0) for key in _REQUEST_COLUMNS}
         self.finished = self.served = np.empty(0, dtype=bool)
@@ -82,14 +107,6 @@ class ServingRun:
             self.replicas = max(self.replicas, series.replicas)
             if len(series.time_s) >= 2:
                 self.series = series
-
-    def figure(self, metric: str) -> float | None:
-        """A metric of this system; None where it is not defined."""
-        return known(self.result.summary.get(f"{self.name}.{metric}"))
-
-    def count(self, metric: str) -> int:
-        """A metric that counts; 0 where there is none."""
-        return int(self.figure(metric) or 0)
 
     def of_finished(self, column: str) -> Numbers:
         """The defined values of a column over the finished requests."""

@@ -31,7 +31,8 @@ class Changes:
         replica = self._replica
         chunks = plan.chunks
         offload = plan.offload
-        if plan.preempt or plan.evict or plan.resume or offload or len(chunks) > 1:
+        moves = offload is not None and (offload.out or offload.back)
+        if plan.preempt or plan.evict or plan.resume or moves or len(chunks) > 1:
             self._check_names(plan)
             for request, fate in plan.preempt:
                 out_blocks += self._preempt(request, fate, now_s)  # type: ignore[arg-type]

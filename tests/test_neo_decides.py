@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from itertools import count
 from random import Random
 from typing import Any
@@ -13,12 +14,14 @@ from hypothesis import strategies as st
 from neo_by_the_paper import Asker, Decision, State, StateView, decide
 from offload_kit import STEEP, host_attention, offload_cost, times
 
+from experiments.compose import compose
 from models.errors import ConfigError
 from models.offload.profiled_times import ProfiledTimes
-from policies.batching.contract import Plan
+from policies.batching.contract import CARRY_ON, Plan
 from policies.batching.halves import Halves
 from policies.batching.neo import Neo
 from policies.batching.swiftllm import SwiftLlm
+from sim.core.run import run
 
 BLOCK = 4
 
@@ -72,6 +75,10 @@ def states(draw: st.DrawFn) -> State:
 def planned(state: State, policy: Neo) -> tuple[Plan, Decision]:
     """The policy's plan, and the same in the words of the procedure."""
     plan = policy.plan(StateView(state), 0.0)  # type: ignore[arg-type]
+    return plan, _said(state, plan)
+
+
+def _said(state: State, plan: Plan) -> Decision:
     said = Decision(
         recomputed=[r.id for r, fate in plan.preempt],
         prompts=[r.id for r, _ in plan.chunks],
@@ -85,18 +92,21 @@ def planned(state: State, policy: Neo) -> tuple[Plan, Decision]:
             beside, aside = ({r.id for r in part} for part in (offload.beside, offload.aside))
             here = {*said.out, *(r.id for r in state.cpu_run)} - set(said.back)
             said.halves = sorted(beside), sorted(here - beside - aside)
-    return plan, said
+    return said
+
+
+def _compare(found: Decision, expected: Decision) -> None:
+    for what in ("out", "recomputed", "back", "prompts", "to_host"):
+        assert getattr(found, what) == getattr(expected, what), what
+    halves = expected.halves
+    assert found.halves == (halves and (sorted(halves[0]), sorted(halves[1])))
 
 
 @settings(max_examples=800)
 @given(states(), st.sampled_from(sorted(PROFILES)), st.sampled_from([0, 8, 32, 128]))
 def test_it_decides_what_the_paper_says(state: State, profile: str, saturation: int) -> None:
     found = planned(state, Neo(PROFILES[profile], saturation))[1]
-    expected = decide(state, PROFILES[profile], saturation)
-    for what in ("out", "recomputed", "back", "prompts", "to_host"):
-        assert getattr(found, what) == getattr(expected, what), what
-    halves = expected.halves
-    assert found.halves == (halves and (sorted(halves[0]), sorted(halves[1])))
+    _compare(found, decide(state, PROFILES[profile], saturation))
 
 
 @settings(max_examples=300)
@@ -198,16 +208,61 @@ def test_it_decides_so_where_the_host_is_hardly_hidden(
         state = _crowd(draw)
         saturation = draw.choice([8, 32, 128])
         expected = decide(state, profile, saturation)
-        found = planned(state, Neo(profile, saturation))[1]
-        for what in ("out", "recomputed", "back", "prompts", "to_host"):
-            assert getattr(found, what) == getattr(expected, what), (seed, what)
-        halves = expected.halves
-        assert found.halves == (halves and (sorted(halves[0]), sorted(halves[1]))), seed
-        seen["split"] += halves is not None
+        _compare(planned(state, Neo(profile, saturation))[1], expected)
+        seen["split"] += expected.halves is not None
         seen["rejected"] += _rejected(expected)
         seen["passed over"] += expected.passed_over > 0
         seen["needed"] += expected.needed > 0
     assert min(seen[what] for what in ("split", "rejected", "passed over", "needed")) >= 10, seen
+
+
+class Compared(Neo):
+    """NEO, each of whose decisions in a run is compared with the procedure."""
+
+    seen: Counter[str]
+
+    def plan(self, view: Any, now_s: float) -> Plan:
+        def askers(requests: Iterable[Any]) -> list[Asker]:
+            ranked = sorted(requests, key=lambda r: (view.rank(r), r.id))
+            return [Asker(r.id, r.prefill_tokens, r.kv_tokens, r.swapped) for r in ranked]
+
+        state = State(
+            askers(view.waiting),
+            askers(view.running),
+            askers(view.hosted),
+            view.total_blocks,
+            view.host_blocks,
+            view.block_tokens,
+            view.max_sequences,
+            view.max_batch_tokens,
+        )
+        plan = super().plan(view, now_s)
+        if plan is not CARRY_ON:
+            expected = decide(state, self.times)
+            _compare(_said(state, plan), expected)
+            assert expected.rate >= expected.other_rate
+            self.seen["split"] += expected.halves is not None
+            self.seen["rejected"] += _rejected(expected)
+            self.seen["out"] += bool(expected.out)
+            self.seen["to host"] += bool(expected.to_host)
+        return plan
+
+
+@pytest.mark.parametrize(
+    ("words", "happens"),
+    [
+        (["neo_t4", "workload.count=120", "arrivals.rate_rps=3.1"], ["split", "to host"]),
+        (["neo_a10g", "workload.count=100"], ["split", "to host", "rejected", "out"]),
+    ],
+    ids=["t4", "a10g"],
+)
+def test_in_a_run_it_decides_what_the_paper_says(words: list[str], happens: list[str]) -> None:
+    """On the paper's machines, from the first iteration to the last."""
+    Compared.seen = Counter()
+    experiment, *others = words
+    target = "batching._target_=test_neo_decides.Compared"
+    run(compose([f"experiment={experiment}", *others, target]))
+    assert min(Compared.seen[what] for what in happens) >= 5, Compared.seen
 
 
 @settings(max_examples=300)

@@ -34,6 +34,7 @@ def headline(result: Result) -> str:
             f"{_percent(get('serving.kv_occupancy.mean'))} (peak "
             f"{_percent(get('serving.kv_occupancy.peak'))})"
         )
+    lines += _deferred(result)
     if get("jobs.jobs_arrived") is not None:
         lines.append(
             f"{get('jobs.jobs_finished')} of {get('jobs.jobs_arrived')} jobs finished in "
@@ -69,6 +70,25 @@ def headline(result: Result) -> str:
         return "\n".join(lines)
     lines.append(f"energy {_number(get('energy_j'))} J{_carbon(result)}")
     return "\n".join(lines)
+
+
+def _deferred(result: Result) -> list[str]:
+    """A line on each client that held requests back."""
+    lines = []
+    for key, count in result.summary.items():
+        if not (key.startswith("serving.") and key.endswith("deferred") and count):
+            continue
+        held_s, longest_s, forced, missed, held = (
+            result.summary[f"{key}.{figure}"]
+            for figure in ("held_s.mean", "held_s.max", "forced", "missed", "held")
+        )
+        client = key.split(".")[-2] if key.count(".") > 1 else "client"
+        lines.append(
+            f"{client}: {count} requests held back for {_number(held_s)} s on average, "
+            f"{_number(longest_s)} s at most, before the latencies above begin; {forced} let go "
+            f"for want of slack, {missed} missed their deadline, {held} still held"
+        )
+    return lines
 
 
 def _of_jobs(result: Result) -> str:

@@ -15,12 +15,13 @@ from serving_kit import Listed, Outcome, simulate, trace
 
 from experiments.compose import compose
 from experiments.reproduce.papers.carbon.settings import part
+from models.carbon.pue import TemperaturePue
 from models.constant_cost import ConstantCost
 from policies.shifting.at_once import AtOnce
 from policies.shifting.contract import Run
 from policies.shifting.lets_wait_awhile import Interruptible, NonInterruptible
 from sim.carbon.ledger import Ledger
-from sim.carbon.outlook import Forecast, MeanForecast
+from sim.carbon.outlook import Forecast, JointForecast
 from sim.core.errors import ConfigError, LawBroken, TraceError
 from sim.core.run import run as run_config
 from sim.serving.clients import ClosedLoop
@@ -252,6 +253,41 @@ def test_savings_are_never_negative_with_a_perfect_forecast(
     assert grams["pause"] == pytest.approx(grams["once"], rel=1e-9)
 
 
+WARMTH = TemperaturePue(0.1, 0.02, 18.0)
+
+
+def test_cooling_is_planned_with() -> None:
+    """The grid never changes; PUE is 1.5 for ten seconds, 1.1 for ten, 1.3 after."""
+    outside = Given([0.0, 10.0, 20.0, 1e6], [38.0, 8.0, 28.0])
+    place = {"pue": WARMTH, "outside": outside}
+    outcome = run(client=deferring([0.0] * 3, Interruptible()), sites=sites(**place))
+    assert released(outcome) == [10.0, 11.0, 12.0]
+    short = Given([0.0, 30.0], [38.0], "thermometer")
+    said = r"^client\.wait_s: .* by the forecast of sites\.home; thermometer: is known from 0"
+    with pytest.raises(TraceError, match=said):
+        run(client=deferring([0.0], Interruptible()), sites=sites(pue=WARMTH, outside=short))
+
+
+@given(
+    st.lists(st.integers(1, 900).map(float), min_size=6, max_size=6),
+    st.lists(st.integers(-5, 45).map(float), min_size=9, max_size=9),
+    st.integers(1, 30),
+)
+def test_savings_are_never_negative_whatever_the_weather(
+    values: list[float], outside_c: list[float], count: int
+) -> None:
+    """As above, with a temperature that changes at times of its own."""
+    grams = []
+    for policy in (Interruptible(), NonInterruptible(), AtOnce()):
+        grid = Given([*(12.0 * n for n in range(6)), 1e9], values)
+        outside = Given([*(7.0 * n for n in range(9)), 1e9], outside_c)
+        client = deferring([0.0] * count, policy, wait_s=70.0)
+        place = sites(grid, pue=WARMTH, outside=outside)
+        grams.append(work_g(run(client=client, sites=place, observers=[Ledger(catalogue())])))
+    assert grams[0] <= grams[1] * (1 + 1e-9)
+    assert grams[1] <= grams[2] * (1 + 1e-9)
+
+
 # ---- several clients ----
 
 
@@ -349,6 +385,6 @@ def test_the_forecast_is_right_of_now_and_off_later() -> None:
         Forecast(given.signal, 0.0, lambda: pytest.fail("drawn"), lambda: 12.0)
         for given in (GRID, Given([0.0, 1e6], [300.0]))
     )
-    edges, values = MeanForecast([perfect, flat]).pieces(5.0, 25.0)
+    edges, values = JointForecast([perfect, flat], "mean").pieces(5.0, 25.0)
     assert edges.tolist() == [5.0, 10.0, 20.0, 25.0]
     assert values.tolist() == [300.0, 200.0, 250.0]

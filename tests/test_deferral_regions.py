@@ -23,6 +23,7 @@ from sim.carbon.ledger import Ledger
 from sim.carbon.sites import Sites
 from sim.core.errors import ConfigError
 from sim.core.run import run as run_config
+from sim.hardware.faults import Fault
 from sim.serving.clients import ClosedLoop
 from sim.serving.deferral import Deferring
 from sim.serving.together import Together
@@ -64,6 +65,10 @@ def waiting(*requests: tuple[float, str], policy: Any = None, **keys: Any) -> De
 
 def watched() -> dict[str, Any]:
     return {"observers": [Ledger(catalogue(), requests=True)]}
+
+
+def released(outcome: Outcome, table: str = "deferred") -> list[float]:
+    return sorted(row["released_s"] for row in outcome.table(table))
 
 
 def work_g(outcome: Outcome) -> float:
@@ -115,6 +120,14 @@ def test_effectiveness_weighs() -> None:
         outcome = run(client=waiting((0.0, "west")), sites=sites, routing=CARBON)
         assert outcome.column("arrival_s") == [at_s]
         assert outcome.column("replica") == [replica]
+
+
+def test_effectiveness_weighs_in_a_mean() -> None:
+    """Means of 200 and 175 g/kWh; with twice the power in the west, of 250 and 275."""
+    west, east = grid(100.0, 200.0, 900.0), grid(300.0, 150.0, 900.0)
+    for pues, at_s in (((1.0, 1.0), 10.0), ((2.0, 1.0), 0.0)):
+        client = waiting((0.0, "west"), of_sites="mean")
+        assert released(run(client=client, sites=two(west, east, 0.0, *pues))) == [at_s]
 
 
 def test_deadlines_count_the_way_home() -> None:
@@ -207,6 +220,177 @@ def test_time_and_space_together_save_most(
             grams[type(time), space, of_sites] = work_g(outcome)
     best = grams[Interruptible, CARBON, "least"]
     assert all(best <= other * (1 + 1e-9) for other in grams.values())
+
+
+# ---- regions that fail ----
+
+
+def down(region: str, from_s: float, to_s: float) -> Fault:
+    target = {"west": "node0/gpu0", "east": "node1/gpu0"}[region]
+    return Fault(time_s=from_s, target=target, kind="fail", duration_s=to_s - from_s)
+
+
+def failing(client: Deferring, sites: Sites, *faults: Fault, **keys: Any) -> Outcome:
+    return run(client=client, sites=sites, routing=CARBON, faults=faults, **keys)
+
+
+def test_when_a_region_fails_what_waits_for_it_is_planned_anew() -> None:
+    """All wait for the west at 10 s. It fails at 5 s: the east is as clean as it gets until 10 s,
+    and takes the rate of one region. What is handed in at 6 s counts on the west no more."""
+    client = waiting(*[(0.0, "west")] * 2, (6.0, "west"))
+    outcome = failing(client, two(WEST, EAST), down("west", 5.0, 60.0))
+    assert released(outcome) == [5.0, 6.0, 7.0]
+    assert outcome.column("replica") == [1, 1, 1]
+    assert (outcome["deferred.forced"], outcome["deferred.missed"]) == (0, 0)
+    alone = waiting(*[(0.0, "west")] * 2, site="west")
+    told = failing(alone, two(WEST, EAST), down("west", 5.0, 60.0))
+    assert released(told) == [10.0, 12.0]
+
+
+def test_when_a_region_comes_back_it_is_counted_on() -> None:
+    """While the west is down the east's best is 20 s; back at 8 s, its 50 g/kWh begin at 10 s."""
+    west, east = WEST, grid(400.0, 200.0, 100.0, 400.0)
+    for back_s, found in ((8.0, [10.0, 11.0, 12.0]), (50.0, [20.0, 21.0, 22.0])):
+        client = waiting(*[(2.0, "west")] * 3)
+        outcome = failing(client, two(west, east), down("west", 1.0, back_s))
+        assert released(outcome) == found
+
+
+def test_what_is_under_way_stops_for_the_next_clean_hour() -> None:
+    """Nine from 10 s on in the west, which fails with the fourth on it: that one is served again
+    at once, those left wait for the east at 20 s."""
+    client = waiting(*[(0.0, "west")] * 9)
+    sites = two(WEST, grid(400.0, 400.0, 100.0, 400.0))
+    outcome = failing(client, sites, down("west", 13.125, 60.0))
+    assert released(outcome) == [10.0, 11.0, 12.0, 13.0, 20.0, 21.0, 22.0, 23.0, 24.0]
+    assert outcome.column("replica") == [0, 0, 0, *[1] * 6]
+    assert outcome["requests_rerouted"] == 1
+
+
+def test_deadlines_that_half_of_the_replicas_can_meet_are_met() -> None:
+    """Eighteen requests of a second, one at a time at each replica, done by 45 s: both do them in
+    nine of the seconds from 30 to 40. From 15 s on there is one, and it begins at 20 s."""
+    late = [grid(400.0, 400.0, 300.0, 100.0, 400.0)] * 2
+    for faults, begins_s in (((), 30.0), ((down("west", 15.0, 90.0),), 20.0)):
+        client = waiting(
+            *[(0.0, "east")] * 18, rate_rps=2.0, wait_s=45.0, serve_s=1.0, of_sites="mean"
+        )
+        outcome = failing(
+            client, two(*late), *faults, cost=ConstantCost(0.5), engine={"max_sequences": 1}
+        )
+        assert released(outcome)[0] == begins_s
+        assert outcome["deferred.forced"] == 0
+        assert outcome["deferred.missed"] == 0
+
+
+def test_nothing_is_released_while_no_replica_is_up() -> None:
+    """At once by their plan, but both are down from 1 s on: they go when the west is back, at the
+    rate of one region or of half of both; or, where it is back too late, by their deadline, which
+    they miss."""
+    for back_s, of_sites, found, forced in (
+        (12.0, "least", [12.0, 13.0, 14.0], 0),
+        (12.0, "mean", [12.0, 14.0, 16.0], 0),
+        (60.0, "mean", [37.0, 38.0, 39.0], 3),
+    ):
+        client = waiting(*[(2.0, "west")] * 3, policy=AtOnce(), wait_s=38.0, of_sites=of_sites)
+        faults = down("west", 1.0, back_s), down("east", 1.0, 90.0)
+        outcome = failing(client, two(WEST, EAST), *faults)
+        assert released(outcome) == found
+        assert outcome["deferred.forced"] == outcome["deferred.missed"] == forced
+        assert outcome.column("replica") == [0, 0, 0]
+
+
+def test_the_rate_is_for_as_many_replicas_as_one_region_has() -> None:
+    """Two in each region: with one left in each all of the rate, with one in all half of it."""
+    trips = {"west": {"west": 0.0, "east": 0.0}}
+    for broken, gap_s in (([0, 2], 1.0), ([0, 1, 2], 2.0)):
+        west, east = site(WEST, nodes=["node0", "node1"]), site(EAST)
+        faults = [
+            Fault(time_s=3.0, target=f"node{node}/gpu0", kind="fail", duration_s=60.0)
+            for node in broken
+        ]
+        outcome = failing(
+            waiting(*[(4.0, "west")] * 3), Sites({"west": west, "east": east}, trips), *faults,
+            replicas=4,
+        )  # fmt: skip
+        begins_s = 4.0 if gap_s > 1.0 else 10.0
+        assert released(outcome) == [begins_s + gap_s * n for n in range(3)]
+
+
+outages = st.lists(
+    st.tuples(
+        st.sampled_from(["west", "east"]),
+        st.integers(0, 320).map(lambda n: n / 4),
+        st.integers(1, 40),
+    ),
+    max_size=5,
+)
+
+
+@given(values, values, origins, outages, st.booleans(), st.sampled_from(["least", "mean"]))
+def test_law_00_whatever_fails_each_goes_once_and_in_time(
+    west: list[float],
+    east: list[float],
+    requests: list[tuple[float, str]],
+    drawn: list[tuple[str, float, int]],
+    replans: bool,
+    of_sites: str,
+) -> None:
+    """All are released once, between being handed in and their deadline; none misses it where
+    never both regions were down after it was handed in; the same in both modes."""
+    faults = [down(region, at_s, at_s + lasts_s) for region, at_s, lasts_s in drawn]
+    outcomes = []
+    for mode in ("jump", "step"):
+        chats = ClosedLoop(Listed([Demand(1, 9, 0.0, "chat", (), "west")] * 10), 2, 0.3)
+        batch = waiting(
+            *sorted(requests), gather_s=2.5, serve_s=5.0, replan_s=7.0 if replans else None,
+            of_sites=of_sites, most_unfinished=4,
+        )  # fmt: skip
+        clients = Together({"chat": chats, "batch": batch})
+        sites = two(grid(*west), grid(*east), 0.25)
+        outcomes.append(failing(clients, sites, *faults, mode=mode))
+    jump, step = outcomes
+    rows = jump.table("serving_batch_deferred")
+    assert rows == step.table("serving_batch_deferred")
+    assert jump.rows == step.rows
+    assert sorted(row["submitted_s"] for row in rows) == sorted(at for at, _ in requests)
+    assert len({row["id"] for row in rows}) == len(rows) == jump["batch.deferred"]
+    assert jump["requests_finished"] == len(requests) + 10
+    dark = [
+        (max(one[1], other[1]), min(one[1] + one[2], other[1] + other[2]))
+        for one in drawn for other in drawn
+        if one[0] == "west" and other[0] == "east"
+    ]  # fmt: skip
+    for row in rows:
+        assert row["submitted_s"] <= row["released_s"] <= row["deadline_s"] - 5.0 + 1e-6
+        if not any(a <= b and b >= row["submitted_s"] for a, b in dark):
+            assert row["finish_s"] <= row["deadline_s"]
+
+
+@given(
+    values,
+    values,
+    origins,
+    st.sampled_from([AtOnce, NonInterruptible, Interruptible]),
+    st.sampled_from([("least", 1.0, 2), ("mean", 0.5, 1)]),
+)
+def test_a_region_that_is_down_is_as_none(
+    west: list[float],
+    east: list[float],
+    requests: list[tuple[float, str]],
+    policy: Any,
+    share: tuple[str, float, int],
+) -> None:
+    """Released as in a run where there is the other alone, with the rate and the room of one region
+    or half of those of both."""
+    of_sites, rate_rps, room = share
+    keys = {"policy": policy(), "of_sites": of_sites}
+    both = waiting(*sorted(requests), most_unfinished=2, **keys)
+    outcome = failing(both, two(grid(*west), grid(*east)), down("west", 0.0, 1e5))
+    one = waiting(*sorted(requests), rate_rps=rate_rps, most_unfinished=room, **keys)
+    place = {"east": site(grid(*east), pue=ConstantPue(PUE))}
+    alone = Sites(place, {"west": {"east": 0.0}, "east": {"east": 0.0}})
+    assert released(outcome) == released(run(client=one, sites=alone, replicas=1, routing=CARBON))
 
 
 # ---- configurations and bad input ----

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
-from carbon_kit import PUE, Given
+from carbon_kit import PUE, Given, always, site
 from jobs_kit import (
     BUSY_W,
     FAULTS,
@@ -15,6 +16,7 @@ from jobs_kit import (
     HOUR_G,
     ONE,
     PAUSES,
+    Listed,
     crowd,
     grams,
     grid,
@@ -22,10 +24,10 @@ from jobs_kit import (
     run,
     scaling,
 )
-from serving_kit import IDLE_W, NODE_W, PEAK_W
+from serving_kit import IDLE_W, NODE_W, PEAK_W, gpu_spec, node_spec
 
 from models.carbon.clock import Clock
-from models.carbon.pue import ConstantPue
+from models.carbon.pue import ConstantPue, TemperaturePue
 from models.elastic import Level, Measured
 from models.errors import CapacityError, ConfigError, LawBroken, Stalled
 from policies.shifting.at_once import AtOnce
@@ -34,9 +36,13 @@ from policies.shifting.carbon_scaler import CarbonScaler
 from policies.shifting.contract import Run
 from policies.shifting.fixed_window import FixedWindow
 from policies.shifting.lets_wait_awhile import Interruptible, NonInterruptible
+from sim.carbon.sites import Sites
+from sim.core.simulation import Simulation
+from sim.hardware.cluster import Cluster, NodeCount
 from sim.hardware.faults import Fault
 from sim.training.facts import JobPlanned
 from sim.training.forecast import Forecast
+from sim.training.jobs import Jobs
 from sim.training.timeline import JobTimeline
 from workloads.jobs import Workdays
 
@@ -387,6 +393,40 @@ def test_jobs_that_cannot_be() -> None:
         run([job(1, 3, levels=(Level(4, 1.0, 0.5),))], GRID)
     with pytest.raises(ConfigError, match=r"job 1 arrives at 0.0 s, after one at 3600.0 s"):
         run([job(1, 3, 1), job(1, 3)], GRID)
+
+
+@pytest.mark.parametrize("gpu", ["test-gpu", None])
+def test_jobs_run_at_one_site(gpu: str | None) -> None:
+    """A model of GPU that stands at one site says which; one that stands at both does not."""
+    for east in ("east-gpu", "test-gpu"):
+        nodes = [node_spec(1), replace(node_spec(1), gpu=gpu_spec(name=east))]
+        places = {"west": site(always(300.0), nodes=["node0"]), "east": site(always(100.0))}
+        cluster = Cluster([NodeCount(spec) for spec in nodes])
+        simulation = Simulation(cluster=cluster, sites=Sites(places))
+        jobs = Jobs(
+            workload=Listed([job(1, 3)]),
+            shifting=AtOnce(),
+            forecast=Forecast(),
+            iteration_s=10.0,
+            gpu=east if gpu is None else gpu,
+        )
+        simulation.add(jobs)
+        if east != "test-gpu":
+            simulation.run()
+            assert simulation.now == HOUR
+            continue
+        said = r"^jobs\.gpu: its test-gpu GPUs stand at 2 sites, east and west; jobs are planned by"
+        with pytest.raises(ConfigError, match=said):
+            simulation.run()
+
+
+def test_cooling_is_planned_with() -> None:
+    """A grid that never changes: PUE is 1.5 for two hours, then 1.1."""
+    outside = Given([0.0, 2 * HOUR, 1e8], [38.0, 8.0])
+    home = {"pue": TemperaturePue(0.1, 0.02, 18.0), "outside": outside}
+    for forecast in (Forecast(), Forecast(0.01, HOUR)):
+        ran = run([job(1, 4)], [100.0] * 5, home=home, forecast=forecast)
+        assert ran.spans()[0][0] >= 2.0
 
 
 def test_gpus_that_never_come_stall_the_run() -> None:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from experiments.compose import compose
+from experiments.figures import headline
 from experiments.report import books, jobs, picture, write_report
 from experiments.report.formats import amount, number, percent, seconds
 from experiments.report.overview import notices, tiles
@@ -311,6 +312,25 @@ def test_carbon_by_site_and_requests_by_region(tmp_path: Path) -> None:
         assert grams == amount((mine.operational_g + mine.embodied_g).sum() / len(own), "g")
     for row in (*by_site, *rows):
         assert all(cell in page.text for cell in row)
+
+
+def test_requests_that_miss_their_deadline(tmp_path: Path) -> None:
+    """Let go as they are due, with no time for serving them; the run is cut off in between."""
+    batch = "client.clients.batch"
+    words = [
+        "client=deferred", "workload.count=5", f"{batch}.workload.count=12", f"{batch}.wait_s=30",
+        f"{batch}.gather_s=29", f"{batch}.serve_s=0", "until_s=33.65", "series_interval_s=null",
+    ]  # fmt: skip
+    result = run(compose(words), tmp_path / "run")
+    missed, late = (result.number(f"serving.batch.deferred.{key}") for key in ("missed", "late"))
+    assert (late, missed) == (2, 4)
+    rows = books.listings(result, ["serving"])[-1].rows
+    assert [row[5] for row in rows] == [f"{missed:.0f}", "\u2013"]
+    said = headline(result).splitlines()
+    held_s = result.number("serving.batch.deferred.held_s.mean")
+    (line,) = (line for line in said if line.startswith("batch: "))
+    assert line.startswith(f"batch: 12 requests held back for {held_s:.4g} s on average")
+    assert line.endswith("4 missed their deadline, 0 still held")
 
 
 OTHERS = {

@@ -110,6 +110,32 @@ def test_one_piece_starts_at_the_best_of_all_times(values, share, wait) -> None:
         assert found <= other + 1e-9 * max(values) * end * 100.0
 
 
+@given(VALUES, st.floats(0.01, 1.0), st.sampled_from([1.0, 1.1, 1.2, 1.37]), st.floats(0.0, 1e6))
+def test_one_piece_starts_at_the_earliest_of_equal_times(values, share, pue, begins) -> None:
+    """A slot of equal means is entered at its start, whatever rounding says: the same start where
+    all is weighed alike, and now on a grid that never changes."""
+    edges = begins + SLOT * np.arange(len(values) + 1)
+    job = Job(share * (edges[-1] - begins), float(edges[-1]))
+    signal, weighed, flat = (
+        StepSignal(edges, found)
+        for found in (values, pue * np.array(values), np.full(len(values), pue * values[0]))
+    )
+    (run,) = NonInterruptible().plan(job, signal, begins)
+    assert NonInterruptible().plan(job, weighed, begins) == [run]
+    assert NonInterruptible().plan(job, flat, begins)[0].start_s == begins
+
+
+@pytest.mark.parametrize("policy", OF_ONE_NODE)
+@given(st.floats(0.0, 1e5), st.floats(1.0, 1e5))
+def test_without_slack_a_job_runs_now(policy, now, length) -> None:
+    """Though `now + length - length` may lie before now."""
+    signal = StepSignal([0.0, 3600.0, 7200.0, 1e6], [300.0, 100.0, 200.0])
+    job = Job(length, now + length)
+    runs = OF_ONE_NODE[policy].plan(job, signal, now)
+    check_plan(job, runs, now)
+    assert runs[0].start_s == pytest.approx(now, abs=1e-9)
+
+
 @given(VALUES, st.integers(1, 10))
 def test_the_scaler_with_one_node_takes_the_cheapest_slots(values, k) -> None:
     k = min(k, len(values))

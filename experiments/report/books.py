@@ -93,15 +93,16 @@ def _by_client(result: Result, system: str) -> Listing | None:
     whose = "without idle time" if carbon in result.tables else "carbon=requests tells"
     return Listing(
         f"Requests of {system} by kind and region",
-        "Held: from being handed in to being let go, of those that may wait. Late: finished after "
-        f"the deadline. Carbon of a request is its own, {whose}.",
-        ("Requests", "number", "finished", "end to end", "held", "late", "carbon each"),
+        "Held: from being handed in to being let go, of those that may wait, whose time end to end "
+        "begins then. Missed: not done by the deadline (late, rejected, or under way when the run "
+        f"ended behind it). Carbon of a request is its own, {whose}.",
+        ("Requests", "number", "finished", "end to end", "held", "missed", "carbon each"),
         rows,
     )
 
 
 def _requests(result: Result, table: str, held: list[str], carbon: str) -> pd.DataFrame:
-    """With the column `origin`, and with `held_s`, `late` and `grams` where a run has them."""
+    """With the column `origin`, and with `held_s`, `missed` and `grams` where a run has them."""
     import pandas as pd
 
     columns = ["id", "kind", "status", "e2e_latency_s"]
@@ -114,8 +115,11 @@ def _requests(result: Result, table: str, held: list[str], carbon: str) -> pd.Da
     waited = [read_columns(result, name, times).to_pandas() for name in held]
     if waited:
         every = pd.concat(waited).set_index("id")
-        requests = requests.join((every.released_s - every.submitted_s).rename("held_s"), on="id")
-        requests = requests.join((every.finish_s > every.deadline_s).rename("late"), on="id")
+        every["held_s"] = every.released_s - every.submitted_s
+        requests = requests.join(every[["held_s", "deadline_s", "finish_s"]], on="id")
+        due = (requests.status == "rejected") | (requests.deadline_s < result.number("simulated_s"))
+        done = requests.finish_s <= requests.deadline_s
+        requests["missed"] = requests.deadline_s.notna() & due & ~done
     if carbon in result.tables:
         own = read_columns(result, carbon, ("id", *_SUMS[1:])).to_pandas().groupby("id").sum()
         requests = requests.join(own.sum(axis=1).rename("grams"), on="id")
@@ -139,6 +143,6 @@ def _group(kind: str, origin: str, own: pd.DataFrame) -> tuple[str, ...]:
         f"{int((own.status == 'finished').sum()):,}",
         seconds(known(float(own.e2e_latency_s.mean()))),
         seconds(float(own.held_s.mean())) if waits else DASH,
-        f"{int(own.late.eq(True).sum()):,}" if waits else DASH,
+        f"{int(own.missed.sum()):,}" if waits else DASH,
         amount(known(float(own.grams.mean())), "g") if "grams" in own else DASH,
     )

@@ -27,6 +27,11 @@ class SiteView(Protocol):
         """The carbon intensity to come."""
         ...
 
+    @property
+    def effective(self) -> ForecastView:
+        """Carbon intensity x PUE to come: grams of a kWh that its computers draw."""
+        ...
+
     def intensity(self, now_s: float) -> float:
         """Carbon intensity of the grid now, in g/kWh."""
         ...

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 
 from models.carbon.forecast import noisy_forecast
 from models.carbon.signal import Floats, StepSignal, together
-from policies.routing.contract import SiteView
 from policies.shifting.contract import ForecastView
 from sim.carbon.site import Site
 
@@ -48,42 +48,51 @@ class Forecast:
         return edges, values
 
 
-class MeanForecast:
-    """The mean of several forecasts."""
+class Effective:
+    """Grams of a kWh that a site's computers draw: its intensity as foreseen x PUE, which follows
+    the outside's temperature where the site has one. That is foreseen as it will be: a degree is
+    worth less than a percent, far below what forecasts of an intensity are off by."""
 
-    def __init__(self, forecasts: Sequence[ForecastView]) -> None:
-        self._forecasts = list(forecasts)
-
-    def pieces(self, from_s: float, to_s: float) -> tuple[Floats, Floats]:
-        """Edges and intensities of an interval. Raises TraceError beyond a signal's end."""
-        parts = [forecast.pieces(from_s, to_s) for forecast in self._forecasts]
-        if from_s == to_s:
-            return parts[0]
-        edges, values = together([StepSignal(*part) for part in parts])
-        return edges, np.mean(values, axis=0)
-
-
-class LeastForecast:
-    """Intensity x PUE of several sites: the least of each moment, which work that may go to any of
-    them finds there. PUE is that of the time from which it is asked."""
-
-    def __init__(self, sites: Sequence[SiteView]) -> None:
-        self._sites = list(sites)
+    def __init__(self, site: Site, forecast: ForecastView) -> None:
+        self._site = site
+        self._forecast = forecast
 
     def pieces(self, from_s: float, to_s: float) -> tuple[Floats, Floats]:
         """Edges and values of an interval. Raises TraceError beyond a signal's end."""
-        parts = [site.forecast.pieces(from_s, to_s) for site in self._sites]
+        edges, values = self._forecast.pieces(from_s, to_s)
+        by_outside = self._site.pue_by_outside
+        if by_outside is None:
+            return edges, values * self._site.pue_at(from_s)
+        factors = by_outside.pieces(from_s, to_s)
         if from_s == to_s:
+            return edges, values
+        edges, (values, pue) = together([StepSignal(edges, values), StepSignal(*factors)])
+        return edges, values * pue
+
+
+class JointForecast:
+    """Several forecasts as one: of each moment their mean, or the least, which work that may go to
+    any of the sites finds there."""
+
+    def __init__(
+        self, forecasts: Sequence[ForecastView], of_each: Literal["mean", "least"]
+    ) -> None:
+        self._forecasts = list(forecasts)
+        self._join = np.mean if of_each == "mean" else np.min
+
+    def pieces(self, from_s: float, to_s: float) -> tuple[Floats, Floats]:
+        """Edges and values of an interval. Raises TraceError beyond a signal's end."""
+        parts = [forecast.pieces(from_s, to_s) for forecast in self._forecasts]
+        if from_s == to_s or len(parts) == 1:
             return parts[0]
         edges, values = together([StepSignal(*part) for part in parts])
-        factors = [site.pue(from_s) for site in self._sites]
-        return edges, np.min([f * v for f, v in zip(factors, values, strict=True)], axis=0)
+        return edges, self._join(values, axis=0)
 
 
 class Outlook:
     """A site as policies see it; its own books stay closed to them."""
 
-    __slots__ = ("_site", "clock", "forecast", "name")
+    __slots__ = ("_site", "clock", "effective", "forecast", "name")
 
     def __init__(
         self,
@@ -95,6 +104,7 @@ class Outlook:
         self.name = site.name
         self.clock = site.clock
         self.forecast = Forecast(site.grid, site.forecast_error, rng, clock)
+        self.effective = Effective(site, self.forecast)
 
     def intensity(self, now_s: float) -> float:
         """Of the grid now, in g/kWh."""

@@ -56,8 +56,8 @@ class Site:
     netting_s: over how long what farms give is held against what the site draws, and a battery
     fills the difference: an hour of its clock, or less. A period that the run cuts off is shorter.
 
-    From `begin` on, `grid` is the intensity on the run's clock, `marginal_grid` the other, and
-    `store` what is in the battery.
+    From `begin` on, `grid` is the intensity on the run's clock, `marginal_grid` the other,
+    `pue_by_outside` PUE on it (None: it is constant), and `store` what is in the battery.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Site:
         self.store = Store()
         self.grid: StepSignal
         self.marginal_grid: StepSignal | None = None
-        self._outside_c: StepSignal | None = None
+        self.pue_by_outside: StepSignal | None = None
         self._farm_shares: list[StepSignal] = []
         self.end_s = float("inf")
 
@@ -128,12 +128,13 @@ class Site:
                     f"{place}.outside: the site's pue looks at no temperature; choose "
                     f"carbon/pue@sites.{place}.pue=temperature, or give none"
                 )
-            self._outside_c = signal(self.outside, "outside")
+            pue, outside = self.pue, signal(self.outside, "outside")
+            self.pue_by_outside = outside.mapped(lambda c: [pue.at(v) for v in c.tolist()], "")
         self._farm_shares = [signal(farm.output, f"farms.{i}") for i, farm in enumerate(self.farms)]
         for known in self.signals():
             known.at(0.0)
         self.end_s = min(known.end_s for known in self.signals())
-        self.pue.at(self._outside_c.at(0.0) if self._outside_c is not None else None)
+        self.pue_at(0.0)
         _check(self.grid, f"{place}.intensity", float("inf"), "an intensity is at least 0")
         for i, share in enumerate(self._farm_shares):
             says = "an output is a share of rated_w in [0, 1] (see scale)"
@@ -141,8 +142,8 @@ class Site:
 
     def signals(self) -> list[StepSignal]:
         """All that its accounts are made of."""
-        outside = [self._outside_c] if self._outside_c is not None else []
-        return [self.grid, *outside, *self._farm_shares]
+        by_outside = [self.pue_by_outside] if self.pue_by_outside is not None else []
+        return [self.grid, *by_outside, *self._farm_shares]
 
     @property
     def netted(self) -> bool:
@@ -164,7 +165,7 @@ class Site:
 
     def pue_at(self, now_s: float) -> float:
         """Power usage effectiveness at a time."""
-        return self.pue.at(None if self._outside_c is None else self._outside_c.at(now_s))
+        return self.pue.at(None) if self.pue_by_outside is None else self.pue_by_outside.at(now_s)
 
     def farms_w(self, now_s: float) -> list[float]:
         """Output of each of its farms at a time."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -41,6 +41,16 @@ class Entrance(Protocol):
     @property
     def outstanding_requests(self) -> Sequence[int]:
         """Unfinished requests of each replica, waiting or running."""
+        ...
+
+    @property
+    def up(self) -> Sequence[int]:
+        """Indices of the replicas that serve now."""
+        ...
+
+    @property
+    def on_up(self) -> list[Callable[[], None]]:
+        """Called when a replica has failed or come back."""
         ...
 
     @property

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections import Counter
+from collections.abc import Iterator
 from math import inf
 from typing import Literal
 
 import simpy
 
-from policies.shifting.contract import ForecastView, Run, Shifting
-from sim.carbon.outlook import LeastForecast, MeanForecast
+from policies.routing.contract import SiteView
+from policies.shifting.contract import Shifting
+from sim.carbon.outlook import JointForecast
 from sim.core.environment import BOUNDARY, NORMAL, Alarm
-from sim.core.errors import ConfigError, LawBroken, TraceError
+from sim.core.errors import ConfigError
 from sim.core.result import Value
 from sim.core.simulation import Simulation
 from sim.serving.clients import Arrivals, Entrance, OpenLoop
+from sim.serving.held_batches import Batch, HeldBatches
 from sim.serving.request import Request
 from workloads.demand import Demand, Workload
 
@@ -28,7 +28,6 @@ COLUMNS = {
     "deadline_s": "float64",
     "finish_s": "float64",
 }
-_ROUNDING_S = 1e-6
 #: Of an instant: after all that arrives, before steps end, so that what is released is seen there.
 _AFTER_ARRIVALS = 0.5 * (NORMAL + BOUNDARY)
 
@@ -36,35 +35,11 @@ _Times = tuple[float, float, float]
 """When a request was handed in, when released, its deadline."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What is held and due by a deadline, as a job for a shifting policy."""
-
-    remaining_s: float
-    deadline_s: float
-    work_per_s: tuple[float, ...] = (1.0,)
-    node_w: tuple[float, ...] = (1.0,)
-
-
-class Batch:
-    """Requests that were handed in together, when they are planned to go, and since when."""
-
-    __slots__ = ("deadline_s", "held", "planned_s", "runs")
-
-    def __init__(self, deadline_s: float) -> None:
-        self.held: deque[tuple[float, Demand]] = deque()
-        self.deadline_s = deadline_s
-        self.runs: deque[Run] = deque()
-        self.planned_s = -inf
-
-
 class Deferring(OpenLoop):
     """Requests that may wait: handed in at their times, done `wait_s` later.
 
     Those handed in within `gather_s` are one batch, with the deadline of its first. `shifting`
-    plans each batch by the forecast of `site` (None: of all where replicas stand, `of_sites` says
-    which: their "mean", or the "least" intensity x PUE of each moment, for a routing that sends
-    requests there); its job is all that is held and due by then, released at `rate_rps`. In a
+    plans each batch; its job is all that is held and due by then, released at `rate_rps`. In a
     batch's runs its requests go, one each beat of that rate, of several batches those due first; a
     beat is left out while the replicas have `most_unfinished` requests or more, whosever they are,
     so that others keep their latency. Where a plan ends with requests held, and each `replan_s`
@@ -72,8 +47,16 @@ class Deferring(OpenLoop):
     meets all deadlines, however many there are. All are released `serve_s` before their deadlines,
     the time kept for serving them (and for their way there and back).
 
-    A request arrives at the gateway when it is released; the table `deferred` tells how long each
-    was held, and when it finished (null: it was rejected, or not done when the run ended). Raises
+    Plans go by the intensity x PUE that is foreseen at `site`, or, with None, at all sites where a
+    replica is up: of each moment their mean, or the least for a routing that sends requests there
+    (`of_sites`). When a replica fails or comes back all is planned anew, by the sites that are left
+    (by all, while none is). `rate_rps` and `most_unfinished` are for all replicas, or, by the least
+    of all sites, for as many as the smallest site has, as work goes to one of them; while fewer are
+    up, their share holds, and while none is, beats are left out.
+
+    A request arrives at the gateway when it is released, and its latencies count from then on; the
+    table `deferred` says, by the id of the table of requests, when each was handed in, released and
+    due, and when it finished (null: it was rejected, or not done when the run ended). Raises
     ConfigError where a deadline is not after the gathering and serving, and where the run has no
     sites.
     """
@@ -119,25 +102,29 @@ class Deferring(OpenLoop):
         self.site = site
         self.of_sites = of_sites
         self._gathering: Batch | None = None
-        self._batches: list[Batch] = []
         self._released: dict[int, _Times] = {}
         self._due_s = -inf
-        self._count = self._forced = self._late = self._missed = self._plans = 0
+        self._count = self._forced = self._late = self._missed = 0
         self._held_s = self._longest_s = 0.0
         self._sending: _Times | None = None
 
     def start(self, simulation: Simulation, gateway: Entrance, name: str) -> None:
         # As it is called in settings: alone, or one of several.
         self._key = "client" if "." not in name else f"client.clients.{name.rpartition('.')[2]}"
-        self._forecast = self._of_sites(gateway)
         table = "deferred" if name == "serving" else f"{name.replace('.', '_')}_deferred"
         self._table = simulation.results.table(table, COLUMNS)
+        self._held = HeldBatches(self.shifting, self.replan_s, self._key)
         self._beat = Alarm(simulation.env, self._ring)
+        self._sites = self._sites_of(gateway)
+        each = Counter(site.name for site in self._sites)
+        self._enough = min(each.values()) if self.of_sites == "least" else len(self._sites)
         super().start(simulation, gateway, name)
+        self._expect()
+        gateway.on_up.append(self._up_changed)
 
     @property
     def exhausted(self) -> bool:
-        return self._over and not self._batches and self._gathering is None
+        return self._over and not self._held.batches and self._gathering is None
 
     def ended(self, request: Request) -> None:
         """A released request has finished, or was rejected."""
@@ -155,16 +142,16 @@ class Deferring(OpenLoop):
         self._table.flush_when_full()
 
     def figures(self) -> dict[str, Value]:
-        """Requests released, those of them for want of slack, those that finished after their
-        deadline; those that missed it (late, rejected, or unfinished when the run ends behind it);
-        those still held; how long they were held; plans made. Requests that are still served get
-        their rows."""
+        """`deferred`: requests released; of them, `forced`: for want of slack, `late`: finished
+        after their deadline. `missed`: those, and what was rejected, or was not done when the run
+        ended behind its deadline. `held`: still held as it ended. `held_s`: how long those
+        released were. `plans`: made in all. Requests that are still served get their rows."""
         now = self._simulation.now
         for number, times in self._released.items():
             self._table.append((number, *times, None))
             self._missed += times[2] < now
         self._released.clear()
-        batches = [*self._batches, *([self._gathering] if self._gathering else [])]
+        batches = [*self._held.batches, *([self._gathering] if self._gathering else [])]
         for batch in batches:
             self._missed += sum(at + self.wait_s < now for at, _ in batch.held)
         return {
@@ -173,25 +160,35 @@ class Deferring(OpenLoop):
             "deferred.late": self._late,
             "deferred.missed": self._missed,
             "deferred.held": sum(len(batch.held) for batch in batches),
-            "deferred.plans": self._plans,
+            "deferred.plans": self._held.plans,
             "deferred.held_s.mean": self._held_s / self._count if self._count else None,
             "deferred.held_s.max": self._longest_s if self._count else None,
         }
 
-    def _of_sites(self, gateway: Entrance) -> ForecastView:
+    def _sites_of(self, gateway: Entrance) -> list[SiteView]:
+        """Of each replica the site by which to plan while it is up. Raises ConfigError for a site
+        where none stands, and a policy that goes by another clock."""
         sites = {site.name: site for site in gateway.sites}
         if self.site is not None and self.site not in sites:
             raise ConfigError(f"{self._key}.site: no replica at {self.site!r}; {', '.join(sites)}")
-        found = list(sites.values()) if self.site is None else [sites[self.site]]
+        found = [sites[self.site or site.name] for site in gateway.sites]
         for site in found:
             if site.clock is not None:
                 site.clock.check(self.shifting, f"{self._key}.shifting", site.name)
-        self._foreseen = " and ".join(f"sites.{site.name}" for site in found)
-        if len(found) == 1:
-            return found[0].forecast
-        if self.of_sites == "least":
-            return LeastForecast(found)
-        return MeanForecast([site.forecast for site in found])
+        return found
+
+    def _expect(self) -> None:
+        """Plan by what is up now."""
+        up = self._gateway.up
+        sites = {site.name: site for site in [self._sites[i] for i in up] or self._sites}
+        forecast = JointForecast([site.effective for site in sites.values()], self.of_sites)
+        foreseen = " and ".join(f"sites.{name}" for name in sites)
+        self._share = min(1.0, len(up) / self._enough)
+        self._held.expect(forecast, foreseen, self.rate_rps * (self._share or 1.0))
+
+    def _up_changed(self) -> None:
+        self._expect()
+        self._simulation.at(self._simulation.now, self._ring, _AFTER_ARRIVALS)
 
     def _ahead(self, demands: Iterator[Demand]) -> Iterator[Demand]:
         """They will be submitted in another order."""
@@ -207,76 +204,27 @@ class Deferring(OpenLoop):
 
     def _gathered(self, _: simpy.Event) -> None:
         assert self._gathering is not None
-        self._batches.append(self._gathering)
+        self._held.batches.append(self._gathering)
         self._gathering = None
         self._ring(_)
 
     def _ring(self, _: simpy.Event) -> None:
         """Release what is due, and set the alarm for what comes next."""
         now = self._simulation.env.now
-        while self._batches:
-            gap_s, urgent = self._gap(now)
-            batch = self._batches[0] if urgent else self._wanting(now)
+        held = self._held
+        while held.batches:
+            gap_s, urgent = held.gap(now)
+            batch = held.batches[0] if urgent else held.wanting(now)
             if batch is None:
-                self._beat.ring(self._next_s(now))
+                self._beat.ring(held.next_s(now))
                 return
             if now < self._due_s:
                 self._beat.ring(self._due_s)
                 return
-            if urgent or sum(self._gateway.outstanding_requests) < self.most_unfinished:
+            unfinished = sum(self._gateway.outstanding_requests)
+            if urgent or unfinished < self.most_unfinished * self._share:
                 self._release(batch, urgent)
             self._due_s = now + gap_s
-
-    def _gap(self, now_s: float) -> tuple[float, bool]:
-        """Time to the next beat, and whether no slack is left."""
-        gap_s, count, urgent = 1.0 / self.rate_rps, 0, False
-        for batch in self._batches:
-            count += len(batch.held)
-            left_s = batch.deadline_s - now_s
-            urgent = urgent or count / self.rate_rps >= left_s - _ROUNDING_S
-            gap_s = min(gap_s, max(0.0, left_s) / count)
-        return gap_s, urgent
-
-    def _wanting(self, now_s: float) -> Batch | None:
-        """The first batch that has a run now; those before it, and it, are planned where they
-        need be."""
-        count = 0
-        for batch in self._batches:
-            count += len(batch.held)
-            runs = batch.runs
-            while runs and now_s >= runs[0].end_s:
-                runs.popleft()
-            waits = runs and now_s < runs[0].start_s
-            if not runs or (waits and now_s >= batch.planned_s + self.replan_s):
-                self._plan(batch, count / self.rate_rps, now_s)
-            if runs[0].start_s <= now_s:
-                return batch
-        return None
-
-    def _plan(self, batch: Batch, work_s: float, now_s: float) -> None:
-        job = Held(work_s, batch.deadline_s)
-        try:
-            runs = self.shifting.plan(job, self._forecast, now_s)
-        except TraceError as error:
-            raise TraceError(
-                f"{self._key}.wait_s: a batch is planned from {now_s:g} s of the run to its "
-                f"deadline, {job.deadline_s:g} s, by the forecast of {self._foreseen}; {error}; "
-                "give a longer signal, or a shorter wait"
-            ) from None
-        _check(runs, job, now_s)
-        self._plans += 1
-        batch.planned_s = now_s
-        batch.runs.clear()
-        batch.runs.extend(runs)
-
-    def _next_s(self, now_s: float) -> float:
-        """When a batch that waits begins to run, is planned again, or has no slack left."""
-        next_s, count = inf, 0
-        for batch in self._batches:
-            count += len(batch.held)
-            latest_s = batch.deadline_s - count / self.rate_rps
-            next_s = min(next_s, batch.runs[0].start_s, batch.planned_s + self.replan_s, latest_s)
-        return max(now_s, next_s)
 
     def _release(self, batch: Batch, urgent: bool) -> None:
         now = self._simulation.env.now
@@ -286,26 +234,9 @@ class Deferring(OpenLoop):
         self._held_s += now - submitted_s
         self._longest_s = max(self._longest_s, now - submitted_s)
         if not batch.held:
-            self._batches.remove(batch)
+            self._held.batches.remove(batch)
         self._sending = submitted_s, now, submitted_s + self.wait_s
         request = self._gateway.submit(demand)
         if self._sending is not None:
             self._released[request.id] = self._sending
             self._sending = None
-
-
-def _check(runs: Sequence[Run], job: Held, now_s: float) -> None:
-    """Raises LawBroken for a plan that does not do the work between now and the deadline."""
-    planned_s = sum(run.end_s - run.start_s for run in runs)
-    ordered = all(one.end_s <= other.start_s for one, other in pairwise(runs))
-    if (
-        not runs
-        or not ordered
-        or runs[0].start_s < now_s
-        or runs[-1].end_s > job.deadline_s + _ROUNDING_S
-        or planned_s < job.remaining_s - _ROUNDING_S
-    ):
-        raise LawBroken(
-            f"shifting: a plan of {planned_s:g} s in {len(runs)} runs made at {now_s:g} s, for "
-            f"{job.remaining_s:g} s of work by {job.deadline_s:g} s: {list(runs)}"
-        )

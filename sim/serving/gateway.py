@@ -45,6 +45,7 @@ class Gateway:
     ) -> None:
         self.replicas = list(replicas)
         self.up: list[int] = list(range(len(self.replicas)))
+        self.on_up: list[Callable[[], None]] = []
         self.outstanding_tokens: list[float] = [0] * len(self.replicas)
         self.outstanding_requests = [0] * len(self.replicas)
         self.arrived = self.finished = self.rejected = self.truncated = self.rerouted = 0
@@ -291,6 +292,10 @@ class Gateway:
             held, self._held = self._held, []
             self._again(held)
             replica.wake()
+        else:
+            return
+        for callback in self.on_up:
+            callback()
 
     def _again(self, requests: Sequence[Request]) -> None:
         for request in requests:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from policies.routing.contract import SiteView
 from sim.core.errors import ConfigError
@@ -77,6 +77,14 @@ class _Door:
     @property
     def outstanding_requests(self) -> Sequence[int]:
         return self._gateway.outstanding_requests
+
+    @property
+    def up(self) -> Sequence[int]:
+        return self._gateway.up
+
+    @property
+    def on_up(self) -> list[Callable[[], None]]:
+        return self._gateway.on_up
 
     @property
     def sites(self) -> Sequence[SiteView]:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from models.carbon.forecast import noisy_forecast
 from models.carbon.signal import StepSignal
+from policies.shifting.contract import ForecastView
+from sim.carbon.outlook import Effective
 from sim.carbon.site import Site
 from sim.core.errors import ConfigError
 from sim.core.simulation import Simulation
@@ -14,7 +16,8 @@ from sim.core.simulation import Simulation
 class Forecast:
     """A forecast of a site's intensity: every step of it off by an independent normal error of
     deviation `error` x the signal's mean (none with 0; None: the site's `forecast_error`), drawn
-    anew every `every_s` (None: once).
+    anew every `every_s` (None: once). Where the site's PUE follows the outside's temperature it is
+    intensity x PUE.
 
     follow: "average", the signal that accounts are made of, or "marginal", the site's other one.
     `view` is what policies see.
@@ -32,7 +35,7 @@ class Forecast:
         self.error = error
         self.every_s = every_s
         self.follow = follow
-        self.view: StepSignal
+        self.view: ForecastView
 
     def begin(
         self, simulation: Simulation, site: Site, name: str, renewed: Callable[[], None]
@@ -50,14 +53,18 @@ class Forecast:
                 f"forecast.error is {self.error!r}, but sites.{site.name}.forecast_error is "
                 f"{site.forecast_error!r}; leave one of them out (forecast.error=null)"
             )
+
+        def weighed(foreseen: StepSignal) -> ForecastView:
+            return foreseen if site.pue_by_outside is None else Effective(site, foreseen)
+
         error = site.forecast_error if self.error is None else self.error
         if not error:
-            self.view = truth
+            self.view = weighed(truth)
             return
         rng = simulation.stream(f"{name}.forecast")
 
         def renew() -> None:
-            self.view = noisy_forecast(truth, error, rng)
+            self.view = weighed(noisy_forecast(truth, error, rng))
 
         renew()
         every_s = self.every_s

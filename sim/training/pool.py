@@ -34,13 +34,18 @@ class Pool:
             raise ConfigError(f"{tenant}.gpu: the cluster has no {gpu or 'GPU'}")
         nodes = [cluster.node_of(each) for each in self.gpus]
         kinds = {(g.spec.name, node.spec.name) for g, node in zip(self.gpus, nodes, strict=True)}
-        places = {sites.site_of(node.name).name for node in nodes}
-        for what, found in (("kinds of GPU and node", kinds), ("sites", places)):
-            if len(found) > 1:
-                raise ConfigError(
-                    f"{tenant}.gpu: its GPUs are of {len(found)} {what}, {sorted(found)}; give a "
-                    "model whose GPUs are of one"
-                )
+        if len(kinds) > 1:
+            raise ConfigError(
+                f"{tenant}.gpu: its GPUs are of {len(kinds)} kinds of GPU and node, "
+                f"{sorted(kinds)}; give a model whose GPUs are of one"
+            )
+        places = sorted({sites.site_of(node.name).name for node in nodes})
+        if len(places) > 1:
+            raise ConfigError(
+                f"{tenant}.gpu: its {self.gpus[0].spec.name} GPUs stand at {len(places)} sites, "
+                f"{' and '.join(places)}; jobs are planned by the grid of one and have all their "
+                "GPUs there: choose a sites= with one site, or give a model whose GPUs stand at one"
+            )
         self.site: Site = sites.site_of(nodes[0].name)
         self.spec = self.gpus[0].spec
         self._taken: dict[DeviceGroup, list[Gpu]] = {}

@@ -75,6 +75,9 @@ class Decision:
     slacks: tuple[float, float] = (0.0, 0.0)
     width: int = 0
     served: int = 0
+    # Who sat out as he reads no less than one who did not fit, and prompts that the host needs.
+    passed_over: int = 0
+    needed: int = 0
 
 
 class Predicted:
@@ -201,6 +204,7 @@ def decide(
         if min(requests_left, tokens_left) < 1:
             break
         if r.n >= cutoff:
+            done.passed_over += 1
             continue
         grows = r.kv % state.block == 0
         if grows and spare < 1:
@@ -222,6 +226,7 @@ def decide(
             dropped = b0.prompts.pop()
             if min(b0.slacks()) < 0.0:
                 b0.prompts.append(dropped)
+                done.needed += 1
                 break
         done.other_rate = b0.requests / b0.seconds()
         if done.rate < done.other_rate:

@@ -146,6 +146,12 @@ def test_a_finished_run_is_replaced_whole(in_empty_folder):
             "model: a profile of whole iterations",
         ),
         ([*NEO, "engine.host_swap_bytes=1e15"], "engine.host_swap_bytes: node0/memory: serving"),
+        ([*NEO, "engine.host_swap_bytes=1e6"], "no block of KV fits into host memory"),
+        (
+            [*NEO, "batching=full_offload", "engine.host_swap_bytes=0"],
+            "give it more than the 1600 blocks of the GPUs",
+        ),
+        (["experiment=neo_h100", "tensor_parallel=4"], "the 4 GPUs of a replica are on 2 nodes"),
         ([*NEO, "pipeline_parallel=2"], "pipeline_parallel = 2: offload to the host needs 1"),
         ([*NEO, "engine.kv_blocks=1"], "engine.kv_blocks: one block holds no buffer"),
         ([*NEO, "engine.stage_events=maybe"], "engine.stage_events: 'maybe' is not true or false"),

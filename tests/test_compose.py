@@ -152,6 +152,11 @@ def test_keys_that_are_numbers_are_given_in_a_mapping() -> None:
         ),
         (["sites.sites.home.netting_s=60"], "^sites.sites.home.netting_s is 60; this site has"),
         (["+workload.duration_s=3"], "^workload.duration_s: workloads.blend.Blend takes no such"),
+        (
+            ["experiment=neo_a10g", "workload=code"],
+            r"^workload\.prompt\.nominal_tokens: .*Quantiles takes no such setting; "
+            r"~workload\.prompt\.nominal_tokens leaves it out$",
+        ),
     ],
 )
 def test_what_cannot_be_made_names_the_key_that_was_typed(words: list[str], said: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import sqrt
 from typing import Any
 
 import pytest
@@ -14,9 +15,11 @@ from offload_kit import ROUGH, STEEP, TINY, host_attention, offload_cost, times
 from serving_kit import Outcome, simulate
 
 from models.errors import ConfigError
+from models.offload.profiled_times import ProfiledTimes
 from models.offload.sub_batch import NOTHING, SubBatch
-from policies.batching.contract import Batching
+from policies.batching.contract import Batching, Offload
 from policies.batching.full_offload import FullOffload
+from policies.batching.halves import Halves
 from policies.batching.neo import Neo
 from policies.batching.neo_by_work import NeoByWork
 from policies.batching.swiftllm import SwiftLlm
@@ -96,16 +99,18 @@ def test_by_work_stays_within_the_budgets(state: State) -> None:
     assert sum(r.prompt for r in taken) + back + served <= state.most_tokens
 
 
-def test_by_work_prompts_put_off_leave_their_tokens_to_decodes() -> None:
-    """Of 204 tokens two prompts leave four; one of them is enough to hide the host."""
+@pytest.mark.parametrize(("requests", "tokens"), [(16, 204), (6, 256)])
+def test_by_work_prompts_put_off_leave_their_budgets_to_decodes(requests: int, tokens: int) -> None:
+    """Of 204 tokens, or 6 requests, two prompts leave four; one of them is enough to hide the
+    host."""
     waiting = [Asker(100 + i, prompt=100) for i in range(2)]
     cpu_run = [Asker(i, kv=100, swapped=True) for i in range(10)]
-    state = State(waiting, [], cpu_run, 30, 300, BLOCK, 16, 204)
+    state = State(waiting, [], cpu_run, 30, 300, BLOCK, requests, tokens)
     plan = NeoByWork(PROFILE).plan(StateView(state), 0.0)  # type: ignore[arg-type]
     assert plan.offload is not None
     assert plan.offload.split
     assert [r.id for r, _ in plan.chunks] == [100]
-    assert len(cpu_run) - len(plan.offload.back) - len(plan.offload.aside) > 4
+    assert len(cpu_run) - len(plan.offload.aside) > 4
 
 
 @pytest.mark.parametrize(
@@ -187,6 +192,120 @@ def test_those_on_the_host_make_no_token_where_the_gpus_work_alone(
     assert run.log is not None
     assert not any(fact.host_decodes for fact in run.log.of(Iterations))
     assert run["requests_finished"] == 60
+
+
+def _slow_host(reach: float) -> ProfiledTimes:
+    truth = offload_cost(
+        host_attention(reach=reach, call_s=1e-5),
+        gemm_compute=2e-3,
+        kernel_s=1e-6,
+        launch_per_layer_s=0.0,
+    )
+    profile = times(truth, launch_s=0.0, max_sequences=64, max_batch_tokens=256)
+    profile.cover(200 * BLOCK, 3000 * BLOCK, BLOCK)
+    return profile
+
+
+@pytest.mark.parametrize(
+    ("waiting", "made", "most"), [(3, 100, 3), (6, 400, 6), (6, 200, 6), (20, 400, 8), (20, 200, 8)]
+)
+def test_by_work_prompts_share_their_passes(waiting: int, made: int, most: int) -> None:
+    """k (k - 1) = 2 Q F / (o^2 h), as far as the GPUs' buffer lets; one prompt would hide the host.
+
+    140 have begun, of which 21 are present, one of them on the GPUs, which he fills: outputs come
+    to the tokens made for each of 119 + 21 / 2."""
+    profile = _slow_host(0.05)
+    policy = NeoByWork(profile)
+    for i in range(140):
+        view = StateView(State([Asker(i, prompt=20)], [], [], 30, 3000, BLOCK, 64, 256))
+        assert len(policy.plan(view, 0.0).chunks) == 1  # type: ignore[arg-type]
+    hosted = [Asker(i, kv=30, swapped=True) for i in range(20)]
+    prompts = [Asker(100 + i, prompt=10) for i in range(waiting)]
+    view = StateView(State(prompts, [Asker(90, kv=102)], hosted, 26, 3000, BLOCK, 64, 256))
+    # A token in each iteration since.
+    view.iterations = made
+    plan = policy.plan(view, 0.0)  # type: ignore[arg-type]
+    output = made / (119 + 10.5)
+    host_s = profile.host_attention(20, 20 * 31) / 20
+    balance = 0.5 + sqrt(0.25 + 2 * waiting * profile.linear[1] / (output**2 * host_s))
+    assert len(plan.chunks) == min(most, int(balance)) > 1
+
+
+@given(
+    st.lists(st.integers(1, 60), min_size=1, max_size=40),
+    st.integers(1, 100),
+    st.sampled_from([0.0, 1e-4, 1e-3]),
+    st.sampled_from([0.0, 3e-4]),
+    st.sampled_from([1e-6, 3e-5, 1e-3]),
+)
+def test_by_work_those_on_the_host_join_while_it_pays(
+    reads: list[int], width: int, gpu_s: float, launch_s: float, token_s: float
+) -> None:
+    """Each is worth a token's time: the work done in a second must not fall. After one who would
+    make it fall only those that read less are tried."""
+    profile = _slow_host(0.02)
+    profile.launch_s = launch_s
+    work_s = 20.0 * token_s
+    taken: tuple[list[int], list[int]] = ([], [])
+
+    def layer_s(one: list[int], other: list[int]) -> float:
+        linear, host = profile.linear, profile.host_attention
+        return max(linear[width + len(one)], launch_s + host(len(other), sum(other))) + max(
+            linear[len(other)] + gpu_s, launch_s + host(len(one), sum(one))
+        )
+
+    def slacks() -> tuple[float, float]:
+        linear, host = profile.linear, profile.host_attention
+        one, other = taken
+        return (
+            linear[len(other)] + gpu_s - launch_s - host(len(one), sum(one)),
+            linear[width + len(one)] - launch_s - host(len(other), sum(other)),
+        )
+
+    aside, target, cutoff = [], 1, 1 << 60
+    for number, tokens in enumerate(reads):
+        before_s = layer_s(*taken)
+        done_s = work_s + token_s * sum(map(len, taken))
+        taken[target].append(tokens)
+        falls = (done_s + token_s) * before_s < done_s * layer_s(*taken) * (1.0 - 1e-12)
+        if tokens >= cutoff or (min(slacks()) < 0.0 and falls):
+            taken[target].pop()
+            aside.append(number)
+            cutoff = min(cutoff, tokens)
+        else:
+            first, second = slacks()
+            target = 1 if second > first else 0
+    halves = Halves(profile, width, gpu_s)
+    askers: list[Any] = [Asker(i, kv=n - 1) for i, n in enumerate(reads)]
+    halves.spread(askers, reads, 64, 10**6, BLOCK, work_s=work_s, token_s=token_s)
+    assert [r.id for r in halves.aside] == aside
+    assert [r.kv + 1 for r in halves.beside] == taken[0]
+    assert halves.second == len(taken[1])
+    assert halves.stages_s() == pytest.approx(layer_s(*taken))
+
+
+def test_by_work_nobody_comes_back_while_the_host_keeps_up() -> None:
+    """The iteration would wait for the copy, and a prompt fills the GPUs as well; without one, or
+    where some sat out, they come back."""
+    hosted = [Asker(i, kv=9, swapped=True) for i in range(4)]
+    prompts = [Asker(100, prompt=16)]
+    policy = NeoByWork(PROFILE)
+
+    def plan(prompts: list[Asker], gpu_blocks: int) -> Offload:
+        state = State(prompts, [Asker(50, kv=5)], hosted, gpu_blocks, 300, BLOCK, 16, 256)
+        found = policy.plan(StateView(state), 0.0).offload  # type: ignore[arg-type]
+        assert found is not None
+        return found
+
+    # Nothing has been served yet, and one fits.
+    assert len(plan(prompts, 5).back) == 1
+    # None fits, and all are served.
+    served = plan(prompts, 4)
+    assert served.split
+    assert not served.back
+    assert not served.aside
+    assert not plan(prompts, 5).back
+    assert len(plan([], 5).back) == 1
 
 
 def test_by_work_more_wait_on_the_host_than_an_iteration_takes() -> None:

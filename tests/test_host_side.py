@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from offload_kit import STEEP, host_attention, offload_cost, times
-from serving_kit import FACTS, Listed, Outcome, build, simulate
+from serving_kit import FACTS, Listed, Outcome, build, link_spec, simulate
 
 from experiments.compose import compose
+from models.offload.offload_cost import OffloadCost
 from models.offload.sub_batch import SubBatch
+from policies.batching.contract import Plan
 from policies.batching.full_offload import FullOffload
 from policies.batching.neo import Neo
 from policies.tools.always import Always
@@ -29,6 +31,7 @@ from workloads.demand import Call, Demand
 
 KV_BYTES = STEEP.kv_bytes * STEEP.layers
 BLOCK = 4
+FAILED = Fault(time_s=0.05, target="node0/gpu0", kind="fail", duration_s=0.01)
 Requests = Sequence[tuple[float, int, int]]
 CROWD = [(0.002 * (i % 7), 8 + 11 * i % 40, 3 + 7 * i % 23) for i in range(24)]
 CROWD.sort()
@@ -142,6 +145,103 @@ def test_iterations_last_what_the_cost_model_says() -> None:
         )
         seconds = STEEP.totals(batch, SubBatch()).seconds
         assert fact.end_s - fact.start_s == pytest.approx(seconds)
+
+
+class Counted:
+    """A policy, and what each of its iterations lasts of which the host has a part, or which has KV
+    on its way there: the plan's requests are counted one by one."""
+
+    layer_buffer = True
+
+    def __init__(self, policy: Any, cost: OffloadCost, expected: list[tuple[float, float]]) -> None:
+        self.policy, self.cost, self.expected = policy, cost, expected
+
+    def plan(self, view: Any, now_s: float) -> Plan:
+        assert list(view.hosted_reads) == [request.kv_tokens + 1 for request in view.hosted]
+        plan: Plan = self.policy.plan(view, now_s)
+        offload = plan.offload
+        if offload is None or not (offload.split or offload.to_host):
+            return plan
+        prompts = [(request.kv_tokens, tokens) for request, tokens in plan.chunks]
+        gone = {*(request for request, _ in plan.preempt), *offload.out}
+        here = [r for r in view.running if r not in gone] + [*offload.back, *plan.resume]
+        there = {r for r in view.hosted if r not in {*gone, *offload.back}} | {*offload.out}
+        beside = there & {*offload.beside}
+        rest = there - beside - {*offload.aside}
+        if not offload.split:
+            beside, rest = set(), set()
+
+        def read(requests: Iterable[Any]) -> int:
+            return sum(request.kv_tokens + 1 for request in requests)
+
+        first = SubBatch(
+            prompts,
+            len(here),
+            read(here),
+            len(beside),
+            read(beside),
+            sum(request.prefill_tokens for request in offload.to_host),
+            len(prompts) + len(here) + len(beside),
+        )
+        second = SubBatch((), 0, 0, len(rest), read(rest), 0, len(rest))
+        seconds = (
+            self.cost.totals(first, second).seconds
+            if offload.split
+            else self.cost.step_on_gpus(first).step(0)
+        )
+        self.expected.append((now_s, seconds))
+        return plan
+
+
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+def test_iterations_cost_what_their_requests_come_to(policy: str) -> None:
+    """Over a link so slow that KV of prompts on its way to the host holds iterations up."""
+    cost = offload_cost(
+        host_attention(reach=1.0, link=link_spec(1e7)),
+        gemm_compute=2e-3,
+        kernel_s=1e-6,
+        launch_per_layer_s=0.0,
+    )
+    expected: list[tuple[float, float]] = []
+    run = ask(
+        CROWD,
+        cost=cost.cost,
+        offload=cost,
+        link_bytes_per_s=1e7,
+        batching=lambda: Counted(POLICIES[policy](), cost, expected),
+    )
+    assert run.log is not None
+    facts = run.log.of(Iterations)
+    assert len(expected) > 20
+    for now_s, seconds in expected:
+        fact = next(fact for fact in facts if fact.start_s >= now_s)
+        assert fact.end_s - fact.start_s == pytest.approx(seconds, rel=1e-9)
+
+
+class Stalls:
+    """Counts, at the end of every iteration, who was on the host and made no token."""
+
+    count = 0
+
+    def attach(self, simulation: Any) -> None:
+        self.simulation = simulation
+        simulation.facts.subscribe(Iterations, self.on_iterations)
+
+    def on_iterations(self, fact: Iterations) -> None:
+        (serving,) = self.simulation.systems
+        here = serving.replicas[fact.replica].host.size
+        self.count += here * fact.steps - fact.host_decodes
+
+    def finish(self, results: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+@pytest.mark.parametrize("changes", [{}, {"until_s": 0.1}, {"replicas": 2}, {"faults": [FAILED]}])
+def test_who_sits_out_is_counted(policy: str, changes: dict[str, Any]) -> None:
+    stalls = Stalls()
+    run = ask(CROWD, policy, observers=[stalls], engine={"max_sequences": 6}, **changes)
+    assert run["offload.stalled"] == stalls.count > 0
 
 
 @settings(max_examples=40)

@@ -12,10 +12,11 @@ from models.offload.bounds import Bounds, bounds
 
 
 def test_ceilings_by_hand() -> None:
-    found = Bounds(prefill_s=1.0, decode_s=3.0, host_s=2.0, pass_s=0.25)
+    found = Bounds(prefill_s=1.0, decode_s=3.0, host_s=2.0, pass_s=0.25, wide_pass_s=1.0)
     assert found.prefill_ceiling == 4.0
     assert found.host_ceiling == 3.0
     assert found.one_prefill_ceiling == pytest.approx(3.2)
+    assert found.one_prefill_wide_ceiling == pytest.approx(2.0)
 
 
 def test_a_small_model_by_hand() -> None:
@@ -27,7 +28,8 @@ def test_a_small_model_by_hand() -> None:
         100 * 150 * 3 * OFFLOAD.kv_bytes / OFFLOAD.host.read_bytes_per_s
     )
     second_s = OFFLOAD.linear_s(100) - OFFLOAD.linear_s(8)
-    assert found.pass_s == pytest.approx(iteration_s + 3 * (second_s + 1e-4))
+    assert found.pass_s == pytest.approx(iteration_s + 3 * 1e-4)
+    assert found.wide_pass_s == pytest.approx(found.pass_s + 3 * second_s)
     # A prompt beside many others costs less than one by itself, which also reads the weights.
     alone_s = 3 * (OFFLOAD.linear_s(100) + OFFLOAD.prefill_s(100))
     assert 0.0 < found.prefill_s < alone_s
@@ -46,6 +48,7 @@ def test_an_a10g_as_published_results_were_explained(
     assert found.prefill_s == pytest.approx(0.285, rel=0.08)
     assert found.decode_s == pytest.approx(decode_s, rel=0.03)
     assert found.host_s == pytest.approx(host_s, rel=0.02)
+    assert 0.045 < found.pass_s < 0.06
 
 
 def test_the_t4_is_held_by_prompts() -> None:

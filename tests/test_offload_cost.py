@@ -226,19 +226,21 @@ def test_bandwidth_not_cores_decides_what_a_host_reads(
 
 
 @pytest.mark.parametrize(
-    ("experiment", "exchanged", "kv", "gb_per_s", "link_gb_per_s"),
+    ("experiment", "context", "exchanged", "kv", "gb_per_s", "link_gb_per_s"),
     [
-        ("neo_t4", 40_960, 524_288, 50, 8),
-        ("neo_a10g", 28_672, 131_072, 50, 10),
-        ("neo_h100", 53_248, 327_680, 110, 40),
+        ("neo_t4", 832, 40_960, 524_288, 50, 8),
+        ("neo_a10g", 20_000, 28_672, 131_072, 50, 10),
+        ("neo_h100", 131_072, 53_248, 327_680, 110, 40),
     ],
 )
 def test_neos_models_and_machines(
-    experiment: str, exchanged: int, kv: int, gb_per_s: float, link_gb_per_s: float
+    experiment: str, context: int, exchanged: int, kv: int, gb_per_s: float, link_gb_per_s: float
 ) -> None:
     config = _composed(f"experiment={experiment}")
     served = instantiate(config.systems.serving.served)
     assert isinstance(served, ServedTransformer)
+    assert served.context_tokens == context
+    assert config.batching.times.max_context_tokens == context
     cost = served.offload(instantiate(config.node.gpu), 0.0)
     assert cost is not None
     assert cost.exchanged_bytes == exchanged

@@ -37,6 +37,11 @@ def test_settings_compose(system: str) -> None:
     if system.startswith("vLLM"):
         assert f"chunks of {config.engine.max_batch_tokens}" in system
     compose(settings.h100(system, 50))
+    for lengths in ("code", "summarisation"):
+        config = compose(settings.a10g_online(system, lengths, 1.5))
+        assert config.workload.kind == lengths
+        assert config.arrivals.rate_rps == 1.5
+        assert config.node.name == "g5.16xlarge"
 
 
 def test_settings_of_an_a10g() -> None:
@@ -173,6 +178,14 @@ def test_gains_pair_seeds() -> None:
     assert measures.peak(runs, "8xlarge").value == 1.5
 
 
+def test_where_gains_are_largest_seed_by_seed() -> None:
+    runs = made(alone=1.0, neo=1.0)
+    for lo, neo in ((100, (3.0, 4.0)), (200, (2.0, 6.0)), (300, (1.0, 1.0)), (400, (1.0, 1.0))):
+        for system, figures_ in (("GPU only", (1.0, 2.0)), ("NEO", neo)):
+            runs[Point("8xlarge", 1000, lo, system)] = [{"makespan_rps": x} for x in figures_]
+    assert measures.peak_at(runs, "8xlarge").samples == (100.0, 200.0)
+
+
 def test_a_change_is_compared_with_the_same_change() -> None:
     """Where GPUs alone feel it too; otherwise with what is not changed."""
     runs = made(alone=2.0, neo=3.0)
@@ -222,9 +235,14 @@ def fake(i: int, words: list[str]) -> Figures:
     capacity = 4.8 if "batching=neo" in words else 0.54
     keys = ("ttft_s", "itl_s", "makespan_rps", "window_rps", "pipelined", "iterations")
     found = dict.fromkeys(keys, 1.0 + 0.01 * (i % 7))
+    latency_s = 0.03 * 50.0 ** (rate / capacity)
+    if "workload=code" in words:
+        latency_s = 0.8 * 6.0 ** ((rate - 1.1) / 0.4)
+    elif "workload=summarisation" in words:
+        latency_s = 0.1 * 4.0 ** ((rate - 6.0) / 1.5)
     return {
         **found,
-        "per_token_s": 0.03 * 50.0 ** (rate / capacity) + 1e-3 * (i % 3),
+        "per_token_s": latency_s + 1e-3 * (i % 3),
         "prompt_tokens": 372.0,
     }
 
@@ -254,5 +272,8 @@ def test_changes_are_where_they_should_be() -> None:
     assert free.batching.times.launch_s == free.efficiency.launch_per_layer_s == 0.0
     # SwiftLLM has no profile, and feels the change too.
     assert config("GPU only", "no launch overhead").efficiency.launch_per_layer_s == 0.0
+    assert config("GPU only", "no iteration overhead").efficiency.host_s == 0.0
+    slow = config("NEO", "PCIe of 4 GB/s").node.host_link
+    assert slow.bandwidth_bytes_per_s * slow.efficiency == pytest.approx(4e9, rel=0.01)
     assert config("NEO", "4 GB").engine.host_swap_bytes == 4e9
     assert config("NEO", studies.MANY_NAME).workload.count == studies.MANY

@@ -125,7 +125,7 @@ def test_neo_for_the_gpus_alone_is_swiftllm_to_the_bit(seed: int, mode: str) -> 
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("host_blocks", [0, 600])
+@pytest.mark.parametrize("host_blocks", [1, 600])
 def test_neo_with_a_host_that_takes_nothing_is_swiftllm_to_the_bit(
     seed: int, host_blocks: int
 ) -> None:

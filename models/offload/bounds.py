@@ -17,14 +17,16 @@ class Bounds(NamedTuple):
     `prefill_s`: of its prompt, beside others that saturate the GPUs. `decode_s`: its share of the
     iterations of the GPUs alone, with their memory full. `host_s`: reading its KV on the host,
     where all of it decodes there. `pass_s`: what an iteration of two sub-batches with one prompt
-    takes besides that: linear operators for the second, which is as wide as a request has tokens,
-    decode attention on full GPUs, small kernels twice, and the host's own time.
+    takes besides that: a pass through the weights for the second, which is narrow, decode attention
+    on full GPUs, small kernels twice, and the host's own time; `wide_pass_s`: the same where the
+    second is as wide as a request has tokens, as it is if one ends for each that begins.
     """
 
     prefill_s: float
     decode_s: float
     host_s: float
     pass_s: float
+    wide_pass_s: float
 
     @property
     def prefill_ceiling(self) -> float:
@@ -41,6 +43,11 @@ class Bounds(NamedTuple):
         """Each iteration has one prompt: NEO puts off those that are not needed to hide the
         host, so that one is left, and pays a pass for it."""
         return (self.prefill_s + self.decode_s) / (self.prefill_s + self.pass_s)
+
+    @property
+    def one_prefill_wide_ceiling(self) -> float:
+        """The same, with all tokens of a request in the second sub-batch."""
+        return (self.prefill_s + self.decode_s) / (self.prefill_s + self.wide_pass_s)
 
 
 def bounds(cost: OffloadCost, prompt_tokens: int, output_tokens: int, gpu_kv_tokens: int) -> Bounds:
@@ -61,9 +68,11 @@ def bounds(cost: OffloadCost, prompt_tokens: int, output_tokens: int, gpu_kv_tok
     wide = _SATURATING * prompt_tokens
     prompt_s = cost.linear_s(wide + prompt_tokens) - cost.linear_s(wide)
     second_s = max(0.0, cost.linear_s(output_tokens) - cost.linear_s(decodes))
+    pass_s = iteration_s + layers * cost.cost.efficiency.layer_overhead_s
     return Bounds(
         layers * (prompt_s + cost.prefill_s(prompt_tokens)),
         output_tokens * iteration_s / batch,
         output_tokens * held * layers * cost.kv_bytes / cost.host.read_bytes_per_s,
-        iteration_s + layers * (second_s + cost.cost.efficiency.layer_overhead_s),
+        pass_s,
+        pass_s + layers * second_s,
     )

@@ -104,7 +104,13 @@ class Prompts:
 
 def cover(times: ProfiledTimes, view: BatchView) -> None:
     """Profile attention up to the KV of both sides. Raises ConfigError where the profile does not
-    cover the engine's limits."""
+    cover the engine's limits, and where the host has no room for any KV."""
+    if not view.host_blocks:
+        raise ConfigError(
+            "engine.host_swap_bytes: no block of KV fits into host memory, but the batching policy "
+            f"keeps some there; give it more than the {view.total_blocks} blocks of the GPUs, so "
+            "that all can move there, or choose batching=swiftllm"
+        )
     for key in ("max_sequences", "max_batch_tokens"):
         covered, asked = getattr(times, key), getattr(view, key)
         if covered < asked:

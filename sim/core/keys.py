@@ -46,11 +46,12 @@ def explained(cause: Exception, error: Exception, key: str, part: Any, written: 
         return f"{typed_key(written, f'{key}.{name}')} is {rest}"
     unexpected = _UNEXPECTED.match(message)
     if unexpected and unexpected[1] in part:
-        wrong = typed_key(written, f"{key}.{unexpected[1]}")
+        # Not what it refers to is wrong, but that it stands here.
+        wrong = f"{typed_key(written, key)}.{unexpected[1]}"
         others = [str(other) for other in part if other != unexpected[1]]
         close = get_close_matches(unexpected[1], others, n=1, cutoff=0.7)
-        meant = f"; did you mean {close[0]}?" if close else ""
-        return f"{wrong}: {part.get('_target_')} takes no such setting{meant}"
+        instead = f"did you mean {close[0]}?" if close else f"~{wrong} leaves it out"
+        return f"{wrong}: {part.get('_target_')} takes no such setting; {instead}"
     lacks = _LACKS.match(message)
     if lacks:
         return f"{typed_key(written, f'{key}.{lacks[1]}')}: must be given"

@@ -47,6 +47,8 @@ class HostSide:
         self.aside: list[Request] = []
         self.meter: UseLog | None = None
         self._parts: tuple[SubBatch, SubBatch] | None = None
+        # Iterations for which those that have left were here, less those before others joined.
+        self._stays = 0
         self._replica = replica
         self._pool = replica.swap.pool
         self._stages = replica.simulation.listeners(StageDone)
@@ -84,6 +86,11 @@ class HostSide:
         """Requests that decode here."""
         return self.batch.size
 
+    @property
+    def stalled(self) -> int:
+        """Iterations that those here sat out, one by one."""
+        return self._stays + self.batch.size * self._replica.iterations - self.tokens
+
     def expect(self, request: Request, blocks: int) -> None:
         """A prompt's KV will come to host memory as it is computed."""
         self._pool.take(blocks)
@@ -94,6 +101,7 @@ class HostSide:
         """A request whose KV is here begins to decode."""
         if self.meter is not None:
             self.meter.join_host(request)
+        self._stays -= self._replica.iterations
         self.batch.join(request)
 
     def leave(self, request: Request) -> None:
@@ -106,6 +114,7 @@ class HostSide:
         self._left(request)
 
     def _left(self, request: Request) -> None:
+        self._stays += self._replica.iterations
         if self.meter is not None:
             self.meter.leave_host(request)
         request.swapped_blocks = request.blocks

@@ -163,6 +163,7 @@ class Serving:
                 raise CapacityError(
                     "engine.kv_blocks: one block holds no buffer for KV on its way to the host"
                 )
+            self._check_one_host(gpus, cluster)
         cost, offload = self._cost(gpu)
         node = cluster.node_of(gpus[0])
         self._reserve(node, engine.host_swap_bytes)
@@ -184,6 +185,16 @@ class Serving:
             shared = self._host_is_shared(simulation)
             replica.host.equip(offload, node.cpu, f"{self.name} {index}", shared)
         return replica
+
+    def _check_one_host(self, gpus: Sequence[Gpu], cluster: Cluster) -> None:
+        """The host that computes attention is that of all of a replica's GPUs."""
+        nodes = {cluster.node_of(gpu).name for gpu in gpus}
+        if len(nodes) > 1:
+            raise ConfigError(
+                f"{self.name}: the {len(gpus)} GPUs of a replica are on {len(nodes)} nodes, but "
+                "the batching policy computes attention on the host of one; choose "
+                "batching=swiftllm, fewer GPUs a replica, or a node with as many"
+            )
 
     def _host_is_shared(self, simulation: Simulation) -> bool:
         """Whether others may want a replica's host: another system, or another replica there."""
@@ -292,8 +303,8 @@ class Serving:
         figures["kv_occupancy.peak"] = max(
             1.0 - replica.pool.least_free / replica.pool.total_blocks for replica in replicas
         )
-        if any(replica.host.iterations for replica in replicas):
-            for key in ("iterations", "tokens", "busy_s"):
+        if any(replica.host.iterations or replica.host.stalled for replica in replicas):
+            for key in ("iterations", "tokens", "stalled", "busy_s"):
                 figures[f"offload.{key}"] = sum(getattr(replica.host, key) for replica in replicas)
         energy_j = sum(replica.group.energy_j(now_s) for replica in replicas)
         figures["energy_j"] = energy_j

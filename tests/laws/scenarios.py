@@ -214,9 +214,10 @@ class Scenario:
 
     def settings(self) -> dict[str, Any]:
         """Keywords for `simulate`."""
-        kv_blocks = self.kv_blocks
+        kv_blocks, host_blocks = self.kv_blocks, self.host_blocks
         if self.batching in offloading_policies():
-            # The buffer comes on top.
+            # Without any they refuse; the buffer comes on top.
+            host_blocks = max(1, host_blocks)
             kv_blocks = -(-kv_blocks * (STEEP.layers + 1) // STEEP.layers)
         return {
             "client": self.client(),
@@ -231,7 +232,7 @@ class Scenario:
                 "max_batch_tokens": self.max_batch_tokens,
                 "block_tokens": self.block_tokens,
                 "kv_blocks": kv_blocks,
-                "host_swap_bytes": float(self.host_blocks * self.block_tokens),
+                "host_swap_bytes": float(host_blocks * self.block_tokens),
                 "watermark": self.watermark,
                 "async_scheduling": self.async_scheduling,
                 "over_context": self.over_context,

@@ -142,7 +142,7 @@ def test_law_16_one_request_on_an_empty_system_is_the_cost_model_by_hand(
     run = simulate(
         [(2.0, 10, 3)],
         cost=LinearCost(1.0, 0.1, 0.01),
-        engine={"max_batch_tokens": 4},
+        engine={"max_batch_tokens": 4, "host_swap_bytes": 16.0},
         batching=policies("batching")[batching],
         mode=mode,
     )

@@ -17,7 +17,7 @@ PAPER = Paper(
     name="neo",
     title="NEO: Saving GPU Memory Crisis with CPU Offloading for Online LLM Inference",
     citation="X. Jiang, Y. Zhou, S. Cao, I. Stoica, M. Yu, MLSys 2025 (arXiv 2411.01142).",
-    about="Llama-2-7B on a T4 (g4dn.4xlarge), Llama-3-8B on an A10G (g5.2xlarge to 16xlarge), "
+    about="Llama-2-7B on a T4 (g4dn.4xlarge), Llama-3.1-8B on an A10G (g5.2xlarge to 16xlarge), "
     "Llama-3.1-70B on two H100. Memory for KV, budgets and swap space are the release's; "
     "efficiency of GPUs, PCIe and hosts comes from an iteration-level study of the published "
     "results (T4, A10G with 2xlarge and 8xlarge), other hosts by 25 GB/s for each chiplet of "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from experiments.reproduce.accepted import Band, Order, Table
+from experiments.reproduce.accepted import Band, Order, Table, Trend
 from experiments.reproduce.claim import Claim
 from experiments.reproduce.estimate import Estimate
 from experiments.reproduce.papers.neo import measures
@@ -105,6 +105,25 @@ CLAIMS: list[Claim[Any, Any]] = [
         accepted=Band(low=1.0),
         study=A10G,
         measure=_small_least,
+    ),
+    Claim(
+        id="peaks-higher",
+        where=_FIGURE,
+        what="NEO's largest throughput over SwiftLLM's by host",
+        published="higher with more of the host",
+        accepted=Trend("the host", every_step=True),
+        study=A10G,
+        measure=lambda runs: {host: measures.peak(runs, host) for host in HOSTS},
+    ),
+    Claim(
+        id="peaks-later",
+        where=_FIGURE,
+        what="length of outputs with which it is largest, by host",
+        published="longer with more of the host",
+        accepted=Trend("the host"),
+        study=A10G,
+        measure=lambda runs: {host: measures.peak_at(runs, host) for host in HOSTS},
+        unit="tokens",
     ),
     Claim(
         id="peak-2xlarge",

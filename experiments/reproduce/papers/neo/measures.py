@@ -107,6 +107,13 @@ def peak(runs: Runs, where: str, of: str = MAKESPAN) -> Estimate:
     return largest(value for at, value in found.items() if at.startswith(f"{where},"))
 
 
+def peak_at(runs: Runs, where: str) -> Estimate:
+    """Output tokens with which NEO gains most there, seed by seed."""
+    found = [gain(runs, Point(where, 1000, lo, "NEO")).samples for lo in OUTPUTS]
+    best = [max(zip(each, OUTPUTS, strict=True))[1] for each in zip(*found, strict=True)]
+    return _estimate(best)
+
+
 def over_better(runs: Runs, point: Point, of: str = MAKESPAN) -> Estimate:
     """Throughput of NEO by work over the better of NEO and full offload."""
     others = [figure(runs, point._replace(system=s), of) for s in ("NEO", "full offload")]

@@ -15,6 +15,8 @@ SYSTEMS: dict[str, tuple[str, ...]] = {
     "full offload, one batch": ("batching=full_offload", "batching.halving=none"),
     "vLLM, chunks of 256": ("batching=chunked_prefill", "engine.max_batch_tokens=256"),
     "vLLM, chunks of 512": ("batching=chunked_prefill", "engine.max_batch_tokens=512"),
+    # As many as the T4 has room for.
+    "vLLM, chunks of 864": ("batching=chunked_prefill", "engine.max_batch_tokens=864"),
 }
 #: SwiftLLM's swap space, as a share of NEO's memory on the host (its release).
 GPU_ONLY_SWAP = 1.0 / 8.0
@@ -43,6 +45,10 @@ H100_KV_BYTES = 80e9
 FAST_LINK: tuple[str, ...] = ("node.host_link.bandwidth_bytes_per_s=1e18",)
 #: The GPU computes as fast as one likes, and reads as before: prompts cost nothing.
 FREE_PREFILL: tuple[str, ...] = ("node.gpu.flops_16bit=1e18",)
+#: About 4 GB/s between GPU and host.
+SLOW_LINK: tuple[str, ...] = ("node.host_link.efficiency=0.127",)
+#: Scheduling, Python and sampling take no time.
+NO_ITERATION: tuple[str, ...] = ("efficiency.host_s=0.0",)
 #: Launching takes no time, and NEO knows it.
 NO_LAUNCH: tuple[str, ...] = ("efficiency.launch_per_layer_s=0.0", "batching.times.launch_s=0.0")
 
@@ -106,6 +112,21 @@ def a10g(
         *_system(system, cpu_kv_gb * 1e9),
         *([] if reach is None else [f"host_attention.reach={reach}"]),
         *extra,
+    ]
+
+
+def a10g_online(system: str, lengths: str, rate_rps: float, count: int = 2000) -> list[str]:
+    """Requests of such generated lengths that arrive by chance on the largest A10G instance."""
+    node, cpu_kv_gb, _ = HOSTS["16xlarge"]
+    return [
+        "experiment=neo_a10g",
+        f"hardware/node@node={node}",
+        f"workload={lengths}",
+        *(f"~workload.{part}.nominal_tokens" for part in ("prompt", "output")),
+        "arrivals=poisson",
+        f"arrivals.rate_rps={rate_rps}",
+        f"workload.count={count}",
+        *_system(system, cpu_kv_gb * 1e9),
     ]
 
 

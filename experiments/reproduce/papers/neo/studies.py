@@ -29,13 +29,17 @@ Rates = dict[tuple[str, float], list[Figures]]
 SEEDS = 3
 VLLM = "vLLM, chunks of 256"
 VLLM_512 = "vLLM, chunks of 512"
+VLLM_ALL = "vLLM, chunks of 864"
 #: Requests/s at which each system meets summaries on the T4; NEO's last is beyond what it serves.
 ONLINE: dict[str, tuple[float, ...]] = {
     VLLM: (0.2, 0.4, 0.48, 0.5, 0.52, 0.54),
     VLLM_512: (0.2, 0.4, 0.5),
+    VLLM_ALL: (0.2, 0.4, 0.5),
     "GPU only": (0.2, 0.4, 0.5, 0.54),
     "NEO": (0.2, 0.5, 1.5, 2.5, 3.1, 3.4, 3.7, 4.8),
 }
+#: Requests/s of code completions, and of summaries, on the largest A10G instance.
+CODE_RATES, SUMMARY_RATES = (1.1, 1.2, 1.3, 1.4, 1.5), (6.0, 6.5, 7.0, 7.5)
 OUTPUTS = (50, 100, 200, 300, 400)
 COMPARED = ("GPU only", "NEO", "full offload", "NEO by work")
 STRAWMEN = ("full offload, symmetric", "full offload, one batch")
@@ -50,6 +54,11 @@ EFFECTS: dict[str, tuple[str, ...]] = {
         {"linear": 0.8, "prefill": 1.2, "attention": 0.8, "host_attention": 1.2}
     ),
     "prefill free": settings.FREE_PREFILL,
+}
+#: The same of what should hardly matter.
+SECOND_ORDER: dict[str, tuple[str, ...]] = {
+    "no iteration overhead": settings.NO_ITERATION,
+    "PCIe of 4 GB/s": settings.SLOW_LINK,
 }
 EFFECTS_AT = (100, 200, 300)
 #: Bandwidth of the host in GB/s, with the memory and cores of the 8xlarge.
@@ -80,11 +89,38 @@ def serve_file(workers: Workers) -> Rates:
 
 
 def _online(workers: Workers, path: str) -> Rates:
-    points = {
-        (system, rate): settings.t4_online(system, rate, path)
-        for system, rates in ONLINE.items()
-        for rate in rates
-    }
+    return _rates(
+        {
+            (system, rate): settings.t4_online(system, rate, path)
+            for system, rates in ONLINE.items()
+            for rate in rates
+        },
+        workers,
+    )
+
+
+def serve_a10g_code(workers: Workers) -> Rates:
+    """Code completions along the rates on the largest A10G instance."""
+    return _a10g_online(workers, "code", CODE_RATES)
+
+
+def serve_a10g_summaries(workers: Workers) -> Rates:
+    """Summaries along the rates on the largest A10G instance."""
+    return _a10g_online(workers, "summarisation", SUMMARY_RATES)
+
+
+def _a10g_online(workers: Workers, lengths: str, rates: Sequence[float]) -> Rates:
+    return _rates(
+        {
+            (system, rate): settings.a10g_online(system, lengths, rate)
+            for system in ("GPU only", "NEO", "NEO by work")
+            for rate in rates
+        },
+        workers,
+    )
+
+
+def _rates(points: Mapping[tuple[str, float], list[str]], workers: Workers) -> Rates:
     found = _run({f"{system} @ {rate}": words for (system, rate), words in points.items()}, workers)
     return dict(zip(points, found, strict=True))
 
@@ -101,7 +137,7 @@ def a10g_points() -> dict[Point, list[str]]:
         for system in STRAWMEN:
             points[Point(host, 1000, lo, system)] = settings.a10g(system, host, lo)
     changes: list[tuple[str, tuple[str, ...], str, Sequence[int]]] = [
-        (name, words, "8xlarge", EFFECTS_AT) for name, words in EFFECTS.items()
+        (name, words, "8xlarge", EFFECTS_AT) for name, words in {**EFFECTS, **SECOND_ORDER}.items()
     ]
     changes += [
         (bandwidth_name(each), settings.bandwidth(each), "8xlarge", BANDWIDTHS_AT)
@@ -135,7 +171,7 @@ def a10g_points() -> dict[Point, list[str]]:
 
 
 #: Changes that GPUs alone feel too.
-CHANGES_BOTH = ("no launch overhead", "infinite PCIe", "prefill free")
+CHANGES_BOTH = ("no launch overhead", "infinite PCIe", "prefill free", *SECOND_ORDER)
 FAST_FREE = "endless bandwidth, no launch overhead"
 
 
@@ -204,6 +240,8 @@ def _run(named: Mapping[str, list[str]], workers: Workers) -> list[list[Figures]
 
 BY_RATE = Study("summaries", serve_online)
 BY_RATE_FILE = Study("summaries of the release", serve_file)
+A10G_CODE = Study("code by rate, A10G", serve_a10g_code)
+A10G_SUMMARIES = Study("summaries by rate, A10G", serve_a10g_summaries)
 A10G = Study("A10G", serve_a10g)
 T4 = Study("T4", serve_t4)
 H100 = Study("H100", serve_h100)

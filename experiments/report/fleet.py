@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import cycle
 from typing import TYPE_CHECKING
 
@@ -82,26 +83,26 @@ def draw_bought(figure: FigureBase, run: SystemRun) -> str:
 
 def draw_grid(figure: FigureBase, run: SystemRun) -> str:
     """What a kWh of each pool's operation emitted, by year."""
-    axes = figure.subplots()
-    for name, colour, own in _by_pool(run):
-        per_kwh = own.operational_g / (own.facility_energy_j / 3.6e6)
-        axes.plot(own.year, per_kwh, color=colour, label=name, marker="o", markersize=3)
-    theme.legend(axes)
-    _year_axis(axes)
-    axes.set_ylabel("g/kWh")
+    _lines(figure, run, "g/kWh", lambda own: own.operational_g / (own.facility_energy_j / 3.6e6))
     return "Grams of operation for a kWh at the meter, PUE in it."
 
 
 def draw_energy(figure: FigureBase, run: SystemRun) -> str:
     """Energy of each pool by year."""
+    _lines(figure, run, "energy (GWh)", lambda own: own.facility_energy_j / 3.6e12)
+    return "At the meter, PUE in it."
+
+
+def _lines(
+    figure: FigureBase, run: SystemRun, label: str, of: Callable[[pd.DataFrame], pd.Series[float]]
+) -> None:
+    """A line by year for each pool."""
     axes = figure.subplots()
     for name, colour, own in _by_pool(run):
-        gwh = own.facility_energy_j / 3.6e12
-        axes.plot(own.year, gwh, color=colour, label=name, marker="o", markersize=3)
+        axes.plot(own.year, of(own), color=colour, label=name, marker="o", markersize=3)
     theme.legend(axes)
     _year_axis(axes)
-    axes.set_ylabel("energy (GWh)")
-    return "At the meter, PUE in it."
+    axes.set_ylabel(label)
 
 
 def _years(run: SystemRun) -> pd.DataFrame:

@@ -35,6 +35,9 @@ FAILED = Fault(time_s=0.05, target="node0/gpu0", kind="fail", duration_s=0.01)
 Requests = Sequence[tuple[float, int, int]]
 CROWD = [(0.002 * (i % 7), 8 + 11 * i % 40, 3 + 7 * i % 23) for i in range(24)]
 CROWD.sort()
+#: As `STEEP`, beside a host that is slower than NEO's profile says.
+LIKE_STEEP = {"gemm_compute": 2e-3, "kernel_s": 1e-6}
+SLOWER = offload_cost(host_attention(reach=0.05), **LIKE_STEEP)
 POLICIES = {
     "neo": partial(Neo, times(STEEP, launch_s=0.0), saturation_tokens=8),
     "balanced": partial(FullOffload, times(STEEP)),
@@ -145,6 +148,52 @@ def test_iterations_last_what_the_cost_model_says() -> None:
         )
         seconds = STEEP.totals(batch, SubBatch()).seconds
         assert fact.end_s - fact.start_s == pytest.approx(seconds)
+
+
+def test_gpus_are_busy_with_their_work_alone() -> None:
+    """The utilisation law: time at work is the work, whatever the host makes GPUs wait."""
+    requests = [(0.0, 9, 20), (0.0, 30, 15)]
+    busy, waits = [], []
+    for host in (SLOWER, offload_cost(host_attention(reach=0.02), **LIKE_STEEP)):
+        run = ask(requests, "none", offload=host)
+        assert run.log is not None
+        prompts, *split = run.log.of(Iterations)
+        work_s = prompts.end_s - prompts.start_s
+        for fact in split:
+            first = SubBatch(
+                (), 0, 0, fact.host_decodes, fact.host_context_tokens, 0, fact.host_decodes
+            )
+            stages = list(host.iteration(first, SubBatch()))
+            work_s += sum(stage.gpu_s for stage in stages)
+        lasted_s = run.result.number("simulated_s")
+        assert run["gpu_busy_share"] * lasted_s == pytest.approx(work_s, rel=1e-9)
+        assert run["offload.gpu_wait_share"] * lasted_s == pytest.approx(lasted_s - work_s)
+        busy.append(work_s)
+        waits.append(lasted_s - work_s)
+    assert busy[0] == pytest.approx(busy[1], rel=1e-9)
+    assert waits[1] > 1.5 * waits[0] > 0.0
+
+
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+@pytest.mark.parametrize("changes", [{}, {"until_s": 0.3}, {"replicas": 2}, {"faults": [FAILED]}])
+def test_gpus_wait_from_the_end_of_their_part_to_that_of_the_stage(
+    policy: str, changes: dict[str, Any]
+) -> None:
+    run = ask(CROWD, policy, stages=True, offload=SLOWER, **changes)
+    assert run.log is not None
+    capacity_s = run.result.number("simulated_s") * len(run.serving.replicas)
+    stages = run.log.of(StageDone)
+    waits_s = sum(stage.end_s - stage.gpu_end_s for stage in stages)
+    told_s = run["offload.gpu_wait_share"] * capacity_s
+    cut = "until_s" in changes or "faults" in changes
+    assert 0.0 < waits_s <= told_s + 1e-12
+    if not cut:
+        assert told_s == pytest.approx(waits_s, rel=1e-9)
+    else:
+        assert told_s - waits_s <= max(stage.end_s - stage.start_s for stage in stages)
+    shares = [run[f"gpu_time_share.{phase}"] for phase in ("prefill", "mixed", "decode")]
+    assert run["gpu_busy_share"] == pytest.approx(sum(shares), rel=1e-9)
+    assert min(shares) >= 0.0
 
 
 class Counted:

@@ -17,7 +17,7 @@ from experiments.reproduce.papers.neo.ceilings import ceilings
 from experiments.reproduce.papers.neo.outcome import Figures, figures, window_rate
 from experiments.reproduce.papers.neo.studies import Point, Runs
 from experiments.reproduce.plots import picture
-from experiments.reproduce.runs import replicate
+from experiments.reproduce.runs import replicate, sweep
 from experiments.reproduce.workers import Workers
 from sim.core.errors import ConfigError
 
@@ -277,3 +277,12 @@ def test_changes_are_where_they_should_be() -> None:
     assert slow.bandwidth_bytes_per_s * slow.efficiency == pytest.approx(4e9, rel=0.01)
     assert config("NEO", "4 GB").engine.host_swap_bytes == 4e9
     assert config("NEO", studies.MANY_NAME).workload.count == studies.MANY
+
+
+def test_arms_may_hold_what_others_of_them_read() -> None:
+    """What a study varies of the host is said of its arms on the GPUs alone too."""
+    words = ["experiment=neo_a10g", "workload.count=2", "host_attention.reach=0.3"]
+    arms = {policy: [*words, f"batching={policy}"] for policy in ("neo", "swiftllm")}
+    with Workers(1) as workers:
+        found = sweep(arms, [0], ["serving.requests_finished"], workers)
+    assert found == {policy: [{"serving.requests_finished": 2}] for policy in arms}

@@ -18,6 +18,7 @@ PHASES = {
     "prefill": theme.ORANGE,
     "mixed": theme.VIOLET,
     "decode": theme.BLUE,
+    "waiting": theme.GREEN,
     "idle": theme.IDLE,
 }
 
@@ -72,8 +73,8 @@ def draw_phases(figure: FigureBase, run: ServingRun) -> str:
     axes = figure.subplots()
     shares = _phases(run)
     left = 0.0
-    for line, (phase, colour) in enumerate(PHASES.items()):
-        share = 100.0 * shares[phase]
+    for line, phase in enumerate(shares):
+        share, colour = 100.0 * shares[phase], PHASES[phase]
         axes.barh(line, 100.0, height=0.62, color=theme.GRID, alpha=0.6)
         axes.barh(line, share, left=left, height=0.62, color=colour)
         axes.annotate(
@@ -84,16 +85,20 @@ def draw_phases(figure: FigureBase, run: ServingRun) -> str:
             va="center",
         )
         left += share
-    axes.set_yticks(range(len(PHASES)), list(PHASES))
-    axes.set_ylim(len(PHASES) - 0.4, -0.6)
+    axes.set_yticks(range(len(shares)), list(shares))
+    axes.set_ylim(len(shares) - 0.4, -0.6)
     axes.set_xlim(0.0, 100.0)
     axes.grid(visible=False)
     axes.set_xlabel("share of the replicas' time (%)")
-    return "Mixed iterations hold prefill and decodes together."
+    waits = " Waiting: for the host's part of an iteration." if "waiting" in shares else ""
+    return f"Mixed iterations hold prefill and decodes together.{waits}"
 
 
 def _phases(run: ServingRun) -> dict[str, float]:
     busy = {phase: run.figure(f"gpu_time_share.{phase}") or 0.0 for phase in list(PHASES)[:3]}
+    waiting = run.figure("offload.gpu_wait_share")
+    if waiting is not None:
+        busy["waiting"] = waiting
     return busy | {"idle": max(0.0, 1.0 - sum(busy.values()))}
 
 

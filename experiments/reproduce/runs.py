@@ -88,7 +88,7 @@ def _one(of: tuple[str, ...] | Callable[[Result], Any], settings: list[str]) -> 
     from experiments.compose import compose
     from sim.core.run import run
 
-    result = run(compose(settings))
+    result = run(compose(settings, alone=False))
     if callable(of):
         return of(result)
     try:

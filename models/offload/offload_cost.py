@@ -55,12 +55,14 @@ class Iteration:
 
 class Totals(NamedTuple):
     """Of an iteration in closed form: seconds, those of the GPUs' work weighted by power, seconds
-    of the host's thread on one core, and then on all of its cores."""
+    of the host's thread on one core, and then on all of its cores, and those in which the GPUs wait
+    for host or link."""
 
     seconds: float
     gpu_active: float
     thread_s: float
     read_s: float
+    waits_s: float
 
 
 #: Of a layer of a sub-batch: what `OffloadCost._linear_cached` says of its width; attention on the
@@ -184,20 +186,28 @@ class OffloadCost:
         turns = layers - 1
         sampled = first.sampled + second.sampled
         end_s, head_active, least_s = self._outside(requests_0 + requests_1, sampled)
+        waits_s = 0.0
+        if wait_0 > begin_s:
+            waits_s = wait_0 - begin_s
+            begin_s = wait_0
+        if wait_1 > turn_1_s:
+            waits_s += turns * (wait_1 - turn_1_s)
+            turn_1_s = wait_1
+        if wait_0 > turn_0_s:
+            waits_s += turns * (wait_0 - turn_0_s)
+            turn_0_s = wait_0
+        if wait_1 > end_0_s:
+            waits_s += wait_1 - end_0_s
+            end_0_s = wait_1
         seconds = (
-            before_0
-            + (begin_s if begin_s > wait_0 else wait_0)
-            + turns * (turn_1_s if turn_1_s > wait_1 else wait_1)
-            + turns * (turn_0_s if turn_0_s > wait_0 else wait_0)
-            + (end_0_s if end_0_s > wait_1 else wait_1)
-            + after_1
-            + end_s
+            before_0 + begin_s + turns * turn_1_s + turns * turn_0_s + end_0_s + after_1 + end_s
         )
         return Totals(
             seconds if seconds > least_s else least_s,
             layers * (linear_0a + linear_1a + attention_0a + attention_1a) + head_active,
             layers * (thread_0 + thread_1),
             layers * (read_0 + read_1),
+            waits_s,
         )
 
     def step_on_gpus(self, batch: SubBatch) -> StepCost:

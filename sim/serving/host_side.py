@@ -135,7 +135,7 @@ class HostSide:
             self._check_blocks()
         self._parts = first, second
         self._totals = cost.totals(first, second)
-        seconds, gpu_active, _, _ = self._totals
+        seconds, gpu_active, _, _, _ = self._totals
         return StepCost(seconds, 0.0, 0.0, gpu_active)
 
     def start(self, run: Run, expected: StepCost, steps: int) -> Run:
@@ -198,13 +198,17 @@ class HostSide:
     def account(self) -> None:
         """The iteration is done; those that took part made a token."""
         replica, batch, taking_part = self._replica, self.batch, self.taking_part
-        _, _, thread_s, read_s = self._totals
+        _, _, thread_s, read_s, waits_s = self._totals
         self.busy_s += thread_s + read_s
         if replica.run is not self.staged:
             # In closed form, the host's energy too.
             self._meter.active_s += self._active_s(thread_s, read_s)
             if self._stages:
                 self._tell_all(replica.run.start_s)
+        else:
+            waits_s = self.staged.waits_s
+        if waits_s:
+            replica.tally.wait(waits_s)
         self._parts = None
         replica.tally.settle()
         blocks = batch.advance_without(self.aside)
@@ -228,11 +232,15 @@ class HostSide:
     def cut_off(self, run: Run, now_s: float) -> None:
         """The iteration under way was stopped in the middle: the host has drawn its energy so far,
         in closed form the same part of it as of the time."""
-        if self._parts is not None and run is not self.staged:
-            lasts_s = run.boundary(1) - run.start_s
-            _, _, thread_s, read_s = self._totals
-            active_s = self._active_s(thread_s, read_s)
-            self._meter.active_s += active_s * (now_s - run.start_s) / lasts_s
+        if self._parts is None:
+            return
+        if run is self.staged:
+            self._replica.tally.wait(self.staged.waits_s)
+            return
+        part = (now_s - run.start_s) / (run.boundary(1) - run.start_s)
+        _, _, thread_s, read_s, waits_s = self._totals
+        self._meter.active_s += self._active_s(thread_s, read_s) * part
+        self._replica.tally.wait(waits_s * part)
 
     def _active_s(self, thread_s: float, read_s: float) -> float:
         """Full-power-equivalent seconds of the host's thread, and of reading."""

@@ -306,6 +306,8 @@ class Serving:
         if any(replica.host.iterations or replica.host.stalled for replica in replicas):
             for key in ("iterations", "tokens", "stalled", "busy_s"):
                 figures[f"offload.{key}"] = sum(getattr(replica.host, key) for replica in replicas)
+            waits_s = sum(replica.tally.waits_s for replica in replicas)
+            figures["offload.gpu_wait_share"] = waits_s / capacity_s if capacity_s else None
         energy_j = sum(replica.group.energy_j(now_s) for replica in replicas)
         figures["energy_j"] = energy_j
         finished = self.gateway.finished

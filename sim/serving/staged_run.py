@@ -23,7 +23,8 @@ class StagedRun(Run):
 
     The host's thread launches kernels and exchanges on one core, then reads KV on all cores of
     `host` at most at their bandwidth; it shares `cpu` with other tenants as `tenant`. `copy` starts
-    the transfer of so many bytes to host memory.
+    the transfer of so many bytes to host memory. `waits_s`: for how long the GPUs have waited for
+    host or link, in the stages that are over.
     """
 
     __slots__ = (
@@ -47,6 +48,7 @@ class StagedRun(Run):
         "_thread_end_s",
         "_total_s",
         "_turn",
+        "waits_s",
     )
 
     def __init__(
@@ -73,6 +75,7 @@ class StagedRun(Run):
         # The stage that waits for the host to come back.
         self._again = -1
         self._ended_s = 0.0
+        self.waits_s = 0.0
         cpu.on_change.append(self._host_changed)
 
     def start(self, iteration: Iteration, expected: StepCost) -> None:
@@ -80,7 +83,7 @@ class StagedRun(Run):
         self.begin(StepCost(expected.step(0)), 1)
         # Weighted seconds of the whole, and of the stages whose GPU work is over.
         self._total_s = expected.active_first
-        self._drawn_s = 0.0
+        self._drawn_s = self.waits_s = 0.0
         self._alarm.cancel()
         self._stages: Iterator[Stage] = iter(iteration)
         self._least_s = self.start_s + iteration.least_s
@@ -119,6 +122,8 @@ class StagedRun(Run):
         if self._gpu.live:
             self._drawn_s += self._gpu.active_at(self._env.now)
             self._gpu.halt()
+        elif self._left:
+            self.waits_s += self._env.now - self._gpu_end_s
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -214,6 +219,7 @@ class StagedRun(Run):
         self._left -= 1
         if self._left:
             return
+        self.waits_s += self._env.now - self._gpu_end_s
         self._tell(
             self._stage.name, self._begun_s, self._gpu_end_s, self._thread_end_s, self._copy_end_s
         )

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 class Tally:
-    """What a replica has done: tokens, iterations, seconds by phase, KV token seconds of the batch.
+    """What a replica has done: tokens, iterations, seconds of its GPUs by phase and those that they
+    waited for the host, KV token seconds of the batch.
 
     Of the run under way: `phase`, `first_kv` tokens in the batch in its first iteration, `kv_slope`
     more in each later one. `runs`: where somebody asks who used what.
@@ -33,6 +34,7 @@ class Tally:
         "prefill_tokens",
         "recomputed_tokens",
         "runs",
+        "waits_s",
     )
 
     def __init__(self) -> None:
@@ -42,6 +44,7 @@ class Tally:
         self.preemptions = 0
         self.kv_token_s = 0.0
         self.phase_s = {"prefill": 0.0, "mixed": 0.0, "decode": 0.0}
+        self.waits_s = 0.0
         self.phase = "decode"
         self.first_kv = 0
         self.kv_slope = 0
@@ -93,6 +96,11 @@ class Tally:
         self.kv_token_s += self.held_in_run(run, now_s)
         if self.runs is not None:
             self.runs.cut(run, now_s)
+
+    def wait(self, seconds: float) -> None:
+        """Of the run under way, the GPUs have done nothing for so long."""
+        self.phase_s[self.phase] -= seconds
+        self.waits_s += seconds
 
     def held_in_run(self, run: Run, now_s: float) -> float:
         """KV token seconds of the batch since the run under way began."""

@@ -12,6 +12,7 @@ import pytest
 
 from experiments.cli import main
 from experiments.compose import SHORT, compose
+from sim.core.errors import ConfigError
 from sim.core.result import Result
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,9 +70,9 @@ def test_the_summary_is_byte_identical_for_a_seed(in_empty_folder):
 
 def test_a_finished_run_is_replaced_whole(in_empty_folder):
     assert main(["run", *SMALL, "-o", "a"]) == 0
-    (Path("a") / "stale.txt").write_text("of the earlier run")
+    (Path("a") / "stale.parquet").write_text("of the earlier run")
     assert main(["run", *SMALL, "-o", "a", "seed=1"]) == 0
-    assert not (Path("a") / "stale.txt").exists()
+    assert not (Path("a") / "stale.parquet").exists()
     assert json.loads((Path("a") / "summary.json").read_text())
 
 
@@ -211,6 +212,46 @@ def test_folders_that_cannot_take_a_run_are_left_alone(in_empty_folder, capsys):
     assert Path("file").read_text() == "mine"
     assert (Path("full") / "thesis.tex").read_text() == "mine"
     assert sorted(path.name for path in in_empty_folder.iterdir()) == ["file", "full"]
+
+
+def test_a_run_takes_the_place_of_nothing_but_a_run(in_empty_folder, capsys):
+    """Whatever way its folder is written, and whatever lies there or comes there meanwhile."""
+    few = ["run", "workload.count=2", "--quiet", "--no-report", "-o"]
+    notes = Path("mine/notes.txt")
+    notes.parent.mkdir()
+    notes.write_text("mine")
+    for out in ("mine", "mine/new/..", "mine/new/../.", "."):
+        assert main([*few, out]) == 2
+        said = capsys.readouterr().err
+        assert "orrery: ConfigError: " in said
+        assert "holds files that are no run" in said or "is the present folder" in said
+    assert main([*few, "mine/new"]) == 0
+    first = Path("mine/new/provenance.json").read_text()
+    Path("mine/new/analysis.ipynb").write_text("mine")
+    capsys.readouterr()
+    assert main([*few, "mine/new"]) == 2
+    assert "mine/new: holds analysis.ipynb beside an earlier run" in capsys.readouterr().err
+    Path("mine/new/summary.json").rename("mine/summary.json")
+    assert main([*few, "mine"]) == 2
+    Path("mine/summary.json").rename("mine/new/summary.json")
+    Path("mine/new/analysis.ipynb").unlink()
+    assert main([*few, "mine/new/../new"]) == 0
+    assert Path("mine/new/provenance.json").read_text() != first
+    assert [path.name for path in in_empty_folder.iterdir()] == ["mine"]
+    assert sorted(path.name for path in Path("mine").iterdir()) == ["new", "notes.txt"]
+    assert notes.read_text() == "mine"
+
+
+def test_what_comes_to_the_folder_during_a_run_is_kept(in_empty_folder):
+    from sim.core.folders import draft_beside, put_in_place
+
+    draft = draft_beside(Path("out"))
+    (draft / "summary.json").write_text("new")
+    Path("out").mkdir()
+    Path("out/mine.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="out: holds files that are no run"):
+        put_in_place(draft, Path("out"))
+    assert Path("out/mine.txt").read_text() == "mine"
 
 
 def test_ctrl_c_leaves_nothing_behind(in_empty_folder):

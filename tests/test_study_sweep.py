@@ -217,6 +217,20 @@ def test_folders_that_hold_something_else_are_left_alone(in_empty_folder, capsys
     assert len(list(in_empty_folder.rglob("thesis.tex"))) == 2
 
 
+def test_notes_beside_a_member_are_kept():
+    sweep(["workload.count=20", "seed=0,1"], "out", workers=0)
+    notes = Path("out/seed=0,workload.count=20/notes.txt")
+    notes.write_text("mine")
+    report = sweep(["workload.count=20", "seed=0,1"], "out", workers=0)
+    assert len(report.kept) == 2
+    (notes.parent / "summary.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"seed=0,workload\.count=20: holds notes\.txt beside"):
+        sweep(["workload.count=20", "seed=0,1"], "out", workers=0)
+    assert notes.read_text() == "mine"
+    with pytest.raises(ConfigError, match="no sweep of Orrery"):
+        sweep(["workload.count=20"], "out/seed=0,workload.count=20/no/..", workers=0)
+
+
 def test_two_sweeps_in_one_folder_at_a_time_are_refused():
     import fcntl
 

@@ -16,6 +16,7 @@ from experiments.study.member import PLAN, prepare, run_member
 from experiments.study.processes import Outcome, Workers, cores
 from experiments.study.progress import progress_bar
 from sim.core.errors import ConfigError
+from sim.core.folders import check_own, stepless
 
 
 @dataclass(slots=True)
@@ -70,7 +71,7 @@ def sweep(
         check_launcher(launcher)
     common = [word for word in settings if word not in launcher]
     members, arm_of = _expand(common, arms)
-    folder = Path(folder)
+    folder = stepless(folder)
     _check(folder, members)
     report = SweepReport(
         folder, list(members), cores=cores() if workers is None else max(workers, 1)
@@ -79,9 +80,11 @@ def sweep(
         report.launcher = next(word for word in launcher if word.startswith("hydra/launcher="))
     with Workers(workers) as processes:
         configs = _prepare_all(processes, folder, members, config_dir, report, progress)
+        names = [report.members[number] for number in configs]
         with _alone_in(folder):
+            for name in names:
+                check_own(folder / name)
             _write_plan(folder, settings, members, arm_of, config_dir)
-            names = [report.members[number] for number in configs]
             _clear(folder, names)
             try:
                 if launcher and configs:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.core.errors import ConfigError, OrreryError
+from sim.core.folders import draft_beside, put_in_place, stepless
 from sim.core.keys import explained
 from sim.core.kinds import check_kinds
 from sim.core.result import Result
@@ -36,14 +36,14 @@ def run(
 
     `config` holds `simulation` (seed, mode, until_s, idle_until_s), `cluster`, `sites`, `systems`
     and `observers`, each part with the `_target_` that Hydra instantiates. With a `folder` the
-    result is written there, whole or not at all: an error or Ctrl-C leaves nothing behind, and what
-    the folder held of an earlier run is replaced at the end. Raises ConfigError for settings that
-    cannot be.
+    result is written there, whole or not at all: an error or Ctrl-C leaves nothing behind, and an
+    earlier run in it is replaced at the end. Raises ConfigError for settings that cannot be, and
+    for a folder that holds anything else.
     """
     settings, plain = _resolve(config)
     written = _as_written(settings)
-    target = None if folder is None else Path(folder)
-    draft = None if target is None else _draft_folder(target)
+    target = None if folder is None else stepless(folder)
+    draft = None if target is None else draft_beside(target)
     try:
         began = time.perf_counter()
         simulation = _assemble(plain, written, draft)
@@ -58,7 +58,7 @@ def run(
         result = simulation.results.close(plain, provenance)
         if target is not None and draft is not None:
             _write_settings(draft, settings, overrides or [])
-            _replace(draft, target)
+            put_in_place(draft, target)
             result.folder = target
         return result
     except BaseException:
@@ -166,25 +166,6 @@ def register_resolvers() -> None:
 def _first_line(error: BaseException) -> str:
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0]
-
-
-def _draft_folder(target: Path) -> Path:
-    if target.exists() and not target.is_dir():
-        raise ConfigError(f"{target}: is a file, not a folder to write a run into")
-    if target.is_dir() and any(target.iterdir()) and not (target / "summary.json").is_file():
-        raise ConfigError(f"{target}: holds files that are no run of Orrery; choose another folder")
-    draft = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        draft.mkdir(parents=True)
-    except OSError as error:
-        raise ConfigError(f"{target}: cannot be written: {error.strerror}") from error
-    return draft
-
-
-def _replace(draft: Path, target: Path) -> None:
-    if target.exists():
-        shutil.rmtree(target)
-    draft.rename(target)
 
 
 def _write_settings(folder: Path, settings: Any, overrides: list[str]) -> None:

@@ -225,3 +225,11 @@ def test_shipped_files_have_no_key_twice() -> None:
     assert len(paths) > 300
     for path in paths:
         check_keys(path.read_text(), str(path))
+
+
+@pytest.mark.parametrize(
+    "part", ["{a: 1}", "{_target_: sim.core.streams.Streams, seed: 1}", "null"]
+)
+def test_a_part_that_is_no_system_is_told(part: str) -> None:
+    with pytest.raises(ConfigError, match=r"^systems\.foo: .* no system; ~systems\.foo leaves it"):
+        build(compose([f"+systems.foo={part}"]))

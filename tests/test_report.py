@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -443,6 +444,19 @@ def test_a_missing_column_and_a_missing_folder_are_named(folder: Path, tmp_path:
         write_report(folder)
     with pytest.raises(ConfigError, match="nowhere"):
         write_report(tmp_path / "nowhere")
+
+
+def test_what_stands_in_a_figure_is_read_in_full_and_settings_are_those_taken(
+    tmp_path: Path,
+) -> None:
+    """Decimals are cut in coordinates alone: grams of a short run are no 0.00."""
+    words = ["experiment=cora", "until_s=0.02", "simulation.seed=3"]
+    run(compose(words), tmp_path / "run")
+    page = Page(write_report(tmp_path / "run"))
+    (ticks,) = (each for each in page.source.split("<figure") if "Carbon of the cluster" in each)
+    labels = re.findall(r">(0\.0[0-9]*)</text>", ticks)
+    assert len(set(labels)) == len(labels) > 2
+    assert "seed 3" in page.text
 
 
 def test_the_old_page_stays_when_the_new_one_cannot_be_written(

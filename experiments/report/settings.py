@@ -21,6 +21,7 @@ _PARTS = (
 )
 #: Of a run with batch jobs.
 _OF_JOBS = ("jobs", "shifting")
+_OF_THE_RUN = ("seed", "mode", "until_s")
 
 
 def resolved(result: Result) -> dict[str, Any]:
@@ -36,7 +37,10 @@ def resolved(result: Result) -> dict[str, Any]:
     except OmegaConfBaseException:
         return result.config
     assert isinstance(settings, dict)
-    return {str(key): value for key, value in settings.items()}
+    found = {str(key): value for key, value in settings.items()}
+    # What the run has taken, if somebody has set that where it usually refers to these.
+    taken = _mapping(found, "simulation")
+    return found | {key: taken[key] for key in _OF_THE_RUN if key in found and key in taken}
 
 
 def title(settings: Mapping[str, Any]) -> str:
@@ -67,7 +71,7 @@ def in_short(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     parts = [part for part in _PARTS if serves and part not in unused]
     rows = [(part, _describe(part, settings)) for part in [*parts, *_OF_JOBS]]
     of_serving = ("weight_dtype", "kv_dtype", "slo_ttft_s", "slo_tpot_s") if serves else ()
-    for key in (*of_serving, "seed", "mode", "until_s"):
+    for key in (*of_serving, *_OF_THE_RUN):
         value = settings.get(key)
         if value is not None:
             rows.append((key, str(value)))

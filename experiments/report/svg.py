@@ -20,6 +20,7 @@ _IDS = re.compile(r' id="([^"]*)"')
 _REFERENCES = re.compile(r'(?:xlink:href="#|url\(#)([^")]*)')
 _FONT = re.compile(r"'DejaVu Sans'(, [^;\"]*)?")
 _DECIMALS = re.compile(r"(\d+\.\d\d)\d+")
+_TAG = re.compile(r"<[^>]*>")
 _BLANKS = re.compile(r"\n\s*")
 
 
@@ -45,7 +46,9 @@ def inline(figure: Figure, key: str, title: str, description: str) -> str:
     body = _FONT.sub("var(--font)", body)
     for name, (light, _) in COLOURS.items():
         body = body.replace(light, f"var(--{name})")
-    body = _BLANKS.sub("\n", _DECIMALS.sub(r"\1", body))
+    # Of places, not of what stands there to be read.
+    body = _TAG.sub(lambda tag: _DECIMALS.sub(r"\1", tag[0]), body)
+    body = _BLANKS.sub("\n", body)
     return (
         f'<svg viewBox="{view[1]}" role="img" aria-labelledby="{key}-title {key}-desc">'
         f'<title id="{key}-title">{escape(title)}</title>'

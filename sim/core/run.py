@@ -116,7 +116,11 @@ def _assemble(config: dict[str, Any], written: Any, folder: Path | None) -> Simu
     sites = instantiate("sites", config.get("sites"), written)
     simulation = Simulation(**parts, cluster=cluster, folder=folder, sites=sites)
     for name, part in config["systems"].items():
-        simulation.add(instantiate(f"systems.{name}", part, written))
+        system = instantiate(f"systems.{name}", part, written)
+        if not all(hasattr(system, each) for each in ("name", "start", "done", "finish")):
+            made = f"makes a {type(system).__name__}, which is" if part else "is null, which is"
+            raise ConfigError(f"systems.{name}: {made} no system; ~systems.{name} leaves it out")
+        simulation.add(system)
     for name, part in (config.get("observers") or {}).items():
         observer = instantiate(f"observers.{name}", part, written)
         if observer is not None:

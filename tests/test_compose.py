@@ -233,3 +233,9 @@ def test_shipped_files_have_no_key_twice() -> None:
 def test_a_part_that_is_no_system_is_told(part: str) -> None:
     with pytest.raises(ConfigError, match=r"^systems\.foo: .* no system; ~systems\.foo leaves it"):
         build(compose([f"+systems.foo={part}"]))
+
+
+@pytest.mark.parametrize("word", ["slo_ttft_s=-1", "slo_tpot_s=0.0"])
+def test_an_objective_that_nobody_can_meet_is_refused(word: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{word.partition('=')[0]}: .* no objective that can"):
+        build(compose([word]))

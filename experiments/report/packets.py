@@ -171,7 +171,10 @@ def _lacks_epochs(run: SystemRun) -> str:
         table = read_columns(run.result, name, ("time_s",))
         if table.num_rows >= 2:
             return ""
-    return "Nothing was counted by epoch: that is for a policy that adapts, as partition=cora."
+    return (
+        "Nothing was counted by epoch: that is for a policy that adapts, as partition=cora, and for "
+        "rates."
+    )
 
 
 def _lacks_latencies(run: SystemRun) -> str:

@@ -81,6 +81,9 @@ class Serving:
         self._call_predictor = call_predictor or OracleDuration()
         self._series_interval_s = series_interval_s
         self._gpu = gpu
+        for key, limit_s in (("slo_ttft_s", slo_ttft_s), ("slo_tpot_s", slo_tpot_s)):
+            if limit_s is not None and not limit_s > 0.0:
+                raise ConfigError(f"{key}: {limit_s!r} s is no objective that can be met; > 0")
         self._slo = (slo_ttft_s, slo_tpot_s)
 
     def start(self, simulation: Simulation) -> None:

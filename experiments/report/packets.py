@@ -172,8 +172,8 @@ def _lacks_epochs(run: SystemRun) -> str:
         if table.num_rows >= 2:
             return ""
     return (
-        "Nothing was counted by epoch: that is for a policy that adapts, as partition=cora, and for "
-        "rates."
+        "Nothing was counted by epoch: that is for a policy that adapts, as partition=cora, "
+        "and for rates."
     )
 
 

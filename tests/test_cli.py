@@ -254,6 +254,17 @@ def test_what_comes_to_the_folder_during_a_run_is_kept(in_empty_folder):
     assert Path("out/mine.txt").read_text() == "mine"
 
 
+def test_an_earlier_run_stays_where_the_new_one_cannot_come(in_empty_folder):
+    from sim.core.folders import put_in_place
+
+    assert main(["run", "workload.count=2", "--quiet", "--no-report", "-o", "out"]) == 0
+    before = Path("out/provenance.json").read_text()
+    with pytest.raises(FileNotFoundError):
+        put_in_place(Path(".out.gone.partial"), Path("out"))
+    assert Path("out/provenance.json").read_text() == before
+    assert [path.name for path in in_empty_folder.iterdir()] == ["out"]
+
+
 def test_ctrl_c_leaves_nothing_behind(in_empty_folder):
     process = subprocess.Popen(
         orrery("run", "workload.count=1000000", "--no-report", "-o", "big"),

@@ -72,7 +72,7 @@ def sweep(
     common = [word for word in settings if word not in launcher]
     members, arm_of = _expand(common, arms)
     folder = stepless(folder)
-    _check(folder, members)
+    _check(folder)
     report = SweepReport(
         folder, list(members), cores=cores() if workers is None else max(workers, 1)
     )
@@ -178,7 +178,7 @@ def _note(report: SweepReport, name: str, outcome: Outcome) -> None:
         report.failed[name] = outcome.error
 
 
-def _check(folder: Path, members: dict[str, list[str]]) -> None:
+def _check(folder: Path) -> None:
     """Raise ConfigError unless `folder` is new, empty or a sweep's."""
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder}: is a file, not a folder to write a sweep into")
@@ -188,12 +188,6 @@ def _check(folder: Path, members: dict[str, list[str]]) -> None:
     names -= {name for name in names if name.startswith(".") and name.endswith(".partial")}
     if names and PLAN not in names:
         raise ConfigError(f"{folder}: holds files that are no sweep of Orrery; choose another one")
-    for name in members:
-        place = folder / name
-        if place.is_dir() and any(place.iterdir()) and not (place / "summary.json").is_file():
-            raise ConfigError(f"{place}: holds files that are no run of Orrery; move them away")
-        if place.exists() and not place.is_dir():
-            raise ConfigError(f"{place}: is a file where a member's folder must be")
 
 
 @contextmanager

@@ -63,5 +63,9 @@ def put_in_place(draft: Path, target: Path) -> None:
     check_own(target)
     before = target.with_name(f"{draft.name}.before.partial")
     target.rename(before)
-    draft.rename(target)
+    try:
+        draft.rename(target)
+    except BaseException:
+        before.rename(target)
+        raise
     shutil.rmtree(before, ignore_errors=True)
